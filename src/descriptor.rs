@@ -1,0 +1,501 @@
+//! An open file and all that the library knows of it: the bytes that came in, who waits on it for what, and
+//! how to call the kernel without waiting in it.
+//!
+//! Operations of one direction queue: only the first is advanced, and only it asks poll(2). Those who wait for
+//! bare readiness ("watchers") stand beside the queues. Whenever who waits for what has changed, the poll set
+//! is brought up to date, so it never holds a descriptor that nobody waits on.
+//!
+//! The descriptor and the inbox know each other, the one circle in the house: a descriptor's close must wake
+//! tasks, and poll's answer must find the descriptor.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::fmt;
+use std::io;
+use std::os::unix::io::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+
+use libc::{c_short, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT};
+
+use crate::error::invalid;
+use crate::inbox::{Inbox, Key, Waiters};
+use crate::machine::read::Inflow;
+use crate::machine::write::Outflow;
+use crate::sys::{self, Kind};
+
+/// What poll(2) says unasked. Each of these wakes reader and writer: the system call then decides.
+const ALWAYS: c_short = POLLHUP | POLLERR | POLLNVAL;
+
+/// A direction of a file, and of waiting for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Read,
+    Write,
+}
+
+impl Direction {
+    fn events(self) -> c_short {
+        match self {
+            Direction::Read => POLLIN,
+            Direction::Write => POLLOUT,
+        }
+    }
+}
+
+/// How a call is kept from waiting in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// O_NONBLOCK is set on the open file description. `ours`: we set it, and put it back.
+    Nonblocking { ours: bool },
+    /// MSG_DONTWAIT with each call; the description's flags are left alone.
+    Socket,
+    /// A regular file never makes anybody wait, says poll(2); in truth its calls wait for the disk.
+    Regular,
+    /// Shared with others, its flags not ours to change: one small call after poll(2) said that it
+    /// will not wait. `nowait`: reads can do better (RWF_NOWAIT).
+    Careful { nowait: bool },
+}
+
+pub(crate) struct Descriptor {
+    fd: RawFd,
+    mode: Cell<Mode>,
+    /// A terminal's EIO is its end of file: the other side has gone.
+    tty: bool,
+    state: RefCell<State>,
+}
+
+/// What changes while it is open.
+pub(crate) struct State {
+    is_open: bool,
+    /// Closed by somebody else, behind our back: its number is no longer ours to close.
+    is_lost: bool,
+    pub inflow: Inflow,
+    pub outflow: Outflow,
+    reading: Queue,
+    writing: Queue,
+    /// Boxed, and empty but for those who use `readable` or `writable`.
+    #[allow(clippy::box_collection)]
+    watchers: Option<Box<Vec<Watcher>>>,
+    /// What the poll set has for it.
+    registered: c_short,
+    /// Of those who wait on it, or waited last.
+    inbox: Option<Rc<Inbox>>,
+}
+
+/// The operations of one direction, in the order they were waited for.
+#[derive(Default)]
+struct Queue {
+    waiters: Waiters,
+    /// The first of them waits until poll(2) has something to say.
+    is_parked: bool,
+}
+
+/// Somebody who waits for bare readiness.
+struct Watcher {
+    key: Key,
+    direction: Direction,
+    /// What poll(2) said that concerns it; 0: nothing yet.
+    said: c_short,
+}
+
+impl Descriptor {
+    /// Takes over the open file description.
+    pub fn new(fd: OwnedFd) -> io::Result<Descriptor> {
+        let kind = sys::kind(fd.as_raw_fd())?;
+        let mode = match kind {
+            Kind::Regular => Mode::Regular,
+            Kind::Socket => Mode::Socket,
+            Kind::Pipe | Kind::Tty | Kind::Other => {
+                Mode::Nonblocking { ours: sys::set_nonblocking(fd.as_raw_fd(), true)? }
+            }
+        };
+        Ok(Descriptor::with(fd, mode, kind))
+    }
+
+    /// A second descriptor of a description that somebody else keeps, whose flags are never changed.
+    pub fn duplicate(fd: RawFd) -> io::Result<Descriptor> {
+        let kind = sys::kind(fd)?;
+        let (fd, mode) = match kind {
+            Kind::Regular => (sys::duplicate(fd)?, Mode::Regular),
+            Kind::Socket => (sys::duplicate(fd)?, Mode::Socket),
+            Kind::Pipe => (sys::duplicate(fd)?, Mode::Careful { nowait: true }),
+            Kind::Other => (sys::duplicate(fd)?, Mode::Careful { nowait: false }),
+            Kind::Tty => match sys::reopen_tty(fd) {
+                Ok(own) => (own, Mode::Nonblocking { ours: false }),
+                Err(_) => (sys::duplicate(fd)?, Mode::Careful { nowait: false }),
+            },
+        };
+        Ok(Descriptor::with(fd, mode, kind))
+    }
+
+    fn with(fd: OwnedFd, mode: Mode, kind: Kind) -> Descriptor {
+        let must_ask_first = matches!(mode, Mode::Careful { .. });
+        Descriptor {
+            fd: fd.into_raw_fd(),
+            mode: Cell::new(mode),
+            tty: kind == Kind::Tty,
+            state: RefCell::new(State {
+                is_open: true,
+                is_lost: false,
+                inflow: Inflow { ready: mode == Mode::Regular, ..Inflow::default() },
+                outflow: Outflow { ready: !must_ask_first },
+                reading: Queue::default(),
+                writing: Queue::default(),
+                watchers: None,
+                registered: 0,
+                inbox: None,
+            }),
+        }
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.fd
+    }
+
+    /// What changes while it is open. Never borrowed while user code runs.
+    pub fn state(&self) -> RefMut<'_, State> {
+        self.state.borrow_mut()
+    }
+
+    /// The kernel's side of it, for one advance of a machine.
+    pub fn port(&self) -> Port<'_> {
+        Port { descriptor: self, used: false }
+    }
+
+    /// What is known of the kernel's side after a machine has used it: little where each call needs its own poll.
+    pub fn settle(&self, state: &mut State) {
+        match self.mode.get() {
+            Mode::Regular => {
+                state.inflow.ready = true;
+                state.outflow.ready = true;
+            }
+            Mode::Careful { nowait } => {
+                state.inflow.ready &= nowait;
+                state.outflow.ready = false;
+            }
+            Mode::Nonblocking { .. } | Mode::Socket => {}
+        }
+    }
+
+    /// Waits in the queue of this direction; at its front, and `parked`, until poll(2) has something to say.
+    pub fn block(self: &Rc<Self>, inbox: &Rc<Inbox>, key: Key, direction: Direction, parked: bool) {
+        let mut state = self.state();
+        state.claim(inbox);
+        let queue = state.queue(direction);
+        queue.waiters.enter(key);
+        if queue.waiters.front() == Some(key) {
+            queue.is_parked = parked;
+        }
+        if parked && direction == Direction::Read {
+            state.inflow.buffer.rest();
+        }
+        self.update(&mut state);
+    }
+
+    /// Leaves the queue of this direction; who comes next can go on.
+    pub fn leave(self: &Rc<Self>, key: Key, direction: Direction) {
+        let mut state = self.state();
+        let queue = state.queue(direction);
+        if queue.waiters.leave(key) {
+            queue.is_parked = false;
+            let next = queue.waiters.front();
+            if let (Some(next), Some(inbox)) = (next, &state.inbox) {
+                inbox.wake(next);
+            }
+            self.update(&mut state);
+        }
+    }
+
+    /// Whether poll(2) has said something to this watcher: None if it has not, otherwise what. A first call makes it one.
+    pub fn watch(self: &Rc<Self>, inbox: &Rc<Inbox>, key: Key, direction: Direction) -> Option<c_short> {
+        let mut state = self.state();
+        state.claim(inbox);
+        let watchers = state.watchers.get_or_insert_with(Box::default);
+        match watchers.iter().find(|watcher| watcher.key == key && watcher.direction == direction) {
+            Some(watcher) if watcher.said != 0 => return Some(watcher.said),
+            Some(_) => {}
+            None => watchers.push(Watcher { key, direction, said: 0 }),
+        }
+        self.update(&mut state);
+        None
+    }
+
+    pub fn unwatch(self: &Rc<Self>, key: Key, direction: Direction) {
+        let mut state = self.state();
+        if let Some(watchers) = &mut state.watchers {
+            watchers.retain(|watcher| watcher.key != key || watcher.direction != direction);
+        }
+        self.update(&mut state);
+    }
+
+    /// poll(2) said this.
+    pub fn said(&self, revents: c_short) {
+        let mut state = self.state();
+        let state = &mut *state;
+        let inbox = match &state.inbox {
+            Some(inbox) => inbox,
+            None => return,
+        };
+        state.is_lost |= revents & POLLNVAL != 0;
+        if state.reading.is_parked && revents & (POLLIN | ALWAYS) != 0 {
+            state.inflow.ready = true;
+            state.reading.unpark(inbox);
+        }
+        if state.writing.is_parked && revents & (POLLOUT | ALWAYS) != 0 {
+            state.outflow.ready = true;
+            state.writing.unpark(inbox);
+        }
+        for watcher in state.watchers.iter_mut().flat_map(|watchers| watchers.iter_mut()) {
+            let concerned = revents & (watcher.direction.events() | ALWAYS);
+            if watcher.said == 0 && concerned != 0 {
+                watcher.said = concerned;
+                inbox.wake(watcher.key);
+            }
+        }
+    }
+
+    /// Closes it. Who waits on it is advanced next, and finds it closed. What was buffered is gone.
+    pub fn close(&self) {
+        if self.end(true) {
+            let mut state = self.state();
+            state.inflow = Inflow::default();
+            drop(state);
+        }
+    }
+
+    /// Somebody closed it behind our back, and its number is another file's: who waits on it fails, and the number is left alone.
+    fn lose(&self) {
+        self.state().is_lost = true;
+        self.end(true);
+    }
+
+    /// Ends its being open, once; wakes all, removes it from the poll set, closes the number or leaves it open.
+    fn end(&self, close: bool) -> bool {
+        let mut state = self.state();
+        if !std::mem::replace(&mut state.is_open, false) {
+            return false;
+        }
+        let state = &mut *state;
+        if let Some(inbox) = &state.inbox {
+            if std::mem::replace(&mut state.registered, 0) != 0 {
+                inbox.poll_set.borrow_mut().remove(self.fd);
+            }
+            // They go first, and among themselves in their order.
+            let watchers = state.watchers.iter().flat_map(|watchers| watchers.iter()).map(|watcher| watcher.key);
+            let queued = state.reading.waiters.iter().chain(state.writing.waiters.iter());
+            let mut all: Vec<Key> = queued.chain(watchers).collect();
+            while let Some(key) = all.pop() {
+                inbox.wake_first(key);
+            }
+        }
+        if !state.is_lost {
+            if let Mode::Nonblocking { ours: true } = self.mode.get() {
+                let _ = sys::set_nonblocking(self.fd, false);
+            }
+            if close {
+                sys::close(self.fd);
+            }
+        }
+        true
+    }
+
+    /// Gives the descriptor back, its flags as they were found, with the bytes that were read ahead. None if it is closed.
+    pub fn into_inner(self) -> Option<(OwnedFd, Vec<u8>)> {
+        if !self.state().is_open {
+            return None;
+        }
+        let bytes = self.state().inflow.buffer.bytes().to_vec();
+        self.end(false);
+        Some((sys::owned(self.fd), bytes))
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.state.borrow().is_open
+    }
+
+    /// How many bytes are buffered.
+    pub fn buffered(&self) -> usize {
+        self.state.borrow().inflow.len()
+    }
+
+    /// Brings the poll set up to date with who waits for what.
+    fn update(self: &Rc<Self>, state: &mut State) {
+        let events = if state.is_open { state.wanted() } else { 0 };
+        if events == state.registered {
+            return;
+        }
+        let inbox = match &state.inbox {
+            Some(inbox) => inbox,
+            None => return,
+        };
+        if events == 0 {
+            inbox.poll_set.borrow_mut().remove(self.fd);
+        } else if state.registered != 0 {
+            inbox.poll_set.borrow_mut().change(self.fd, events);
+        } else {
+            // The number is ours, so another file that is still there under it was closed behind our back.
+            let other = inbox.poll_set.borrow().owner(self.fd).and_then(|owner| owner.upgrade());
+            if let Some(other) = other {
+                other.lose();
+            }
+            inbox.poll_set.borrow_mut().set(self.fd, events, Rc::downgrade(self));
+        }
+        state.registered = events;
+    }
+}
+
+impl State {
+    /// Whether this task may wait on it at all: an error if it is closed, or others wait on it in another scheduler.
+    pub fn admits(&self, inbox: &Rc<Inbox>) -> io::Result<()> {
+        if !self.is_open && self.is_lost {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        if !self.is_open {
+            return Err(io::Error::new(io::ErrorKind::NotConnected, "closed"));
+        }
+        match &self.inbox {
+            Some(other) if !Rc::ptr_eq(other, inbox) && self.has_waiters() => {
+                Err(invalid("it is waited for in another scheduler"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this task's operation comes first in its direction.
+    pub fn is_first(&self, key: Key, direction: Direction) -> bool {
+        let queue = match direction {
+            Direction::Read => &self.reading,
+            Direction::Write => &self.writing,
+        };
+        match queue.waiters.front() {
+            None => true,
+            Some(front) => front == key,
+        }
+    }
+
+    fn has_waiters(&self) -> bool {
+        !self.reading.waiters.is_empty()
+            || !self.writing.waiters.is_empty()
+            || self.watchers.as_ref().map_or(false, |watchers| !watchers.is_empty())
+    }
+
+    /// What poll(2) is to be asked.
+    fn wanted(&self) -> c_short {
+        let mut events = 0;
+        if self.reading.is_parked {
+            events |= POLLIN;
+        }
+        if self.writing.is_parked {
+            events |= POLLOUT;
+        }
+        for watcher in self.watchers.iter().flat_map(|watchers| watchers.iter()) {
+            if watcher.said == 0 {
+                events |= watcher.direction.events();
+            }
+        }
+        events
+    }
+
+    fn claim(&mut self, inbox: &Rc<Inbox>) {
+        if !self.inbox.as_ref().map_or(false, |mine| Rc::ptr_eq(mine, inbox)) {
+            self.inbox = Some(Rc::clone(inbox));
+        }
+    }
+
+    fn queue(&mut self, direction: Direction) -> &mut Queue {
+        match direction {
+            Direction::Read => &mut self.reading,
+            Direction::Write => &mut self.writing,
+        }
+    }
+}
+
+impl Queue {
+    /// The first can go on.
+    fn unpark(&mut self, inbox: &Inbox) {
+        self.is_parked = false;
+        if let Some(first) = self.waiters.front() {
+            inbox.wake(first);
+        }
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        self.end(true);
+    }
+}
+
+impl fmt::Debug for Descriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.is_open() {
+            return write!(f, "fd {} (closed)", self.fd);
+        }
+        write!(f, "fd {}", self.fd)?;
+        match self.buffered() {
+            0 => Ok(()),
+            held => write!(f, ", {held} B held"),
+        }
+    }
+}
+
+/// A descriptor as a source and a sink that never wait.
+pub(crate) struct Port<'a> {
+    descriptor: &'a Descriptor,
+    /// A call was made: where each needs its own poll, the next one has to wait for that.
+    used: bool,
+}
+
+impl Port<'_> {
+    /// Spends the one call that poll(2) has allowed: EAGAIN if it is spent.
+    fn careful(&mut self) -> io::Result<()> {
+        match std::mem::replace(&mut self.used, true) {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl io::Read for Port<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let fd = self.descriptor.fd;
+        let answer = match self.descriptor.mode.get() {
+            Mode::Nonblocking { .. } | Mode::Regular => sys::read(fd, bytes),
+            Mode::Socket => sys::recv(fd, bytes),
+            Mode::Careful { nowait: true } => match sys::read_nowait(fd, bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    self.descriptor.mode.set(Mode::Careful { nowait: false });
+                    return self.read(bytes);
+                }
+                answer => answer,
+            },
+            Mode::Careful { nowait: false } => {
+                self.careful()?;
+                sys::read(fd, bytes)
+            }
+        };
+        match answer {
+            // Linux's tty_read once the other side has hung up: EIO, for ever.
+            Err(error) if self.descriptor.tty && error.raw_os_error() == Some(libc::EIO) => Ok(0),
+            answer => answer,
+        }
+    }
+}
+
+impl io::Write for Port<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let fd = self.descriptor.fd;
+        match self.descriptor.mode.get() {
+            Mode::Nonblocking { .. } | Mode::Regular => sys::write(fd, bytes),
+            Mode::Socket => sys::send(fd, bytes),
+            Mode::Careful { .. } => {
+                self.careful()?;
+                // POLLOUT on a pipe: at least PIPE_BUF bytes fit (pipe(7), Linux's pipe_poll).
+                sys::write(fd, &bytes[..bytes.len().min(libc::PIPE_BUF)])
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

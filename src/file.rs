@@ -1,0 +1,157 @@
+//! AsyncFile: the face of an open file. Each operation is made here and does its work in [`op`](crate::op).
+
+use std::fmt;
+use std::io;
+use std::os::unix::io::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+
+use crate::descriptor::{Descriptor, Direction};
+use crate::op::{Data, Read, ReadToEnd, Readline, Readlines, Ready, Write};
+
+/// A pipe, socket, terminal, FIFO or any other descriptor, to be read and written by tasks.
+///
+/// Clones are handles to one open file: one buffer, one queue of readers, one of writers. Operations of one direction are
+/// served in the order they were waited for; reading and writing do not wait for each other.
+///
+/// A **regular file** is always ready, says poll(2): it works, and its operations wait for the disk (a few microseconds when
+/// the page is cached).
+///
+/// # Example
+///
+/// This shows how to read the first line that comes through a socket:
+///
+/// ```
+/// use asyncfile::{AsyncFile, Scheduler};
+/// use std::{io::Write, os::unix::net::UnixStream};
+///
+/// let (mut theirs, ours) = UnixStream::pair()?;
+/// theirs.write_all(b"hello\nworld\n")?;
+/// let file = AsyncFile::new(ours)?;
+/// let line = Scheduler::new().block_on(file.readline())?;
+/// assert_eq!(line.unwrap(), b"hello\n");
+/// assert_eq!(file.buffered(), 6);              // read ahead, for whoever reads next
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct AsyncFile {
+    descriptor: Rc<Descriptor>,
+}
+
+impl AsyncFile {
+    /// Takes over a descriptor: a `File`, `TcpStream`, `UnixStream`, `ChildStdout`, ...
+    ///
+    /// O_NONBLOCK is set on its open file description, and put back as it was found by [`into_inner`](AsyncFile::into_inner),
+    /// [`close`](AsyncFile::close) and the last handle's drop. Whoever shares the description (a shell, a sibling process) feels
+    /// that meanwhile: for such a one, [`duplicate`](AsyncFile::duplicate). A socket's flags are not touched.
+    ///
+    /// # Errors
+    ///
+    /// Those of fstat(2) and fcntl(2): EBADF.
+    pub fn new(fd: impl Into<OwnedFd>) -> io::Result<AsyncFile> {
+        let fd = fd.into();
+        let number = fd.as_raw_fd();
+        match Descriptor::new(fd) {
+            Ok(descriptor) => Ok(AsyncFile { descriptor: Rc::new(descriptor) }),
+            Err(error) => Err(crate::error::named("AsyncFile::new", number, error)),
+        }
+    }
+
+    /// Works on a descriptor that somebody else keeps and shares: stdin, a terminal, an inherited pipe. It is duplicated, and
+    /// the flags of the open file description are never changed. Instead:
+    ///
+    /// * a socket is asked with MSG_DONTWAIT;
+    /// * a pipe is read with RWF_NOWAIT where that exists (Linux 5.10 and later), and written at most PIPE_BUF bytes at a time after
+    ///   poll(2) said that they fit;
+    /// * a terminal is opened once more, by its name, where that is possible;
+    /// * elsewhere one call is made after poll(2) said that it will not wait. If somebody else who uses the same description
+    ///   takes the bytes (or the room) in between, **that call waits**, and with it the whole loop.
+    ///
+    /// # Errors
+    ///
+    /// Those of fstat(2) and fcntl(2): EBADF, EMFILE.
+    pub fn duplicate(file: &impl AsFd) -> io::Result<AsyncFile> {
+        let number = file.as_fd().as_raw_fd();
+        match Descriptor::duplicate(number) {
+            Ok(descriptor) => Ok(AsyncFile { descriptor: Rc::new(descriptor) }),
+            Err(error) => Err(crate::error::named("AsyncFile::duplicate", number, error)),
+        }
+    }
+
+    /// Reads 1 to `size` bytes, as soon as there are any: [`Task::bytes`](crate::Task::bytes). Buffered ones come first. It never takes
+    /// more from the kernel than it was asked for, so the descriptor can be handed on. `size` is a limit, not a reservation: memory
+    /// grows with what arrives. Empty only at end of file, or for a size of 0.
+    pub fn read(&self, size: usize) -> Read {
+        Read::new(&self.descriptor, size)
+    }
+
+    /// Reads until the end of file: [`Task::bytes`](crate::Task::bytes).
+    pub fn read_to_end(&self) -> ReadToEnd {
+        ReadToEnd::new(&self.descriptor)
+    }
+
+    /// Reads one line, its newline included: [`Task::line`](crate::Task::line). At end of file the rest without newline, then None, again
+    /// and again. Only `\n` ends a line; carriage return, NUL and invalid UTF-8 are data. It reads ahead.
+    pub fn readline(&self) -> Readline {
+        Readline::new(&self.descriptor)
+    }
+
+    /// Reads all whole lines that are there, at least one: [`Task::lines`](crate::Task::lines). At end of file the rest without newline, then
+    /// none. It reads ahead.
+    pub fn readlines(&self) -> Readlines {
+        Readlines::new(&self.descriptor)
+    }
+
+    /// Writes: [`Task::written`](crate::Task::written). Ends after one write(2) that took at least one byte. Borrowed bytes are copied,
+    /// a `Vec<u8>` or `String` is moved, an `Rc<[u8]>` is shared. A reader that is gone is [`io::ErrorKind::BrokenPipe`], and no SIGPIPE.
+    pub fn write(&self, data: impl Into<Data>) -> Write {
+        Write::new(&self.descriptor, data.into())
+    }
+
+    /// Waits until a read would not wait: bytes are buffered, or poll(2) said IN, HUP or ERR. Takes nothing and
+    /// does not queue: for a listener's accept, for example.
+    pub fn readable(&self) -> Ready {
+        Ready::new(&self.descriptor, Direction::Read)
+    }
+
+    /// Waits until poll(2) says OUT, HUP or ERR. Takes nothing and does not queue.
+    pub fn writable(&self) -> Ready {
+        Ready::new(&self.descriptor, Direction::Write)
+    }
+
+    /// How many bytes were read ahead and not handed over.
+    pub fn buffered(&self) -> usize {
+        self.descriptor.buffered()
+    }
+
+    /// Closes the file, for all handles. What waits on it ends in this turn, with [`io::ErrorKind::NotConnected`]; what was buffered is
+    /// gone. Closing it again is nothing.
+    pub fn close(&self) {
+        self.descriptor.close();
+    }
+
+    /// The descriptor, its flags as they were found, and the bytes that were read ahead.
+    ///
+    /// # Errors
+    ///
+    /// The file itself, if another handle or a pending operation has it, or it is closed.
+    pub fn into_inner(self) -> Result<(OwnedFd, Vec<u8>), AsyncFile> {
+        if !self.descriptor.is_open() {
+            return Err(self);
+        }
+        let descriptor = Rc::try_unwrap(self.descriptor).map_err(|descriptor| AsyncFile { descriptor })?;
+        Ok(descriptor.into_inner().expect("it is open"))
+    }
+}
+
+impl AsRawFd for AsyncFile {
+    /// The number of the descriptor. After [`close`](AsyncFile::close), the one it had.
+    fn as_raw_fd(&self) -> RawFd {
+        self.descriptor.fd()
+    }
+}
+
+impl fmt::Debug for AsyncFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AsyncFile on {:?}", self.descriptor)
+    }
+}

@@ -1,0 +1,82 @@
+//! Asynchronous files and pipes on one thread, on `poll(2)`, with no futures.
+//!
+//! An **operation** (read, readline, write, ...) is an explicit state machine. A **task** is a closure that names the operation it
+//! waits for; the **scheduler** drives that machine and calls the closure again with its outcome.
+//!
+//! ```
+//! use asyncfile::{done, wait, AsyncFile, Scheduler};
+//! use std::time::Duration;
+//!
+//! const SECOND: Duration = Duration::from_secs(1);
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let file = AsyncFile::new(std::fs::File::open("Cargo.toml")?)?;
+//! let mut sched = Scheduler::new();
+//! let mut count = 0;
+//! let counter = sched.spawn(file.readline().timeout(SECOND), move |task| match task.line()? {
+//!     Some(_line) => { count += 1; wait(file.readline().timeout(SECOND)) }    // _line: &[u8], lent from the file's buffer
+//!     None => done(count),                                                    // end of file
+//! });
+//! let lines: u64 = sched.join(counter)?;
+//! # assert!(lines > 10);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The map of the house
+//!
+//! Lower rooms know nothing of higher ones. One concept a file, the file named for it.
+//!
+//! | floor | room | what lives there |
+//! |---|---|---|
+//! | 0 | `sys` | every kernel call, the clock, every `unsafe`; `sim` stands behind it in tests |
+//! | 0 | `pool` | the free list of buffers |
+//! | 0 | [`line_buffer`] | the line parser: bytes in, lines out |
+//! | 1 | [`machine`] | the state machines: `read` (also full, read_to_end, readline, readlines), `write` |
+//! | 1 | `poll_set`, `deadlines` | who waits for which descriptor; who waits until when |
+//! | 1 | `inbox`, `descriptor` | notes to the scheduler; an open file, its buffer and its queues |
+//! | 2 | [`op`] | operations: a machine, the descriptor it works on, its time |
+//! | 2 | `file` | the face: [`AsyncFile`] |
+//! | 3 | `task`, `handle`, `state_fn` | [`Task`], [`Flow`], [`Outcome`]; [`JoinHandle`] and the body behind it; state functions |
+//! | 3 | `scheduler`, `trace` | the turn; what an observer sees |
+//! | - | `error` | errors that name the operation, the descriptor and the cause |
+//!
+//! # What matters, in this order
+//!
+//! 1. Nothing is lost: what was read is handed over once, in order, or is still in the file.
+//! 2. Nothing hangs: a deadline is kept, a closed file wakes who waits on it, a stalled scheduler says so.
+//! 3. Errors do not pass silently.
+//! 4. The cost: no allocation for an operation, a resume, a line.
+
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+mod deadlines;
+mod descriptor;
+mod error;
+mod file;
+mod handle;
+mod inbox;
+pub mod line_buffer;
+pub mod machine;
+pub mod op;
+mod poll_set;
+mod pool;
+mod scheduler;
+#[cfg(any(test, fuzzing))]
+pub mod sim;
+mod state_fn;
+mod sys;
+mod task;
+pub mod trace;
+
+pub use error::TaskError;
+pub use file::AsyncFile;
+pub use handle::JoinHandle;
+pub use inbox::TaskId;
+pub use machine::End;
+pub use op::{first, sleep, yield_now, Op, Operation};
+pub use scheduler::Scheduler;
+pub use state_fn::{then, Next, StateFn};
+pub use task::{done, wait, Flow, Lines, Outcome, Step, Task};
+pub use trace::Trace;

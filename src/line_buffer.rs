@@ -1,0 +1,260 @@
+//! The line parser: bytes in, lines out.
+//!
+//! It knows nothing of descriptors, tasks or time. Bytes come in at one end (`room`, then `filled`) and
+//! leave at the other (`consume`); between the two, `line` and `lines` say how many bytes at the front belong
+//! together. Nothing is copied on the way out: an answer is a length, counted from the front.
+//!
+//! ```text
+//!   0            start          scanned            end           storage.len()
+//!   |  consumed  |  no newline  |  not looked at  |    room     |
+//! ```
+//!
+//! No byte is looked at twice: `scanned` remembers how far the search has come, so a line that arrives byte
+//! by byte costs as much as one that arrives whole.
+
+use std::rc::Rc;
+
+use crate::pool::{self, Storage};
+
+/// How many bytes at the front of the buffer make up an answer, and whether they are whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Bytes from the front. At least 1.
+    pub len: usize,
+    /// True if they end with a newline, false if the limit cut a longer line.
+    pub whole: bool,
+}
+
+/// A buffer that bytes are appended to and lines are taken from.
+///
+/// # Example
+///
+/// This shows how to feed it and take a line:
+///
+/// ```
+/// use asyncfile::line_buffer::LineBuffer;
+///
+/// let mut buffer = LineBuffer::new();
+/// buffer.room(8)[..8].copy_from_slice(b"one\ntwo ");
+/// buffer.filled(8);
+/// let found = buffer.line(usize::MAX).unwrap();
+/// assert_eq!(&buffer.bytes()[..found.len], b"one\n");
+/// buffer.consume(found.len);
+/// assert_eq!(buffer.line(usize::MAX), None);      // "two " is not a line yet
+/// assert_eq!(buffer.bytes(), b"two ");
+/// ```
+#[derive(Default)]
+pub struct LineBuffer {
+    /// None while nothing is held: an idle buffer costs four words. Shared while a task looks at it.
+    storage: Option<Storage>,
+    /// The first byte not consumed. Never greater than `scanned`.
+    start: usize,
+    /// No newline lies in `start..scanned`. Never greater than `end`.
+    scanned: usize,
+    /// One past the last byte that came in. Never greater than the storage's length.
+    end: usize,
+    /// Bytes handed to memchr so far: what the promise "no byte is scanned twice" is tested by.
+    #[cfg(any(test, fuzzing))]
+    pub searched: u64,
+}
+
+impl LineBuffer {
+    /// An empty buffer. Allocates nothing.
+    pub fn new() -> LineBuffer {
+        LineBuffer::default()
+    }
+
+    /// How many bytes came in and were not consumed.
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// True if every byte that came in was consumed.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// The bytes that came in and were not consumed.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.storage {
+            Some(storage) => &storage[self.start..self.end],
+            None => &[],
+        }
+    }
+
+    /// The first line, or its first `limit` bytes if it is longer than that. None if there is no newline yet
+    /// and there are fewer than `limit` bytes. Only `\n` ends a line.
+    pub fn line(&mut self, limit: usize) -> Option<Found> {
+        let horizon = self.end.min(self.start.saturating_add(limit));
+        if self.scanned < horizon {
+            let newline = memchr::memchr(b'\n', self.unsearched(horizon));
+            let searched = newline.map_or(horizon - self.scanned, |at| at + 1);
+            self.count(searched);
+            if let Some(at) = newline {
+                self.scanned += at; // stands on the newline: asked again, it is found at once
+                return Some(Found { len: self.scanned + 1 - self.start, whole: true });
+            }
+            self.scanned = horizon;
+        }
+        self.cut(limit)
+    }
+
+    /// All whole lines at the front, as many as fit into `limit` bytes; if not even the first does, its first
+    /// `limit` bytes. None if there is no newline yet and there are fewer than `limit` bytes.
+    pub fn lines(&mut self, limit: usize) -> Option<Found> {
+        let horizon = self.end.min(self.start.saturating_add(limit));
+        if self.scanned < horizon {
+            // From the back: only what follows the last newline is searched, and that is searched again at
+            // most once, when it has become the front.
+            let newline = memchr::memrchr(b'\n', self.unsearched(horizon));
+            self.count(horizon - self.scanned - newline.unwrap_or(0));
+            if let Some(at) = newline {
+                return Some(Found { len: self.scanned + at + 1 - self.start, whole: true });
+            }
+            self.scanned = horizon;
+        }
+        self.cut(limit)
+    }
+
+    fn unsearched(&self, horizon: usize) -> &[u8] {
+        self.storage.as_ref().map_or(&[], |storage| &storage[self.scanned..horizon])
+    }
+
+    /// A line without newline so far that has reached the limit.
+    fn cut(&self, limit: usize) -> Option<Found> {
+        if self.len() >= limit && limit > 0 {
+            Some(Found { len: limit, whole: false })
+        } else {
+            None
+        }
+    }
+
+    #[cfg(any(test, fuzzing))]
+    fn count(&mut self, searched: usize) {
+        self.searched += searched as u64;
+    }
+
+    #[cfg(not(any(test, fuzzing)))]
+    fn count(&mut self, _searched: usize) {}
+
+    /// Space to read into, at the back: at least 1 byte, at most `most` (which must not be 0), and otherwise
+    /// as much as there is. Call `filled` with how much of it was used.
+    pub fn room(&mut self, most: usize) -> &mut [u8] {
+        assert!(most > 0, "room for nothing");
+        self.make_room(most);
+        let storage = self.storage.as_mut().and_then(Rc::get_mut);
+        let storage = storage.expect("make_room leaves a storage that nobody else looks at");
+        let space = &mut storage[self.end..];
+        let size = space.len().min(most);
+        &mut space[..size]
+    }
+
+    /// Appends the first `size` bytes of the space that `room` gave.
+    pub fn filled(&mut self, size: usize) {
+        let capacity = self.storage.as_ref().map_or(0, |storage| storage.len());
+        assert!(size <= capacity - self.end, "filled more than there was room for");
+        self.end += size;
+    }
+
+    /// Takes `size` bytes from the front. They stay where they are until the next `room`: that is what makes
+    /// lending them possible.
+    pub fn consume(&mut self, size: usize) {
+        assert!(size <= self.len(), "consumed more than there is");
+        self.start += size;
+        self.scanned = self.scanned.max(self.start);
+    }
+
+    /// Puts back the last `size` bytes that were consumed. Only before the next `room`.
+    pub(crate) fn put_back(&mut self, size: usize) {
+        self.start -= size;
+        self.scanned = self.start;
+    }
+
+    /// A share of the storage and where the front lies in it, for somebody who looks at it while others may
+    /// go on with the buffer.
+    pub(crate) fn lend(&self) -> (Option<Storage>, usize) {
+        (self.storage.clone(), self.start)
+    }
+
+    /// Gives back what it does not need while nothing comes in: all of its storage if it is empty, a large one
+    /// if the rest fits into a small one. A larger rest keeps its place.
+    pub fn rest(&mut self) {
+        if self.is_empty() {
+            self.put_storage(None);
+        } else if self.len() < pool::SMALL {
+            let capacity = self.storage.as_ref().map_or(0, |storage| storage.len());
+            if capacity > pool::SMALL {
+                self.move_to(pool::take(self.len()));
+            }
+        }
+    }
+
+    /// Amortised cost: a byte is moved only when at least as many were consumed before it, or when the
+    /// storage doubles.
+    fn make_room(&mut self, most: usize) {
+        if self.is_empty() {
+            self.start = 0;
+            self.scanned = 0;
+            self.end = 0;
+        }
+        let wanted = most.min(pool::CHUNK);
+        match &mut self.storage {
+            None => self.storage = Some(pool::take(pool::LARGE)),
+            Some(storage) => {
+                let capacity = storage.len();
+                let held = self.end - self.start;
+                let enough = wanted.min(capacity / 4).max(1);
+                match Rc::get_mut(storage) {
+                    Some(_) if capacity - self.end >= enough && capacity > pool::SMALL => {}
+                    Some(bytes) if capacity > pool::SMALL && self.start >= held && capacity - held >= enough => {
+                        bytes.copy_within(self.start..self.end, 0);
+                        self.rebase();
+                    }
+                    // Lent (somebody looks at the old bytes), small (a blocked reader's rest), or full.
+                    _ => {
+                        let size = if held < pool::SMALL { pool::LARGE } else { held.max(pool::LARGE) * 2 };
+                        self.move_to(pool::take(size));
+                    }
+                }
+            }
+        }
+    }
+
+    fn move_to(&mut self, mut storage: Storage) {
+        let held = self.len();
+        let bytes = Rc::get_mut(&mut storage).expect("a buffer fresh from the pool");
+        bytes[..held].copy_from_slice(self.bytes());
+        self.put_storage(Some(storage));
+        self.rebase();
+    }
+
+    fn put_storage(&mut self, storage: Option<Storage>) {
+        if let Some(old) = std::mem::replace(&mut self.storage, storage) {
+            pool::give(old);
+        }
+        if self.storage.is_none() {
+            self.rebase();
+        }
+    }
+
+    /// The bytes have moved to the beginning of the storage.
+    fn rebase(&mut self) {
+        self.scanned -= self.start;
+        self.end -= self.start;
+        self.start = 0;
+    }
+}
+
+impl Drop for LineBuffer {
+    fn drop(&mut self) {
+        if let Some(storage) = self.storage.take() {
+            pool::give(storage);
+        }
+    }
+}
+
+impl std::fmt::Debug for LineBuffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LineBuffer {{ {} B held, {} B searched for a newline }}", self.len(), self.scanned - self.start)
+    }
+}

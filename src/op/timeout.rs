@@ -1,0 +1,66 @@
+//! How long an operation may take, all of it.
+
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::Context;
+use crate::sys;
+
+/// The clock starts when the operation must block for the first time, and does not start again.
+#[derive(Clone, Copy)]
+pub(crate) struct Timeout {
+    /// Nanoseconds, half of a Duration's size; `u64::MAX` (584 years, and more): for ever.
+    after: u64,
+    due: Option<Instant>,
+}
+
+impl Timeout {
+    pub const NEVER: Timeout = Timeout { after: u64::MAX, due: None };
+
+    pub fn after(time: Duration) -> Timeout {
+        Timeout { after: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), due: None }
+    }
+
+    /// The operation must block: until when at most.
+    pub fn start(&mut self) -> Option<Instant> {
+        if self.due.is_none() && self.after != u64::MAX {
+            self.due = sys::now().checked_add(self.duration());
+        }
+        self.due
+    }
+
+    /// Its time is over. Not before the turn after the one in which it was started, so that poll(2) has
+    /// been asked meanwhile: a timeout of zero gets what can be had without waiting.
+    pub fn is_over(&self, context: &Context<'_>) -> bool {
+        context.due && self.due.map_or(false, |due| due <= context.now)
+    }
+
+    /// The error when its time is over with nothing to hand over; `what` happened to so many bytes.
+    pub fn error(&self, bytes: usize, what: &str) -> io::Error {
+        let after = self.duration();
+        let message = match bytes {
+            0 => format!("timed out after {after:?}"),
+            bytes => format!("timed out after {after:?}, {bytes} bytes {what}"),
+        };
+        io::Error::new(io::ErrorKind::TimedOut, message)
+    }
+
+    fn duration(&self) -> Duration {
+        Duration::from_nanos(self.after)
+    }
+}
+
+impl fmt::Display for Timeout {
+    /// `, 0.8 s left`, or nothing if it has no end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.after == u64::MAX {
+            return Ok(());
+        }
+        let left = match self.due {
+            Some(due) => due.saturating_duration_since(sys::now()),
+            None => self.duration(),
+        };
+        write!(f, ", {:.1} s left", left.as_secs_f64())
+    }
+}

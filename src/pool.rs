@@ -1,0 +1,112 @@
+//! The free list of read and write buffers, one for each thread.
+//!
+//! A buffer is held only while it has bytes in it or a system call fills it. Ten thousand idle connections
+//! therefore share the few buffers that lie here. Everything that uses a buffer lives on one thread
+//! (`!Send`), so a thread-local list needs no lock and no handle to a scheduler.
+//!
+//! Buffers come in two sizes. *Large* ones hold what one `read(2)` of a full pipe brings; *small* ones hold the
+//! partial line of a blocked reader, or the copied bytes of a short write. Anything bigger is made for its one
+//! use and not kept.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// A buffer's memory. Its length is its capacity: every byte is initialised once, when it is made, and
+/// never again. It is shared (`Rc`) only while a task that was resumed looks at it.
+pub(crate) type Storage = Rc<Vec<u8>>;
+
+/// A pipe holds 64 KiB (pipe(7)): what one read of a full pipe brings.
+pub(crate) const CHUNK: usize = 64 * 1024;
+
+/// A partial line shorter than this moves to a small buffer while its reader is blocked.
+pub(crate) const SMALL: usize = 4 * 1024;
+
+/// A full pipe and the partial line before it fit with a byte to spare, so that a full pipe never fills
+/// the buffer, and the reader knows after one read that it has everything.
+pub(crate) const LARGE: usize = CHUNK + SMALL;
+
+/// The smallest size made: a short partial line fits, and small buffers are exchangeable early.
+const LEAST: usize = 128;
+
+/// How many free ones of each size are kept: at most 544 KiB and 128 KiB a thread.
+const LARGE_KEPT: usize = 8;
+const SMALL_KEPT: usize = 32;
+
+struct Free {
+    large: Vec<Storage>,
+    small: Vec<Storage>,
+}
+
+thread_local! {
+    static FREE: RefCell<Free> = const { RefCell::new(Free { large: Vec::new(), small: Vec::new() }) };
+}
+
+/// A buffer of at least `size` bytes, with no promise about what is in it.
+pub(crate) fn take(size: usize) -> Storage {
+    let found = FREE.try_with(|free| {
+        let mut free = free.borrow_mut();
+        match size {
+            0..=SMALL => free.small.pop(),
+            _ if size <= LARGE => free.large.pop(),
+            _ => None,
+        }
+    });
+    match found {
+        Ok(Some(storage)) if storage.len() >= size => storage,
+        // A small one that is too small is let go: those in circulation grow to what their users need.
+        _ => Rc::new(vec![0; rounded(size)]),
+    }
+}
+
+fn rounded(size: usize) -> usize {
+    match size {
+        0..=SMALL => size.next_power_of_two().max(LEAST),
+        _ if size <= LARGE => LARGE,
+        _ => size,
+    }
+}
+
+/// Takes a buffer back. One that somebody still looks at is left to them.
+pub(crate) fn give(mut storage: Storage) {
+    if Rc::get_mut(&mut storage).is_none() {
+        return;
+    }
+    // During the thread's own teardown the list may be gone: then the buffer is simply freed.
+    let _ = FREE.try_with(|free| {
+        let mut free = free.borrow_mut();
+        match storage.len() {
+            LARGE if free.large.len() < LARGE_KEPT => free.large.push(storage),
+            0..=SMALL if free.small.len() < SMALL_KEPT => free.small.push(storage),
+            _ => {}
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_given_back_is_handed_out_again() {
+        let first = take(CHUNK);
+        let address = first.as_ptr();
+        give(first);
+        assert_eq!(take(CHUNK).as_ptr(), address);
+    }
+
+    #[test]
+    fn a_buffer_that_is_lent_is_not_handed_out() {
+        let first = take(10);
+        let lent = Rc::clone(&first);
+        give(first);
+        assert_ne!(take(10).as_ptr(), lent.as_ptr());
+    }
+
+    #[test]
+    fn sizes_are_rounded_to_what_can_be_exchanged() {
+        assert_eq!(take(1).len(), LEAST);
+        assert_eq!(take(SMALL).len(), SMALL);
+        assert_eq!(take(SMALL + 1).len(), LARGE);
+        assert_eq!(take(LARGE + 1).len(), LARGE + 1);
+    }
+}

@@ -1,0 +1,525 @@
+//! The scheduler: tasks, and the turn.
+//!
+//! A turn is three steps, all in [`Scheduler::turn_once`]: ask poll(2) who can go on, let deadlines fall due,
+//! advance what is ready. `run`, `join`, `block_on` and `turn` repeat it; a foreign loop does the first step itself
+//! (`pollfds`, its own poll(2), `dispatch`).
+//!
+//! To advance a task is to advance its operation. If that ends, the task's body is called with the outcome in the same
+//! step, and names the next operation, which is advanced at once: a task goes on until it is blocked, or has had its share.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::fmt;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use libc::pollfd;
+
+use crate::deadlines::Deadlines;
+use crate::error::{invalid, TaskError};
+use crate::handle::{self, Alive, Body, JoinHandle};
+use crate::inbox::{Inbox, Key, TaskId};
+use crate::op::{Context, Ended, Op, Operation, Progress, Value};
+use crate::state_fn::{self, StateFn};
+use crate::sys::{self, Wait};
+use crate::task::{done, Flow, Lines, Outcome, Task};
+use crate::trace::{Event, Trace};
+
+/// How often a task may be resumed in one turn before others have theirs and poll(2) is asked.
+const RESUMES: usize = 512;
+
+/// A turn advances at least so many tasks, if they become ready while it runs, and then lets poll(2) be asked.
+const ADVANCES: usize = 1024;
+
+/// A live task, boxed: its operation and its body.
+type Running<'t> = Alive<dyn Body<'t> + 't>;
+
+/// An observer of every transition.
+type Observer<'t> = Box<dyn FnMut(&Trace<'_>) + 't>;
+
+/// Runs tasks on the calling thread. `'t`: tasks may borrow what was declared before the scheduler.
+///
+/// # Example
+///
+/// This shows two tasks that share a local variable:
+///
+/// ```
+/// use asyncfile::{done, yield_now, Scheduler};
+/// use std::cell::Cell;
+///
+/// let sum = Cell::new(0);
+/// let mut sched = Scheduler::new();
+/// for n in 1..=2 {
+///     let sum = &sum;
+///     sched.spawn(yield_now(), move |_task| {
+///         sum.set(sum.get() + n);
+///         done(())
+///     });
+/// }
+/// sched.run()?;
+/// assert_eq!(sum.get(), 3);
+/// # Ok::<(), asyncfile::TaskError>(())
+/// ```
+pub struct Scheduler<'t> {
+    /// A slot for each task; empty while the task is advanced, and when it has ended.
+    tasks: Vec<Option<Box<Running<'t>>>>,
+    /// Slots to be used again.
+    free: Vec<u32>,
+    /// How many tasks have not ended.
+    alive: usize,
+    deadlines: Deadlines,
+    inbox: Rc<Inbox>,
+    /// When this turn began, after poll(2) had answered.
+    now: Instant,
+    turns: u64,
+    /// `join` and `block_on` wait for one task; the failures of others keep until the next drive.
+    holds_failures: bool,
+    observer: Option<Observer<'t>>,
+}
+
+impl<'t> Scheduler<'t> {
+    /// A scheduler without tasks. Makes no system call but for the clock.
+    pub fn new() -> Self {
+        Scheduler {
+            tasks: Vec::new(),
+            free: Vec::new(),
+            alive: 0,
+            deadlines: Deadlines::default(),
+            inbox: Rc::new(Inbox::new()),
+            now: sys::now(),
+            turns: 0,
+            holds_failures: false,
+            observer: None,
+        }
+    }
+
+    /// Starts a task: `body` is called when `op` has ended, and each time what it then waits for has ended, until it
+    /// returns [`done`] or an error. To begin at once, wait for [`yield_now`](crate::yield_now).
+    pub fn spawn<T: 't>(
+        &mut self,
+        op: impl Into<Op>,
+        body: impl FnMut(&mut Task<'_, 't>) -> Flow<T> + 't,
+    ) -> JoinHandle<T> {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.tasks.push(None);
+            u32::try_from(self.tasks.len() - 1).expect("fewer than 2^32 tasks fit into memory")
+        });
+        let key = self.inbox.name(index);
+        let mut op = op.into();
+        op.enter(&self.inbox, key);
+        self.trace(key, Event::Spawned(&op));
+        let (handle, running) = handle::pair(&self.inbox, key, op, body);
+        self.tasks[index as usize] = Some(running);
+        self.alive += 1;
+        self.inbox.wake(key);
+        handle
+    }
+
+    /// Starts a task written as state functions: `at` is the first, called when `op` has ended. Joins to the final state.
+    pub fn spawn_states<S: 't>(&mut self, op: impl Into<Op>, state: S, at: StateFn<S>) -> JoinHandle<S> {
+        self.spawn(op, state_fn::body(state, at))
+    }
+
+    /// Runs until no task is left.
+    ///
+    /// # Errors
+    ///
+    /// The failure of a detached task, as soon as it happens; the other tasks are kept, and calling again goes on.
+    /// [`TaskError::Stalled`] if tasks are left and nothing can ever wake them.
+    pub fn run(&mut self) -> Result<(), TaskError> {
+        self.begin_drive(false)?;
+        while self.alive > 0 {
+            self.turn_once(self.unless_stalled()?)?;
+        }
+        self.failure()
+    }
+
+    /// Runs until this task has ended, and gives its result. Failures of detached tasks wait for the next drive.
+    ///
+    /// # Errors
+    ///
+    /// How the task failed; or [`TaskError::Stalled`].
+    pub fn join<T>(&mut self, handle: JoinHandle<T>) -> Result<T, TaskError> {
+        if !handle.is_finished() && !handle.belongs_to(&self.inbox) {
+            return Err(TaskError::Failed(invalid("join: the task is another scheduler's")));
+        }
+        self.begin_drive(true)?;
+        while !handle.is_finished() {
+            self.turn_once(self.unless_stalled()?)?;
+        }
+        handle.take().unwrap_or_else(|| Err(TaskError::Failed(invalid("join: the result was taken before"))))
+    }
+
+    /// Waits for one operation, while the tasks go on, and gives what it hands over. Failures of detached tasks wait for the
+    /// next drive.
+    ///
+    /// # Errors
+    ///
+    /// How the operation failed. A read that its timeout cut is [`TimedOut`](std::io::ErrorKind::TimedOut), and its bytes stay in the file.
+    pub fn block_on<O: Operation>(&mut self, op: O) -> std::io::Result<O::Output> {
+        let handle = self.spawn(op, |task| done(O::output(task)?));
+        let key = handle.id().0;
+        let result = self.join(handle);
+        self.inbox.cancel(key); // if it has stalled, or poll failed
+        self.sweep(None);
+        Ok(result?)
+    }
+
+    /// One turn: sleeps at most `timeout` (None: as long as it takes) until something can be done, and does it. The answer
+    /// is how many tasks are alive. With none it returns at once.
+    ///
+    /// # Errors
+    ///
+    /// The failure of a detached task, as soon as it happens; without timeout, [`TaskError::Stalled`].
+    pub fn turn(&mut self, timeout: Option<Duration>) -> Result<usize, TaskError> {
+        self.begin_drive(false)?;
+        self.sweep(None);
+        if self.alive > 0 {
+            let wait = match timeout {
+                None => self.unless_stalled()?,
+                Some(Duration::ZERO) => Wait::Not,
+                Some(timeout) => sys::now().checked_add(timeout).map_or(Wait::Forever, Wait::Until),
+            };
+            self.turn_once(wait)?;
+        }
+        self.failure()?;
+        Ok(self.alive)
+    }
+
+    /// For a foreign loop: appends what to wait for to its poll(2) set, and says how long to wait at most: `Some(ZERO)` if work is
+    /// ready, None if only the descriptors can wake a task. Then call [`dispatch`](Scheduler::dispatch).
+    pub fn pollfds(&mut self, set: &mut Vec<pollfd>) -> Option<Duration> {
+        self.sweep(None);
+        self.inbox.poll_set.borrow_mut().show(set);
+        if self.inbox.has_work() {
+            return Some(Duration::ZERO);
+        }
+        self.deadlines.first().map(|at| at.saturating_duration_since(sys::now()))
+    }
+
+    /// For a foreign loop: one turn with what poll(2) answered, in any order; entries that are not ours are ignored. An answer counts only
+    /// for a file that was in the set last given by [`pollfds`](Scheduler::pollfds): if its number was reused since, the answer
+    /// is not for the new file. Never calls poll(2). The answer is how many tasks are alive.
+    ///
+    /// # Errors
+    ///
+    /// The failure of a detached task, as soon as it happens; the other tasks are kept.
+    pub fn dispatch(&mut self, set: &[pollfd]) -> Result<usize, TaskError> {
+        self.begin_drive(false)?;
+        {
+            let ours = self.inbox.poll_set.borrow();
+            for entry in set.iter().filter(|entry| entry.revents != 0 && ours.was_shown(entry.fd)) {
+                if let Some(descriptor) = ours.owner(entry.fd).and_then(|owner| owner.upgrade()) {
+                    descriptor.said(entry.revents);
+                }
+            }
+        }
+        self.fall_due();
+        self.advance_ready();
+        self.failure()?;
+        Ok(self.alive)
+    }
+
+    /// Calls `f` with every transition of every task from here on, in place of the observer before it.
+    pub fn observe(&mut self, f: impl FnMut(&Trace<'_>) + 't) {
+        self.observer = Some(Box::new(f));
+    }
+
+    /// One turn.
+    fn turn_once(&mut self, wait: Wait) -> Result<(), TaskError> {
+        self.sweep(None);
+        self.ask(wait)?;
+        self.fall_due();
+        self.advance_ready();
+        self.failure()
+    }
+
+    /// Asks poll(2) who can go on: sleeps until somebody can, a deadline falls due, or `wait` is over.
+    fn ask(&mut self, wait: Wait) -> Result<(), TaskError> {
+        let wait = match (self.deadlines.first(), wait) {
+            _ if self.inbox.has_work() => Wait::Not,
+            (Some(deadline), Wait::Until(at)) => Wait::Until(at.min(deadline)),
+            (Some(deadline), Wait::Forever) => Wait::Until(deadline),
+            (_, wait) => wait,
+        };
+        let mut set = self.inbox.poll_set.borrow_mut();
+        if set.is_empty() && wait == Wait::Not {
+            return Ok(());
+        }
+        let mut answers = sys::poll(set.entries_mut(), wait)
+            .map_err(|error| TaskError::Failed(crate::error::named("poll", None, error)))?;
+        drop(set);
+        let set = self.inbox.poll_set.borrow();
+        for place in 0..set.len() {
+            if answers == 0 {
+                break;
+            }
+            let (entry, owner) = set.at(place);
+            if entry.revents != 0 {
+                answers -= 1;
+                if let Some(descriptor) = owner.upgrade() {
+                    descriptor.said(entry.revents);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets deadlines fall due: their tasks are ready, after those that poll(2) woke.
+    fn fall_due(&mut self) {
+        self.turns += 1;
+        self.now = sys::now();
+        while let Some(index) = self.deadlines.pop_due(self.now) {
+            if let Some(running) = &mut self.tasks[index as usize] {
+                running.is_due = true;
+                self.inbox.wake(self.inbox.key_at(index));
+            }
+        }
+    }
+
+    /// Advances what is ready, and what becomes ready meanwhile, up to a bound.
+    fn advance_ready(&mut self) {
+        self.sweep(None);
+        let ready = self.inbox.begin_turn();
+        for _ in 0..ready.saturating_mul(2).max(ADVANCES) {
+            match self.inbox.next_ready() {
+                Some(key) => self.advance(key),
+                None => break,
+            }
+            if self.must_stop() {
+                break;
+            }
+        }
+    }
+
+    /// Advances one task until it is blocked, has ended, or has had its share.
+    fn advance(&mut self, key: Key) {
+        let mut running = match self.tasks[key.index as usize].take() {
+            Some(running) => running,
+            None => return,
+        };
+        for _ in 0..RESUMES {
+            let due = std::mem::take(&mut running.is_due);
+            let context = Context { inbox: &self.inbox, key, now: self.now, due };
+            let before = if self.observer.is_some() { running.op.state() } else { "" };
+            let progress = running.op.advance(&context);
+            if self.observer.is_some() {
+                self.trace(key, Event::Advanced { from: before, to: running.op.state(), op: &running.op });
+            }
+            match progress {
+                Progress::Blocked(until) => {
+                    self.deadlines.set(key.index, until);
+                    self.tasks[key.index as usize] = Some(running);
+                    return;
+                }
+                Progress::Yield(until) => {
+                    self.deadlines.set(key.index, until);
+                    break;
+                }
+                Progress::Ended(ended) => {
+                    self.deadlines.set(key.index, None);
+                    let goes_on = self.resume(key, &mut running, ended);
+                    if !goes_on {
+                        self.end(key, running);
+                        self.sweep(None);
+                        return;
+                    }
+                    if self.must_stop() {
+                        break;
+                    }
+                }
+            }
+        }
+        running.op.enter(&self.inbox, key);
+        self.tasks[key.index as usize] = Some(running);
+        self.inbox.wake_later(key);
+    }
+
+    /// Calls the body with the outcome. True if it waits for something else, which then stands in the place of what has ended.
+    fn resume(&mut self, key: Key, running: &mut Running<'t>, ended: Ended) -> bool {
+        let Ended { end, mut value } = ended;
+        let are_lines = matches!(value, Value::Lines(_));
+        if !are_lines {
+            running.op.leave(key);
+        }
+        let taken = Cell::new(0);
+        let Alive { op, body, .. } = running;
+        let outcome = outcome(&mut value, &taken);
+        let mut task = Task { scheduler: self, key, op, end, outcome, is_seen: Cell::new(false) };
+        let flow = catch_unwind(AssertUnwindSafe(|| body.resume(&mut task)));
+        drop(value); // what was lent is the file's alone again
+        if let Some(file) = op.file() {
+            let mut state = file.state();
+            state.inflow.buffer.consume(taken.get());
+            if state.inflow.buffer.is_empty() {
+                state.inflow.buffer.rest();
+            }
+        }
+        if are_lines {
+            op.leave(key);
+        }
+        let failure = match flow {
+            Ok(Ok(Some(next))) => {
+                *op = next;
+                let is_cancelled = self.sweep(Some(key));
+                self.trace(key, Event::Resumed(end, &running.op));
+                if !is_cancelled {
+                    return true;
+                }
+                TaskError::Cancelled
+            }
+            Ok(Ok(None)) => {
+                let is_cancelled = self.sweep(Some(key));
+                if !is_cancelled {
+                    self.trace(key, Event::Done(end));
+                    return false;
+                }
+                TaskError::Cancelled
+            }
+            Ok(Err(error)) => TaskError::Failed(error),
+            Err(payload) => TaskError::Panicked(message(payload)),
+        };
+        self.trace(key, Event::Failed(&failure));
+        // A value that gives way to the failure is dropped here: the user's code, which may panic.
+        let inbox = Rc::clone(&self.inbox);
+        self.guard(|| running.body.fail(failure, &inbox));
+        false
+    }
+
+    /// Drops a task that has ended, or was cancelled; who waits for its end is ready.
+    fn end(&mut self, key: Key, mut running: Box<Running<'t>>) {
+        running.op.leave(key);
+        self.deadlines.set(key.index, None);
+        self.inbox.retire(key);
+        self.alive -= 1;
+        self.guard(move || drop(running));
+        self.free.push(key.index);
+    }
+
+    /// Drops the tasks that were cancelled. Whether the one that is running is among them: that one is left to the caller.
+    fn sweep(&mut self, running: Option<Key>) -> bool {
+        let mut is_cancelled = false;
+        while let Some(key) = self.inbox.next_cancelled() {
+            if Some(key) == running {
+                is_cancelled = true;
+            } else if self.inbox.is_alive(key) {
+                if let Some(task) = self.tasks[key.index as usize].take() {
+                    self.trace(key, Event::Failed(&TaskError::Cancelled));
+                    self.end(key, task);
+                }
+            }
+        }
+        is_cancelled
+    }
+
+    /// Runs code of the user's that is not a task's body. If it panics, that comes out of the next drive.
+    fn guard(&self, user_code: impl FnOnce()) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(user_code)) {
+            self.inbox.report(TaskError::Panicked(message(payload)));
+        }
+    }
+
+    fn trace(&mut self, key: Key, event: Event<'_>) {
+        if let Some(mut observer) = self.observer.take() {
+            let trace = Trace { task: TaskId(key), turn: self.turns, event };
+            self.guard(|| observer(&trace));
+            self.observer = Some(observer);
+        }
+    }
+
+    /// The host was in charge until now.
+    fn begin_drive(&mut self, holds_failures: bool) -> Result<(), TaskError> {
+        sys::sigpipe::forget();
+        self.holds_failures = holds_failures;
+        self.failure()
+    }
+
+    /// A failure that has to come out of this drive.
+    fn failure(&mut self) -> Result<(), TaskError> {
+        match self.must_stop() {
+            true => self.inbox.next_failure().map_or(Ok(()), Err),
+            false => Ok(()),
+        }
+    }
+
+    fn must_stop(&self) -> bool {
+        !self.holds_failures && self.inbox.has_failures()
+    }
+
+    /// For ever, if anything can ever happen.
+    fn unless_stalled(&self) -> Result<Wait, TaskError> {
+        let nothing_can_wake = self.deadlines.is_empty() && self.inbox.poll_set.borrow().is_empty();
+        if nothing_can_wake && !self.inbox.has_work() {
+            return Err(TaskError::Stalled(format!("{self:?}")));
+        }
+        Ok(Wait::Forever)
+    }
+
+    /// When this turn began.
+    pub(crate) fn clock(&self) -> Instant {
+        self.now
+    }
+}
+
+/// What is handed over, as the task sees it. What is lent stays in `value`.
+fn outcome<'e>(value: &'e mut Value, taken: &'e Cell<usize>) -> Outcome<'e> {
+    match value {
+        Value::Nothing => Outcome::Ok,
+        Value::Line(line) => Outcome::Line(line.as_ref().map(|lent| lent.bytes())),
+        Value::Lines(lent) => Outcome::Lines(Lines::new(lent.bytes(), taken)),
+        Value::Bytes(lent) => Outcome::Bytes(lent.bytes()),
+        Value::Written(size) => Outcome::Written(*size),
+        Value::Exit(status) => Outcome::Exit(*status),
+        Value::Output(_) | Value::Failed(_) => match std::mem::replace(value, Value::Nothing) {
+            Value::Output(output) => Outcome::Output(*output),
+            Value::Failed(error) => Outcome::Failed(error),
+            _ => unreachable!("these two are moved"),
+        },
+    }
+}
+
+/// What a panic said.
+fn message(payload: Box<dyn Any + Send>) -> String {
+    let text = match payload.downcast_ref::<&str>() {
+        Some(text) => text.to_string(),
+        None => payload.downcast_ref::<String>().cloned().unwrap_or_else(|| "no message".to_string()),
+    };
+    // The payload is the user's, and its drop may panic in turn.
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
+    }
+    text
+}
+
+impl Default for Scheduler<'_> {
+    fn default() -> Self {
+        Scheduler::new()
+    }
+}
+
+impl Drop for Scheduler<'_> {
+    /// Drops all tasks; their handles say Cancelled. What their operations had read stays in the files.
+    fn drop(&mut self) {
+        self.observer = None;
+        for index in 0..self.tasks.len() {
+            if let Some(running) = self.tasks[index].take() {
+                self.end(self.inbox.key_at(index as u32), running);
+            }
+        }
+        self.inbox.close();
+    }
+}
+
+impl fmt::Debug for Scheduler<'_> {
+    /// A line for each task: who waits for what.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, running) in self.tasks.iter().enumerate() {
+            if let Some(running) = running {
+                let id = TaskId(self.inbox.key_at(index as u32));
+                writeln!(f, "task {id}: {:?}", running.op)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,364 @@
+//! Every kernel call, the clock, and every `unsafe` of the library, as free functions.
+//!
+//! They return what the kernel said: retrying after EINTR, waiting after EAGAIN and counting bytes is left to
+//! those who call. This is also the seam: in test and fuzzing builds a simulated kernel ([`sim`](crate::sim)) can
+//! stand behind the same functions.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::unix::io::{FromRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+use libc::{c_int, pollfd};
+
+#[cfg(any(test, fuzzing))]
+use crate::sim;
+
+/// How long poll may sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// It only looks.
+    Not,
+    /// Never returns before this, unless with an answer.
+    Until(Instant),
+    Forever,
+}
+
+/// The monotonic clock.
+pub(crate) fn now() -> Instant {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::now() {
+        return answer;
+    }
+    Instant::now()
+}
+
+/// poll(2): fills in `revents` and says how many are not 0. EINTR does not end it, and neither does an
+/// early return because the time left did not fit into poll's milliseconds: those are rounded up, so that
+/// it does not wake early and spin through the last one.
+pub(crate) fn poll(set: &mut [pollfd], wait: Wait) -> io::Result<usize> {
+    loop {
+        let timeout = match wait {
+            Wait::Not => Duration::ZERO,
+            Wait::Until(at) => at.saturating_duration_since(now()),
+            Wait::Forever => Duration::MAX,
+        };
+        match poll_once(set, timeout, wait == Wait::Forever) {
+            Ok(0) => match wait {
+                Wait::Not => return Ok(0),
+                Wait::Until(at) if now() >= at => return Ok(0),
+                Wait::Until(_) | Wait::Forever => {}
+            },
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            answer => return answer,
+        }
+    }
+}
+
+fn poll_once(set: &mut [pollfd], timeout: Duration, forever: bool) -> io::Result<usize> {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::poll(set, if forever { None } else { Some(timeout) }) {
+        return answer;
+    }
+    let milliseconds = if forever { -1 } else { milliseconds(timeout) };
+    // SAFETY: the pointer and the length are those of a live, exclusive slice.
+    let answer = unsafe { libc::poll(set.as_mut_ptr(), set.len() as libc::nfds_t, milliseconds) };
+    check(answer as isize)
+}
+
+/// Rounded up, and clamped to what poll(2) takes (24 days).
+fn milliseconds(time: Duration) -> c_int {
+    let up = time.as_nanos().saturating_add(999_999) / 1_000_000;
+    c_int::try_from(up).unwrap_or(c_int::MAX)
+}
+
+/// read(2).
+pub(crate) fn read(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::read(fd, bytes) {
+        return answer;
+    }
+    // SAFETY: the pointer and the length are those of a live, exclusive slice.
+    check(unsafe { libc::read(fd, bytes.as_mut_ptr().cast(), bytes.len()) })
+}
+
+/// recv(2) with MSG_DONTWAIT: does not wait, whatever the flags of the open file description say.
+pub(crate) fn recv(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::read(fd, bytes) {
+        return answer;
+    }
+    // SAFETY: the pointer and the length are those of a live, exclusive slice.
+    check(unsafe { libc::recv(fd, bytes.as_mut_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT) })
+}
+
+/// preadv2(2) at the file's own position with RWF_NOWAIT: a read that does not wait although the open file
+/// description says that it may (Linux 4.14; pipes since 5.10). [`io::ErrorKind::Unsupported`] where there is none.
+pub(crate) fn read_nowait(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::read(fd, bytes) {
+        return answer;
+    }
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        let part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+        // By number: Android's and old C libraries have no wrapper. The position is split into two halves
+        // (low, high), and -1 is -1 in both.
+        // SAFETY: the vector is one part, and that is a live, exclusive slice.
+        let answer = unsafe { libc::syscall(libc::SYS_preadv2, fd, &part, 1, -1_isize, -1_isize, RWF_NOWAIT) };
+        match check(answer as isize) {
+            // A kernel without the call, a kernel without the flag, a file that cannot do it.
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::EINVAL | libc::ESPIPE)
+                ) => {}
+            answer => return answer,
+        }
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (fd, bytes);
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const RWF_NOWAIT: c_int = 8; // linux/fs.h
+
+/// write(2), with the calling thread safe from SIGPIPE: a dead reader is EPIPE and nothing else.
+pub(crate) fn write(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::write(fd, bytes) {
+        return answer;
+    }
+    sigpipe::held_back(|| {
+        // SAFETY: the pointer and the length are those of a live slice.
+        check(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) })
+    })
+}
+
+/// send(2) with MSG_DONTWAIT and without SIGPIPE.
+pub(crate) fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::write(fd, bytes) {
+        return answer;
+    }
+    #[cfg(not(any(target_os = "macos", target_os = "ios")))]
+    {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // SAFETY: the pointer and the length are those of a live slice.
+        check(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) })
+    }
+    // Darwin has no MSG_NOSIGNAL.
+    #[cfg(any(target_os = "macos", target_os = "ios"))]
+    sigpipe::held_back(|| {
+        // SAFETY: the pointer and the length are those of a live slice.
+        check(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT) })
+    })
+}
+
+/// close(2). Its errors are of no use: the descriptor is gone in any case on Linux, and a second try could
+/// close somebody else's (close(2), "Dealing with error returns from close()").
+pub(crate) fn close(fd: RawFd) {
+    #[cfg(any(test, fuzzing))]
+    if sim::close(fd) {
+        return;
+    }
+    // SAFETY: closing a number is memory-safe; that it is ours to close is the caller's promise.
+    unsafe { libc::close(fd) };
+}
+
+/// Makes the descriptor somebody's again.
+pub(crate) fn owned(fd: RawFd) -> OwnedFd {
+    // SAFETY: the caller hands over the only descriptor of this number that the library has.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// What a descriptor refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Regular,
+    Socket,
+    Pipe,
+    Tty,
+    Other,
+}
+
+/// fstat(2), and isatty(3) for what could be one.
+pub(crate) fn kind(fd: RawFd) -> io::Result<Kind> {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::kind(fd) {
+        return answer;
+    }
+    Ok(match stat(fd)?.st_mode & libc::S_IFMT {
+        libc::S_IFREG => Kind::Regular,
+        libc::S_IFSOCK => Kind::Socket,
+        libc::S_IFIFO => Kind::Pipe,
+        // SAFETY: takes a number, touches no memory of ours.
+        libc::S_IFCHR if unsafe { libc::isatty(fd) } == 1 => Kind::Tty,
+        _ => Kind::Other,
+    })
+}
+
+fn stat(fd: RawFd) -> io::Result<libc::stat> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the pointer is to a live stat structure.
+    check(unsafe { libc::fstat(fd, stat.as_mut_ptr()) } as isize)?;
+    // SAFETY: fstat succeeded and has filled it in.
+    Ok(unsafe { stat.assume_init() })
+}
+
+/// Sets or clears O_NONBLOCK on the open file description, and says whether that changed it.
+pub(crate) fn set_nonblocking(fd: RawFd, nonblocking: bool) -> io::Result<bool> {
+    #[cfg(any(test, fuzzing))]
+    if sim::now().is_some() {
+        return Ok(false);
+    }
+    // SAFETY: F_GETFL takes no third argument.
+    let before = check(unsafe { libc::fcntl(fd, libc::F_GETFL) } as isize)? as c_int;
+    let after = if nonblocking { before | libc::O_NONBLOCK } else { before & !libc::O_NONBLOCK };
+    if after != before {
+        // SAFETY: F_SETFL takes an int.
+        check(unsafe { libc::fcntl(fd, libc::F_SETFL, after) } as isize)?;
+    }
+    Ok(after != before)
+}
+
+/// A second descriptor of the same open file description, closed on exec; not 0, 1 or 2, which others
+/// take for the standard streams.
+pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC takes an int.
+    let copy = check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) } as isize)? as RawFd;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Opens the terminal behind a descriptor once more, by its name: an open file description of our own, whose
+/// O_NONBLOCK nobody else feels. An error where that is not possible (no name, no permission, another device
+/// of that name: a container's terminal may be of another namespace).
+pub(crate) fn reopen_tty(fd: RawFd) -> io::Result<OwnedFd> {
+    // A pseudo-terminal's master also has a name, but opening that makes another pseudo-terminal.
+    // SAFETY: takes a number; the static name that it may return is not looked at.
+    if !unsafe { libc::ptsname(fd) }.is_null() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let mut name = [0 as libc::c_char; 256];
+    // SAFETY: the pointer and the length are those of a live array; the name ends with NUL on success.
+    let errno = unsafe { libc::ttyname_r(fd, name.as_mut_ptr(), name.len() as _) };
+    if errno != 0 {
+        return Err(io::Error::from_raw_os_error(errno));
+    }
+    // SAFETY: F_GETFL takes no third argument.
+    let access = check(unsafe { libc::fcntl(fd, libc::F_GETFL) } as isize)? as c_int & libc::O_ACCMODE;
+    let flags = access | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: the name is NUL-terminated.
+    let opened = check(unsafe { libc::open(name.as_ptr(), flags) } as isize)? as RawFd;
+    // SAFETY: the kernel has just made this descriptor for us.
+    let opened = unsafe { OwnedFd::from_raw_fd(opened) };
+    let (theirs, ours) = (stat(fd)?, stat(std::os::unix::io::AsRawFd::as_raw_fd(&opened))?);
+    if (theirs.st_rdev, theirs.st_ino, theirs.st_dev) != (ours.st_rdev, ours.st_ino, ours.st_dev) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    Ok(opened)
+}
+
+fn check(answer: isize) -> io::Result<usize> {
+    usize::try_from(answer).map_err(|_| io::Error::last_os_error())
+}
+
+/// SIGPIPE, which a write to a pipe without reader raises besides EPIPE, and which by default ends the process.
+/// A Rust program ignores it from the start; a host in C has it at its default, and its dispositions are not
+/// ours to change.
+pub(crate) mod sigpipe {
+    use std::cell::Cell;
+    use std::io;
+    use std::mem::MaybeUninit;
+
+    thread_local! {
+        /// Whether the process ignores SIGPIPE, once somebody has asked in this drive.
+        static IGNORED: Cell<Option<bool>> = const { Cell::new(None) };
+    }
+
+    /// The host was in charge since the last write and may have changed the disposition: ask again. Called when
+    /// a drive begins (run, turn, dispatch), so that a loop asks once and not with every write.
+    pub(crate) fn forget() {
+        let _ = IGNORED.try_with(|ignored| ignored.set(None));
+    }
+
+    /// Runs a write. If the process does not ignore SIGPIPE, the signal is blocked in this thread meanwhile, and
+    /// taken away if the write raised it: a write's SIGPIPE goes to the thread that wrote (POSIX, 2.4.1).
+    pub(crate) fn held_back(write: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
+        let known = IGNORED.try_with(Cell::get).ok().flatten();
+        let is_ignored = known.unwrap_or_else(is_ignored);
+        let _ = IGNORED.try_with(|cell| cell.set(Some(is_ignored)));
+        if is_ignored {
+            return write();
+        }
+        let set = only_sigpipe();
+        if is_pending() {
+            return write(); // blocked by the host already, with one pending: another one merges with it
+        }
+        let before = mask(libc::SIG_BLOCK, &set);
+        let answer = write();
+        if matches!(&answer, Err(error) if error.raw_os_error() == Some(libc::EPIPE)) && is_pending() {
+            let mut signal = 0;
+            // SAFETY: both pointers are to live values. It is pending, so this does not wait.
+            unsafe { libc::sigwait(&set, &mut signal) };
+        }
+        mask(libc::SIG_SETMASK, &before);
+        answer
+    }
+
+    fn is_ignored() -> bool {
+        let mut action = MaybeUninit::<libc::sigaction>::uninit();
+        // SAFETY: a null new action only asks; the pointer is to a live structure.
+        let answer = unsafe { libc::sigaction(libc::SIGPIPE, std::ptr::null(), action.as_mut_ptr()) };
+        // SAFETY: on success the kernel has filled it in.
+        answer == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
+    }
+
+    fn only_sigpipe() -> libc::sigset_t {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: sigemptyset initialises the set, sigaddset then adds a valid signal to it.
+        unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            libc::sigaddset(set.as_mut_ptr(), libc::SIGPIPE);
+            set.assume_init()
+        }
+    }
+
+    fn is_pending() -> bool {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: sigemptyset initialises the set, sigpending fills it in.
+        unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            libc::sigpending(set.as_mut_ptr());
+            libc::sigismember(set.as_ptr(), libc::SIGPIPE) == 1
+        }
+    }
+
+    fn mask(how: libc::c_int, set: &libc::sigset_t) -> libc::sigset_t {
+        let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: both pointers are to live sets, and sigemptyset has initialised the one that is filled in.
+        unsafe {
+            libc::sigemptyset(before.as_mut_ptr());
+            libc::pthread_sigmask(how, set, before.as_mut_ptr());
+            before.assume_init()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn poll_never_wakes_early_and_takes_absurd_durations() {
+        assert_eq!(milliseconds(Duration::ZERO), 0);
+        assert_eq!(milliseconds(Duration::from_nanos(1)), 1);
+        assert_eq!(milliseconds(Duration::from_micros(900)), 1);
+        assert_eq!(milliseconds(Duration::from_millis(5)), 5);
+        assert_eq!(milliseconds(Duration::MAX), c_int::MAX);
+    }
+}
