@@ -25,11 +25,15 @@ use crate::sys::{self, Kind};
 /// What poll(2) says unasked. Each of these wakes reader and writer: the system call then decides.
 const ALWAYS: c_short = POLLHUP | POLLERR | POLLNVAL;
 
+const NO_QUEUE: &str = "who waits for a hangup is a watcher";
+
 /// A direction of a file, and of waiting for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     Read,
     Write,
+    /// Neither: only what poll(2) says unasked. For a writer without data, whose reader may go.
+    Hangup,
 }
 
 impl Direction {
@@ -37,6 +41,7 @@ impl Direction {
         match self {
             Direction::Read => POLLIN,
             Direction::Write => POLLOUT,
+            Direction::Hangup => 0,
         }
     }
 }
@@ -63,11 +68,23 @@ pub(crate) struct Descriptor {
     state: RefCell<State>,
 }
 
+/// Whether there is a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Open,
+    /// Open for all we know, but poll(2) says that its number is nobody's: closed behind our back. The number is no
+    /// longer ours to close.
+    Suspect,
+    Closed,
+    /// Closed behind our back, and its number is another file's.
+    Lost,
+    /// There never was one: a child's stream of this name that was not piped.
+    Absent(&'static str),
+}
+
 /// What changes while it is open.
 pub(crate) struct State {
-    is_open: bool,
-    /// Closed by somebody else, behind our back: its number is no longer ours to close.
-    is_lost: bool,
+    standing: Standing,
     pub inflow: Inflow,
     pub outflow: Outflow,
     reading: Queue,
@@ -75,8 +92,8 @@ pub(crate) struct State {
     /// Boxed, and empty but for those who use `readable` or `writable`.
     #[allow(clippy::box_collection)]
     watchers: Option<Box<Vec<Watcher>>>,
-    /// What the poll set has for it.
-    registered: c_short,
+    /// What the poll set has for it. None: it is not in there.
+    registered: Option<c_short>,
     /// Of those who wait on it, or waited last.
     inbox: Option<Rc<Inbox>>,
 }
@@ -127,21 +144,34 @@ impl Descriptor {
         Ok(Descriptor::with(fd, mode, kind))
     }
 
+    /// A descriptor that is only watched.
+    pub fn watched(fd: OwnedFd) -> Descriptor {
+        Descriptor::with(fd, Mode::Careful { nowait: false }, Kind::Other)
+    }
+
+    /// In place of a child's stream that was not piped: what waits on it fails, and says so.
+    pub fn absent(name: &'static str) -> Descriptor {
+        Descriptor::at(-1, Standing::Absent(name), Mode::Careful { nowait: false }, Kind::Other)
+    }
+
     fn with(fd: OwnedFd, mode: Mode, kind: Kind) -> Descriptor {
+        Descriptor::at(fd.into_raw_fd(), Standing::Open, mode, kind)
+    }
+
+    fn at(fd: RawFd, standing: Standing, mode: Mode, kind: Kind) -> Descriptor {
         let must_ask_first = matches!(mode, Mode::Careful { .. });
         Descriptor {
-            fd: fd.into_raw_fd(),
+            fd,
             mode: Cell::new(mode),
             tty: kind == Kind::Tty,
             state: RefCell::new(State {
-                is_open: true,
-                is_lost: false,
+                standing,
                 inflow: Inflow { ready: mode == Mode::Regular, ..Inflow::default() },
                 outflow: Outflow { ready: !must_ask_first },
                 reading: Queue::default(),
                 writing: Queue::default(),
                 watchers: None,
-                registered: 0,
+                registered: None,
                 inbox: None,
             }),
         }
@@ -235,7 +265,9 @@ impl Descriptor {
             Some(inbox) => inbox,
             None => return,
         };
-        state.is_lost |= revents & POLLNVAL != 0;
+        if revents & POLLNVAL != 0 {
+            state.standing = Standing::Suspect;
+        }
         if state.reading.is_parked && revents & (POLLIN | ALWAYS) != 0 {
             state.inflow.ready = true;
             state.reading.unpark(inbox);
@@ -264,19 +296,21 @@ impl Descriptor {
 
     /// Somebody closed it behind our back, and its number is another file's: who waits on it fails, and the number is left alone.
     fn lose(&self) {
-        self.state().is_lost = true;
+        self.state().standing = Standing::Suspect;
         self.end(true);
+        self.state().standing = Standing::Lost;
     }
 
     /// Ends its being open, once; wakes all, removes it from the poll set, closes the number or leaves it open.
     fn end(&self, close: bool) -> bool {
         let mut state = self.state();
-        if !std::mem::replace(&mut state.is_open, false) {
+        let state = &mut *state;
+        if !state.is_open() {
             return false;
         }
-        let state = &mut *state;
+        let is_ours = std::mem::replace(&mut state.standing, Standing::Closed) == Standing::Open;
         if let Some(inbox) = &state.inbox {
-            if std::mem::replace(&mut state.registered, 0) != 0 {
+            if state.registered.take().is_some() {
                 inbox.poll_set.borrow_mut().remove(self.fd);
             }
             // They go first, and among themselves in their order.
@@ -287,7 +321,7 @@ impl Descriptor {
                 inbox.wake_first(key);
             }
         }
-        if !state.is_lost {
+        if is_ours {
             if let Mode::Nonblocking { ours: true } = self.mode.get() {
                 let _ = sys::set_nonblocking(self.fd, false);
             }
@@ -300,7 +334,7 @@ impl Descriptor {
 
     /// Gives the descriptor back, its flags as they were found, with the bytes that were read ahead. None if it is closed.
     pub fn into_inner(self) -> Option<(OwnedFd, Vec<u8>)> {
-        if !self.state().is_open {
+        if !self.is_open() {
             return None;
         }
         let bytes = self.state().inflow.buffer.bytes().to_vec();
@@ -309,7 +343,7 @@ impl Descriptor {
     }
 
     pub fn is_open(&self) -> bool {
-        self.state.borrow().is_open
+        self.state.borrow().is_open()
     }
 
     /// How many bytes are buffered.
@@ -319,7 +353,7 @@ impl Descriptor {
 
     /// Brings the poll set up to date with who waits for what.
     fn update(self: &Rc<Self>, state: &mut State) {
-        let events = if state.is_open { state.wanted() } else { 0 };
+        let events = if state.is_open() { state.wanted() } else { None };
         if events == state.registered {
             return;
         }
@@ -327,17 +361,17 @@ impl Descriptor {
             Some(inbox) => inbox,
             None => return,
         };
-        if events == 0 {
-            inbox.poll_set.borrow_mut().remove(self.fd);
-        } else if state.registered != 0 {
-            inbox.poll_set.borrow_mut().change(self.fd, events);
-        } else {
-            // The number is ours, so another file that is still there under it was closed behind our back.
-            let other = inbox.poll_set.borrow().owner(self.fd).and_then(|owner| owner.upgrade());
-            if let Some(other) = other {
-                other.lose();
+        match (state.registered, events) {
+            (_, None) => inbox.poll_set.borrow_mut().remove(self.fd),
+            (Some(_), Some(events)) => inbox.poll_set.borrow_mut().change(self.fd, events),
+            (None, Some(events)) => {
+                // The number is ours, so another file that is still there under it was closed behind our back.
+                let other = inbox.poll_set.borrow().owner(self.fd).and_then(|owner| owner.upgrade());
+                if let Some(other) = other {
+                    other.lose();
+                }
+                inbox.poll_set.borrow_mut().set(self.fd, events, Rc::downgrade(self));
             }
-            inbox.poll_set.borrow_mut().set(self.fd, events, Rc::downgrade(self));
         }
         state.registered = events;
     }
@@ -346,11 +380,11 @@ impl Descriptor {
 impl State {
     /// Whether this task may wait on it at all: an error if it is closed, or others wait on it in another scheduler.
     pub fn admits(&self, inbox: &Rc<Inbox>) -> io::Result<()> {
-        if !self.is_open && self.is_lost {
-            return Err(io::Error::from_raw_os_error(libc::EBADF));
-        }
-        if !self.is_open {
-            return Err(io::Error::new(io::ErrorKind::NotConnected, "closed"));
+        match self.standing {
+            Standing::Open | Standing::Suspect => {}
+            Standing::Closed => return Err(io::Error::new(io::ErrorKind::NotConnected, "closed")),
+            Standing::Lost => return Err(io::Error::from_raw_os_error(libc::EBADF)),
+            Standing::Absent(name) => return Err(invalid(format!("the child's {name} is not piped"))),
         }
         match &self.inbox {
             Some(other) if !Rc::ptr_eq(other, inbox) && self.has_waiters() => {
@@ -360,11 +394,16 @@ impl State {
         }
     }
 
+    pub fn is_open(&self) -> bool {
+        matches!(self.standing, Standing::Open | Standing::Suspect)
+    }
+
     /// Whether this task's operation comes first in its direction.
     pub fn is_first(&self, key: Key, direction: Direction) -> bool {
         let queue = match direction {
             Direction::Read => &self.reading,
             Direction::Write => &self.writing,
+            Direction::Hangup => unreachable!("{NO_QUEUE}"),
         };
         match queue.waiters.front() {
             None => true,
@@ -378,21 +417,13 @@ impl State {
             || self.watchers.as_ref().map_or(false, |watchers| !watchers.is_empty())
     }
 
-    /// What poll(2) is to be asked.
-    fn wanted(&self) -> c_short {
-        let mut events = 0;
-        if self.reading.is_parked {
-            events |= POLLIN;
-        }
-        if self.writing.is_parked {
-            events |= POLLOUT;
-        }
-        for watcher in self.watchers.iter().flat_map(|watchers| watchers.iter()) {
-            if watcher.said == 0 {
-                events |= watcher.direction.events();
-            }
-        }
-        events
+    /// What poll(2) is to be asked. None: nothing, nobody waits on it.
+    fn wanted(&self) -> Option<c_short> {
+        let reader = Some(POLLIN).filter(|_| self.reading.is_parked);
+        let writer = Some(POLLOUT).filter(|_| self.writing.is_parked);
+        let watchers = self.watchers.iter().flat_map(|watchers| watchers.iter());
+        let watched = watchers.filter(|watcher| watcher.said == 0).map(|watcher| watcher.direction.events());
+        reader.into_iter().chain(writer).chain(watched).reduce(|all, events| all | events)
     }
 
     fn claim(&mut self, inbox: &Rc<Inbox>) {
@@ -405,6 +436,7 @@ impl State {
         match direction {
             Direction::Read => &mut self.reading,
             Direction::Write => &mut self.writing,
+            Direction::Hangup => unreachable!("{NO_QUEUE}"),
         }
     }
 }
@@ -427,6 +459,9 @@ impl Drop for Descriptor {
 
 impl fmt::Debug for Descriptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Standing::Absent(name) = self.state.borrow().standing {
+            return write!(f, "{name} (not piped)");
+        }
         if !self.is_open() {
             return write!(f, "fd {} (closed)", self.fd);
         }

@@ -32,7 +32,8 @@ impl Error for OperationError {
 
 /// The cause, with the operation and the descriptor named. Its kind stays what it was.
 pub(crate) fn named(operation: &'static str, fd: impl Into<Option<RawFd>>, cause: io::Error) -> io::Error {
-    io::Error::new(cause.kind(), OperationError { operation, fd: fd.into(), cause })
+    let fd = fd.into().filter(|fd| *fd >= 0); // -1 stands for a stream that was never there
+    io::Error::new(cause.kind(), OperationError { operation, fd, cause })
 }
 
 /// A misuse, in words.

@@ -17,7 +17,7 @@ const NOWHERE: u32 = u32::MAX;
 /// Descriptors and who waits on each. Looking up by descriptor number, adding and removing are O(1).
 #[derive(Debug)]
 pub(crate) struct PollSet<W> {
-    /// What poll(2) is given. `events` is never 0.
+    /// What poll(2) is given. `events` may be 0: HUP, ERR and NVAL are all that is waited for.
     entries: Vec<pollfd>,
     /// Who waits on the entry of the same place.
     owners: Vec<Owner<W>>,

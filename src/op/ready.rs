@@ -35,6 +35,7 @@ impl Ready {
         match self.direction {
             Direction::Read => "readable",
             Direction::Write => "writable",
+            Direction::Hangup => "hangup",
         }
     }
 
