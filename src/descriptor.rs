@@ -342,6 +342,11 @@ impl Descriptor {
         Some((sys::owned(self.fd), bytes))
     }
 
+    /// There never was one.
+    pub fn is_absent(&self) -> bool {
+        matches!(self.state.borrow().standing, Standing::Absent(_))
+    }
+
     pub fn is_open(&self) -> bool {
         self.state.borrow().is_open()
     }
@@ -411,7 +416,13 @@ impl State {
         }
     }
 
-    fn has_waiters(&self) -> bool {
+    /// poll(2) has said something to this watcher.
+    pub fn was_told(&self, key: Key, direction: Direction) -> bool {
+        let mut watchers = self.watchers.iter().flat_map(|watchers| watchers.iter());
+        watchers.any(|watcher| watcher.key == key && watcher.direction == direction && watcher.said != 0)
+    }
+
+    pub fn has_waiters(&self) -> bool {
         !self.reading.waiters.is_empty()
             || !self.writing.waiters.is_empty()
             || self.watchers.as_ref().map_or(false, |watchers| !watchers.is_empty())

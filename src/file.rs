@@ -5,8 +5,10 @@ use std::io;
 use std::os::unix::io::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
+use crate::conversation::{Input, Source};
+use crate::data::Data;
 use crate::descriptor::{Descriptor, Direction};
-use crate::op::{Data, Read, ReadToEnd, Readline, Readlines, Ready, Write};
+use crate::op::{Read, ReadToEnd, Readline, Readlines, Ready, Write};
 
 /// A pipe, socket, terminal, FIFO or any other descriptor, to be read and written by tasks.
 ///
@@ -51,7 +53,7 @@ impl AsyncFile {
         let fd = fd.into();
         let number = fd.as_raw_fd();
         match Descriptor::new(fd) {
-            Ok(descriptor) => Ok(AsyncFile { descriptor: Rc::new(descriptor) }),
+            Ok(descriptor) => Ok(AsyncFile::from_descriptor(descriptor)),
             Err(error) => Err(crate::error::named("AsyncFile::new", number, error)),
         }
     }
@@ -72,7 +74,7 @@ impl AsyncFile {
     pub fn duplicate(file: &impl AsFd) -> io::Result<AsyncFile> {
         let number = file.as_fd().as_raw_fd();
         match Descriptor::duplicate(number) {
-            Ok(descriptor) => Ok(AsyncFile { descriptor: Rc::new(descriptor) }),
+            Ok(descriptor) => Ok(AsyncFile::from_descriptor(descriptor)),
             Err(error) => Err(crate::error::named("AsyncFile::duplicate", number, error)),
         }
     }
@@ -140,6 +142,24 @@ impl AsyncFile {
         }
         let descriptor = Rc::try_unwrap(self.descriptor).map_err(|descriptor| AsyncFile { descriptor })?;
         Ok(descriptor.into_inner().expect("it is open"))
+    }
+}
+
+/// For the library's own faces.
+impl AsyncFile {
+    pub(crate) fn from_descriptor(descriptor: Descriptor) -> AsyncFile {
+        AsyncFile { descriptor: Rc::new(descriptor) }
+    }
+
+    pub(crate) fn descriptor(&self) -> &Rc<Descriptor> {
+        &self.descriptor
+    }
+}
+
+impl From<AsyncFile> for Input {
+    /// What it has buffered is fed first. What the child does not take stays in it.
+    fn from(file: AsyncFile) -> Input {
+        Input(Source::Stream(file.descriptor))
     }
 }
 

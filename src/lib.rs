@@ -25,18 +25,20 @@
 //!
 //! # The map of the house
 //!
-//! Lower rooms know nothing of higher ones. One concept a file, the file named for it.
+//! Lower floors know nothing of higher ones. One concept a file, the file named for it.
 //!
 //! | floor | room | what lives there |
 //! |---|---|---|
 //! | 0 | `sys` | every kernel call, the clock, every `unsafe`; `sim` stands behind it in tests |
 //! | 0 | `pool` | the free list of buffers |
 //! | 0 | [`line_buffer`] | the line parser: bytes in, lines out |
-//! | 1 | [`machine`] | the state machines: `read` (also full, read_to_end, readline, readlines), `write` |
+//! | 1 | [`machine`] | the state machines: `read` (also full, read_to_end, readline, readlines), `write`, `communicate`, `exit` |
 //! | 1 | `poll_set`, `deadlines` | who waits for which descriptor; who waits until when |
 //! | 1 | `inbox`, `descriptor` | notes to the scheduler; an open file, its buffer and its queues |
-//! | 2 | [`op`] | operations: a machine, the descriptor it works on, its time |
-//! | 2 | `file` | the face: [`AsyncFile`] |
+//! | 1 | `data`, `conversation` | bytes to be written; what a child is fed, and what outlives a communicate |
+//! | 2 | [`op`] | operations: a machine, what it works on, its time |
+//! | 2 | `file`, `pipe` | the faces: [`AsyncFile`], [`AsyncPipe`] |
+//! | 2 | `child`, `processes` | exit watching and reaping; a chain of children and the streams at its ends |
 //! | 3 | `task`, `handle`, `state_fn` | [`Task`], [`Flow`], [`Outcome`]; [`JoinHandle`] and the body behind it; state functions |
 //! | 3 | `scheduler`, `trace` | the turn; what an observer sees |
 //! | - | `error` | errors that name the operation, the descriptor and the cause |
@@ -51,6 +53,9 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+mod child;
+mod conversation;
+mod data;
 mod deadlines;
 mod descriptor;
 mod error;
@@ -60,8 +65,10 @@ mod inbox;
 pub mod line_buffer;
 pub mod machine;
 pub mod op;
+mod pipe;
 mod poll_set;
 mod pool;
+mod processes;
 mod scheduler;
 #[cfg(any(test, fuzzing))]
 pub mod sim;
@@ -76,7 +83,10 @@ pub use handle::JoinHandle;
 pub use inbox::TaskId;
 pub use machine::End;
 pub use op::{first, sleep, yield_now, Op, Operation};
+pub use pipe::AsyncPipe;
 pub use scheduler::Scheduler;
 pub use state_fn::{then, Next, StateFn};
+#[doc(hidden)]
+pub use sys::pidfd::refuse as refuse_pidfds;
 pub use task::{done, wait, Flow, Lines, Outcome, Step, Task};
 pub use trace::Trace;

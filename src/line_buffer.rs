@@ -170,6 +170,29 @@ impl LineBuffer {
         self.scanned = self.start;
     }
 
+    /// All bytes, consumed; without a copy where nobody else looks at them.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        let (start, len) = (self.start, self.len());
+        let storage = self.storage.take();
+        self.start = 0;
+        self.scanned = 0;
+        self.end = 0;
+        match storage.map(Rc::try_unwrap) {
+            None => Vec::new(),
+            // A little in a large buffer: the buffer goes back to the pool.
+            Some(Ok(bytes)) if start > 0 || len <= bytes.len() / 2 => {
+                let taken = bytes[start..start + len].to_vec();
+                pool::give(Rc::new(bytes));
+                taken
+            }
+            Some(Ok(mut bytes)) => {
+                bytes.truncate(len);
+                bytes
+            }
+            Some(Err(shared)) => shared[start..start + len].to_vec(),
+        }
+    }
+
     /// A share of the storage and where the front lies in it, for somebody who looks at it while others may
     /// go on with the buffer.
     pub(crate) fn lend(&self) -> (Option<Storage>, usize) {

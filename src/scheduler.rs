@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use libc::pollfd;
 
+use crate::child;
 use crate::deadlines::Deadlines;
 use crate::error::{invalid, TaskError};
 use crate::handle::{self, Alive, Body, JoinHandle};
@@ -268,6 +269,7 @@ impl<'t> Scheduler<'t> {
 
     /// Lets deadlines fall due: their tasks are ready, after those that poll(2) woke.
     fn fall_due(&mut self) {
+        child::reap();
         self.turns += 1;
         self.now = sys::now();
         while let Some(index) = self.deadlines.pop_due(self.now) {

@@ -263,6 +263,48 @@ pub(crate) fn reopen_tty(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(opened)
 }
 
+/// A descriptor that poll(2) says is readable once this child has exited (pidfd_open(2), Linux 5.3). An error where
+/// there is none, and when descriptors have run out.
+pub(crate) fn pidfd(process: u32) -> io::Result<OwnedFd> {
+    if pidfd::are_refused() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        // SAFETY: takes two numbers.
+        let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, process as libc::pid_t, 0) } as isize)?;
+        // SAFETY: the kernel has just made this descriptor for us, closed on exec.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = process;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// The switch for tests: as on a system without pidfds.
+pub(crate) mod pidfd {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    static REFUSED: AtomicBool = AtomicBool::new(false);
+
+    pub(crate) fn are_refused() -> bool {
+        REFUSED.load(Ordering::Relaxed)
+    }
+
+    /// From here on, in all threads, the kernel has no pidfds (or has them again). For tests of what is done without.
+    pub fn refuse(refused: bool) {
+        REFUSED.store(refused, Ordering::Relaxed);
+    }
+}
+
+/// kill(2).
+pub(crate) fn kill(process: u32, signal: c_int) -> io::Result<()> {
+    // SAFETY: takes two numbers.
+    check(unsafe { libc::kill(process as libc::pid_t, signal) } as isize).map(drop)
+}
+
 fn check(answer: isize) -> io::Result<usize> {
     usize::try_from(answer).map_err(|_| io::Error::last_os_error())
 }

@@ -5,6 +5,8 @@
 //! drives it tells it when its time is over. What it read stays in the buffer that it was given, so a machine
 //! may be dropped in any state and nothing is lost with it.
 
+pub mod communicate;
+pub mod exit;
 pub mod read;
 pub mod write;
 

@@ -112,7 +112,7 @@ impl Reader {
     }
 
     /// Goes as far as it can without waiting. Calls `source` only when `inflow.ready` is set.
-    pub fn advance(&mut self, inflow: &mut Inflow, source: &mut impl io::Read) -> Advance {
+    pub fn advance(&mut self, inflow: &mut Inflow, source: &mut (impl io::Read + ?Sized)) -> Advance {
         if let Want::ToEnd(0) | Want::Line(0) | Want::Lines(0) = self.want {
             self.state = State::Ended;
             return Advance::Failed(io::Error::new(io::ErrorKind::InvalidInput, "a limit of 0"));

@@ -71,7 +71,7 @@ impl Writer {
 
     /// Goes as far as it can without waiting. `data` is the same at each call. Calls `sink` only when
     /// `outflow.ready` is set.
-    pub fn advance(&mut self, data: &[u8], outflow: &mut Outflow, sink: &mut impl io::Write) -> Advance {
+    pub fn advance(&mut self, data: &[u8], outflow: &mut Outflow, sink: &mut (impl io::Write + ?Sized)) -> Advance {
         let begun_at = self.written;
         loop {
             match self.state {

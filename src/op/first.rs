@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::rc::Rc;
 
-use super::{private::Sealed, Context, Kind, Op, Operation, Progress};
+use super::{private::Sealed, sooner, Context, Kind, Op, Operation, Progress};
 use crate::error::invalid;
 use crate::inbox::{Inbox, Key};
 use crate::task::Task;
@@ -103,10 +103,7 @@ impl First {
                 }
                 Progress::Blocked(soonest) => soonest,
             };
-            until = match (until, soonest) {
-                (Some(a), Some(b)) => Some(std::cmp::min(a, b)),
-                (a, b) => a.or(b),
-            };
+            until = sooner(until, soonest);
         }
         if yields {
             Progress::Yield(until)
@@ -130,9 +127,9 @@ impl Op {
     /// Nothing is lost if it is dropped half-way.
     fn can_be_put_back(&self) -> bool {
         match &self.0 {
-            Kind::Write(_) => false,
+            Kind::Write(_) | Kind::Communicate(_) => false,
             Kind::First(op) => op.ops.iter().all(Op::can_be_put_back),
-            Kind::Read(_) | Kind::Ready(_) | Kind::Sleep(_) | Kind::YieldNow(_) | Kind::Join(_) => true,
+            Kind::Read(_) | Kind::Ready(_) | Kind::Sleep(_) | Kind::YieldNow(_) | Kind::Join(_) | Kind::Exit(_) => true,
         }
     }
 }

@@ -4,6 +4,8 @@
 //! never waits itself, and answers with its outcome or with being blocked. Making one does nothing yet: it begins
 //! when a task waits for it, and costs nothing if none does.
 
+mod communicate;
+mod exit;
 mod first;
 mod join;
 mod read;
@@ -12,12 +14,16 @@ mod sleep;
 mod timeout;
 mod write;
 
+pub use crate::conversation::Input;
+pub use crate::data::Data;
+pub use communicate::Communicate;
+pub use exit::Exit;
 pub use first::{first, First};
 pub use join::Join;
 pub use read::{Read, ReadToEnd, Readline, Readlines};
 pub use ready::Ready;
 pub use sleep::{sleep, yield_now, Sleep, YieldNow};
-pub use write::{Data, Write};
+pub use write::Write;
 
 use std::fmt;
 use std::io;
@@ -43,6 +49,8 @@ pub(crate) enum Kind {
     YieldNow(YieldNow),
     Join(Join),
     First(First),
+    Communicate(Communicate),
+    Exit(Exit),
 }
 
 /// Where an operation is advanced: by whom, for whom, and when.
@@ -78,9 +86,7 @@ pub(crate) enum Value {
     Lines(Lent),
     Bytes(Lent),
     Written(usize),
-    #[allow(dead_code)]
     Output(Box<Output>),
-    #[allow(dead_code)]
     Exit(ExitStatus),
     Failed(io::Error),
 }
@@ -110,6 +116,20 @@ impl Progress {
         let end = if error.kind() == io::ErrorKind::TimedOut { End::TimedOut } else { End::Failed };
         Progress::Ended(Ended { end, value: Value::Failed(crate::error::named(operation, fd, error)) })
     }
+
+    /// A limit was reached, and nothing can be handed over.
+    pub fn limited(operation: &'static str, error: io::Error) -> Progress {
+        let value = Value::Failed(crate::error::named(operation, None, error));
+        Progress::Ended(Ended { end: End::Limit, value })
+    }
+}
+
+/// The earlier of two moments, if any.
+pub(crate) fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
 }
 
 impl Op {
@@ -123,6 +143,8 @@ impl Op {
             Kind::YieldNow(op) => op.advance(context),
             Kind::Join(op) => op.advance(context),
             Kind::First(op) => op.advance(context),
+            Kind::Communicate(op) => op.advance(context),
+            Kind::Exit(op) => op.advance(context),
         }
     }
 
@@ -133,7 +155,8 @@ impl Op {
             Kind::Write(op) => op.enter(inbox, key),
             Kind::YieldNow(op) => op.enter(),
             Kind::First(op) => op.enter(inbox, key),
-            Kind::Ready(_) | Kind::Sleep(_) | Kind::Join(_) => {}
+            Kind::Communicate(op) => op.enter(inbox, key),
+            Kind::Ready(_) | Kind::Sleep(_) | Kind::Join(_) | Kind::Exit(_) => {}
         }
     }
 
@@ -145,6 +168,8 @@ impl Op {
             Kind::Ready(op) => op.leave(key),
             Kind::Join(op) => op.leave(key),
             Kind::First(op) => op.leave(key),
+            Kind::Communicate(op) => op.leave(key),
+            Kind::Exit(op) => op.leave(key),
             Kind::Sleep(_) | Kind::YieldNow(_) => {}
         }
     }
@@ -175,6 +200,8 @@ impl Op {
             Kind::YieldNow(_) => "yield_now",
             Kind::Join(_) => "join",
             Kind::First(_) => "first",
+            Kind::Communicate(_) => "communicate",
+            Kind::Exit(_) => "exit",
         }
     }
 
@@ -184,6 +211,8 @@ impl Op {
             Kind::Read(op) => op.accessors(),
             Kind::Write(_) => &["written()", "ok()"],
             Kind::Ready(_) | Kind::Sleep(_) | Kind::YieldNow(_) | Kind::Join(_) => &["ok()"],
+            Kind::Communicate(_) => &["output()"],
+            Kind::Exit(_) => &["exit()"],
             Kind::First(_) => &[],
         }
     }
@@ -194,6 +223,8 @@ impl Op {
             Kind::Read(op) => op.state(),
             Kind::Write(op) => op.state(),
             Kind::First(op) => op.state(),
+            Kind::Communicate(op) => op.state(),
+            Kind::Exit(op) => op.state(),
             Kind::Ready(_) | Kind::Sleep(_) | Kind::YieldNow(_) | Kind::Join(_) => "Waiting",
         }
     }
@@ -210,6 +241,8 @@ impl fmt::Debug for Op {
             Kind::YieldNow(op) => op.fmt(f),
             Kind::Join(op) => op.fmt(f),
             Kind::First(op) => op.fmt(f),
+            Kind::Communicate(op) => op.fmt(f),
+            Kind::Exit(op) => op.fmt(f),
         }
     }
 }

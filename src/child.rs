@@ -1,0 +1,157 @@
+//! A child process: noticing its exit without blocking and without a thread, and reaping it.
+//!
+//! Where the kernel has pidfds (Linux 5.3), the exit is an event in the poll set. Elsewhere, and when descriptors
+//! have run out, whoever waits asks waitpid(2) again after a pause that grows to a bound
+//! ([`machine::exit`](crate::machine::exit)).
+//!
+//! Children whose pipe was dropped while they lived go to a list of the thread, empty until needed; every turn and
+//! spawn on that thread reaps it.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::process::{Child, ExitStatus};
+use std::rc::Rc;
+
+use crate::descriptor::{Descriptor, Direction};
+use crate::inbox::{Inbox, Key};
+use crate::sys;
+
+/// What is known of a child's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Running,
+    Exited(ExitStatus),
+    /// Somebody else has reaped it: the host's own waitpid(2), or the kernel, because SIGCHLD is ignored.
+    Unknown,
+}
+
+/// A child process that is ours to reap.
+pub(crate) struct ChildProcess {
+    id: u32,
+    child: RefCell<Child>,
+    status: Cell<Status>,
+    /// Its pidfd, while somebody waits for its exit.
+    notice: RefCell<Option<Rc<Descriptor>>>,
+}
+
+impl ChildProcess {
+    pub fn new(child: Child) -> ChildProcess {
+        let id = child.id();
+        ChildProcess { id, child: RefCell::new(child), status: Cell::new(Status::Running), notice: RefCell::new(None) }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// What is known, without asking.
+    pub fn status(&self) -> Status {
+        self.status.get()
+    }
+
+    /// Asks waitpid(2), if the end is not known; reaps the child if it has ended.
+    pub fn try_wait(&self) -> Status {
+        if self.status.get() == Status::Running {
+            let answer = self.child.borrow_mut().try_wait();
+            match answer {
+                Ok(None) => return Status::Running,
+                Ok(Some(status)) => self.status.set(Status::Exited(status)),
+                // waitpid's only other error, EINVAL, cannot be: ECHILD, it is not our child any more.
+                Err(_) => self.status.set(Status::Unknown),
+            }
+            // Closing the pidfd wakes whoever else waits for this exit.
+            let notice = self.notice.borrow_mut().take();
+            if let Some(notice) = notice {
+                notice.close();
+            }
+        }
+        self.status.get()
+    }
+
+    /// Whether it has ended; if not, `key` is woken when it does. `Err(status)`: there is nothing that could wake it,
+    /// so it has to ask again.
+    pub fn watch(&self, inbox: &Rc<Inbox>, key: Key) -> Result<Status, Status> {
+        let known = self.notice.borrow().clone();
+        if let Some(notice) = known {
+            // poll(2) tells: no need to ask waitpid(2) as long as it has said nothing.
+            if self.status() != Status::Running || notice.watch(inbox, key, Direction::Read).is_none() {
+                return Ok(self.status());
+            }
+            notice.unwatch(key, Direction::Read);
+            // Should waitpid(2) not confirm what the pidfd says, asking again after a pause is all that is left.
+            return if self.try_wait() == Status::Running { Err(Status::Running) } else { Ok(self.status()) };
+        }
+        if self.try_wait() != Status::Running {
+            return Ok(self.status());
+        }
+        let notice = Rc::new(Descriptor::watched(sys::pidfd(self.id).map_err(|_| Status::Running)?));
+        // Reaped behind our back, it may have been somebody else's number by then.
+        if self.try_wait() != Status::Running {
+            return Ok(self.status());
+        }
+        let admitted = notice.state().admits(inbox).is_ok();
+        if admitted {
+            notice.watch(inbox, key, Direction::Read);
+        }
+        *self.notice.borrow_mut() = Some(notice);
+        Ok(Status::Running)
+    }
+
+    /// `key` waits no more.
+    pub fn unwatch(&self, key: Key) {
+        let notice = self.notice.borrow().clone();
+        if let Some(notice) = notice {
+            notice.unwatch(key, Direction::Read);
+            let is_watched = notice.state().has_waiters();
+            if !is_watched {
+                self.notice.borrow_mut().take();
+            }
+        }
+    }
+
+    /// kill(2), unless it was reaped: its number may be another process by then.
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        match self.try_wait() {
+            Status::Running => sys::kill(self.id, signal),
+            Status::Exited(_) | Status::Unknown => Ok(()),
+        }
+    }
+
+    /// Ends it at once and reaps it: for a child that was started for nothing.
+    pub fn kill_and_wait(&self) {
+        if self.signal(libc::SIGKILL).is_ok() && self.status() == Status::Running {
+            let answer = self.child.borrow_mut().wait();
+            self.status.set(answer.map_or(Status::Unknown, Status::Exited));
+        }
+    }
+}
+
+impl fmt::Debug for ChildProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "child {}", self.id)
+    }
+}
+
+thread_local! {
+    /// Children that live on without a pipe.
+    static LEFT: RefCell<Vec<Rc<ChildProcess>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The child's pipe is gone: if it lives, the thread's list keeps it until it can be reaped.
+pub(crate) fn leave(child: Rc<ChildProcess>) {
+    if child.try_wait() == Status::Running {
+        // At the thread's end the list may be gone: then the process's own end must do.
+        let _ = LEFT.try_with(|left| left.borrow_mut().push(child));
+    }
+}
+
+/// Reaps those of the thread's list that have ended.
+pub(crate) fn reap() {
+    let _ = LEFT.try_with(|left| {
+        let mut left = left.borrow_mut();
+        if !left.is_empty() {
+            left.retain(|child| child.try_wait() == Status::Running);
+        }
+    });
+}

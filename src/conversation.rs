@@ -1,0 +1,147 @@
+//! What a child is fed, and what outlives a communicate that was cut.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::io::AsRawFd;
+use std::rc::Rc;
+
+use crate::data::Data;
+use crate::descriptor::Descriptor;
+use crate::descriptor::Direction;
+use crate::error::invalid;
+use crate::inbox::Key;
+use crate::machine::communicate::Communicator;
+use crate::machine::read::Inflow;
+use crate::sys::{self, Kind};
+
+/// What a child is fed by a communicate: nothing (`()`), bytes and strings as for a write, a `File` from its current position, an
+/// [`AsyncFile`](crate::AsyncFile) (what it has buffered first).
+pub struct Input(pub(crate) Source);
+
+pub(crate) enum Source {
+    Nothing,
+    Bytes(Data),
+    /// A regular file, read in bounded pieces: it never makes poll(2) wait.
+    File(File, Box<Inflow>),
+    Stream(Rc<Descriptor>),
+    /// It could not be made asynchronous.
+    Broken(io::Error),
+}
+
+impl Source {
+    pub fn is_nothing(&self) -> bool {
+        matches!(self, Source::Nothing)
+    }
+}
+
+/// What outlives a communicate that was cut: the rest of the input, and which streams have ended. What was collected is in the
+/// streams' buffers.
+pub(crate) struct Conversation {
+    pub machine: Communicator,
+    pub input: Source,
+    /// It has ended with the child's status: who asks again gets that, and nothing else.
+    pub is_over: bool,
+}
+
+impl Conversation {
+    pub fn new(has_stdout: bool, has_stderr: bool) -> Conversation {
+        Conversation { machine: Communicator::new(has_stdout, has_stderr), input: Source::Nothing, is_over: false }
+    }
+
+    /// Takes over a new input, unless some of the old one is left.
+    pub fn adopt(&mut self, input: Source) -> io::Result<()> {
+        match input {
+            _ if self.is_over => Ok(()),
+            Source::Nothing => Ok(()),
+            Source::Broken(error) => Err(error),
+            _ if !self.input.is_nothing() => {
+                Err(invalid("new input while some of the old one is left: communicate(()) goes on with that"))
+            }
+            input => {
+                self.input = input;
+                Ok(())
+            }
+        }
+    }
+
+    /// Nothing more is fed. What an AsyncFile has not been asked for stays in it.
+    pub fn release_input(&mut self, key: Key) {
+        if let Source::Stream(file) = std::mem::replace(&mut self.input, Source::Nothing) {
+            file.leave(key, Direction::Read);
+        }
+    }
+}
+
+impl From<Data> for Input {
+    fn from(data: Data) -> Input {
+        Input(if data.bytes().is_empty() { Source::Nothing } else { Source::Bytes(data) })
+    }
+}
+
+impl From<()> for Input {
+    fn from((): ()) -> Input {
+        Input(Source::Nothing)
+    }
+}
+
+impl From<File> for Input {
+    /// One that is not a regular file (a FIFO, a terminal) is treated as an AsyncFile.
+    fn from(file: File) -> Input {
+        Input(match sys::kind(file.as_raw_fd()) {
+            Ok(Kind::Regular) => Source::File(file, Box::default()),
+            Ok(_) => match Descriptor::new(file.into()) {
+                Ok(descriptor) => Source::Stream(Rc::new(descriptor)),
+                Err(error) => Source::Broken(error),
+            },
+            Err(error) => Source::Broken(error),
+        })
+    }
+}
+
+impl From<&[u8]> for Input {
+    fn from(bytes: &[u8]) -> Input {
+        Data::from(bytes).into()
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Input {
+    fn from(bytes: &[u8; N]) -> Input {
+        Data::from(bytes).into()
+    }
+}
+
+impl From<&Vec<u8>> for Input {
+    fn from(bytes: &Vec<u8>) -> Input {
+        Data::from(bytes).into()
+    }
+}
+
+impl From<&str> for Input {
+    fn from(bytes: &str) -> Input {
+        Data::from(bytes).into()
+    }
+}
+
+impl From<&String> for Input {
+    fn from(bytes: &String) -> Input {
+        Data::from(bytes).into()
+    }
+}
+
+impl From<Vec<u8>> for Input {
+    fn from(bytes: Vec<u8>) -> Input {
+        Data::from(bytes).into()
+    }
+}
+
+impl From<String> for Input {
+    fn from(bytes: String) -> Input {
+        Data::from(bytes).into()
+    }
+}
+
+impl From<Rc<[u8]>> for Input {
+    fn from(bytes: Rc<[u8]>) -> Input {
+        Data::from(bytes).into()
+    }
+}

@@ -1,0 +1,88 @@
+//! Waiting for a child's exit.
+
+use std::fmt;
+use std::io;
+use std::process::ExitStatus;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::timeout::Timeout;
+use super::{private::Sealed, sooner, Context, Kind, Op, Operation, Progress, Value};
+use crate::inbox::Key;
+use crate::machine::exit::{Answer, State, Waiter};
+use crate::processes::Processes;
+use crate::task::Task;
+
+/// Waits for the last child's exit: see [`AsyncPipe::exit`](crate::AsyncPipe::exit).
+#[derive(Clone)]
+#[must_use = "an operation does nothing until a task waits for it"]
+pub struct Exit {
+    processes: Rc<Processes>,
+    machine: Waiter,
+    timeout: Timeout,
+}
+
+impl Exit {
+    pub(crate) fn new(processes: &Rc<Processes>) -> Exit {
+        Exit { processes: Rc::clone(processes), machine: Waiter::new(), timeout: Timeout::NEVER }
+    }
+
+    /// The most it may take. Then: [`io::ErrorKind::TimedOut`], and the child lives on.
+    pub fn timeout(mut self, after: Duration) -> Exit {
+        self.timeout = Timeout::after(after);
+        self
+    }
+
+    pub(crate) fn state(&self) -> &'static str {
+        match self.machine.state() {
+            State::Running => "Running",
+            State::Grace(_) => "Grace",
+            State::Ended => "Ended",
+        }
+    }
+
+    pub(crate) fn leave(&mut self, key: Key) {
+        self.processes.unwatch(key);
+    }
+
+    pub(crate) fn advance(&mut self, context: &Context<'_>) -> Progress {
+        // As std's wait does: a child that reads until its end would never exit. A handle that somebody took is
+        // theirs to close.
+        let [stdin, ..] = self.processes.streams();
+        if Rc::strong_count(stdin) == 1 {
+            stdin.close();
+        }
+        let given = self.processes.ask(context.inbox, context.key);
+        let answer = self.machine.advance(given);
+        match (answer, self.processes.status()) {
+            (Answer::Ended, Some(Ok(status))) => Progress::complete(Value::Exit(status)),
+            (Answer::Ended, Some(Err(error))) => Progress::failed("exit", None, error),
+            (Answer::Ended, None) => unreachable!("the machine ends after the last child"),
+            (Answer::Blocked(_), _) if self.timeout.is_over(context) => {
+                Progress::failed("exit", None, self.timeout.error(0, ""))
+            }
+            (Answer::Blocked(until), _) => Progress::Blocked(sooner(until, self.timeout.start())),
+        }
+    }
+}
+
+impl fmt::Debug for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "exit of child {}{}", self.processes.id(), self.timeout)
+    }
+}
+
+impl From<Exit> for Op {
+    fn from(op: Exit) -> Op {
+        Op(Kind::Exit(op))
+    }
+}
+
+impl Sealed for Exit {}
+
+impl Operation for Exit {
+    type Output = ExitStatus;
+    fn output(task: &mut Task<'_, '_>) -> io::Result<ExitStatus> {
+        task.exit()
+    }
+}
