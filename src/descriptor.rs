@@ -181,6 +181,7 @@ impl Descriptor {
         self.fd
     }
 
+    #[inline]
     /// What changes while it is open. Never borrowed while user code runs.
     pub fn state(&self) -> RefMut<'_, State> {
         self.state.borrow_mut()
@@ -414,6 +415,12 @@ impl State {
             None => true,
             Some(front) => front == key,
         }
+    }
+
+    /// Open, and nobody waits to read it.
+    #[inline]
+    pub fn has_no_reader(&self) -> bool {
+        self.standing == Standing::Open && self.reading.waiters.is_empty()
     }
 
     /// poll(2) has said something to this watcher.

@@ -82,23 +82,27 @@ impl AsyncFile {
     /// Reads 1 to `size` bytes, as soon as there are any: [`Task::bytes`](crate::Task::bytes). Buffered ones come first. It never takes
     /// more from the kernel than it was asked for, so the descriptor can be handed on. `size` is a limit, not a reservation: memory
     /// grows with what arrives. Empty only at end of file, or for a size of 0.
+    #[inline]
     pub fn read(&self, size: usize) -> Read {
         Read::new(&self.descriptor, size)
     }
 
     /// Reads until the end of file: [`Task::bytes`](crate::Task::bytes).
+    #[inline]
     pub fn read_to_end(&self) -> ReadToEnd {
         ReadToEnd::new(&self.descriptor)
     }
 
     /// Reads one line, its newline included: [`Task::line`](crate::Task::line). At end of file the rest without newline, then None, again
     /// and again. Only `\n` ends a line; carriage return, NUL and invalid UTF-8 are data. It reads ahead.
+    #[inline]
     pub fn readline(&self) -> Readline {
         Readline::new(&self.descriptor)
     }
 
     /// Reads all whole lines that are there, at least one: [`Task::lines`](crate::Task::lines). At end of file the rest without newline, then
     /// none. It reads ahead.
+    #[inline]
     pub fn readlines(&self) -> Readlines {
         Readlines::new(&self.descriptor)
     }

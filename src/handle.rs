@@ -88,7 +88,9 @@ pub(crate) trait Body<'t> {
 /// A live task: what it waits for, and what is called then.
 pub(crate) struct Alive<B: ?Sized> {
     pub op: Op,
-    /// The deadline that the operation asked for has come.
+    /// The operation has asked for a deadline.
+    pub has_deadline: bool,
+    /// That deadline has come.
     pub is_due: bool,
     pub body: B,
 }
@@ -111,7 +113,7 @@ pub(crate) fn pair<'t, T: 't>(
     let slot = Rc::new(Cell::new(None));
     let handle = JoinHandle { slot: Rc::clone(&slot), inbox: Rc::clone(inbox), key };
     let body = Closure { call, slot, is_over: false };
-    (handle, Box::new(Alive { op, is_due: false, body }))
+    (handle, Box::new(Alive { op, has_deadline: false, is_due: false, body }))
 }
 
 impl<'t, T, F> Body<'t> for Closure<F, T>
@@ -119,17 +121,27 @@ where
     F: FnMut(&mut Task<'_, 't>) -> Flow<T>,
 {
     fn resume(&mut self, task: &mut Task<'_, 't>) -> io::Result<Option<Op>> {
-        let step = (self.call)(task)?;
-        if let Some(error) = task.unseen_failure() {
-            return Err(error);
-        }
-        match step {
-            Step::Wait(op) => Ok(Some(op)),
-            Step::Done(value) => {
-                self.is_over = true;
-                self.slot.set(Some(Ok(value)));
-                Ok(None)
+        loop {
+            let flow = (self.call)(task);
+            if let Ok(Step::Wait(op)) = &flow {
+                // The short cut of who reads line after line: here the compiler sees the closure and can inline it.
+                // The operation is looked at where it lies, because moving it would cost more than all the rest.
+                if task.goes_on_with(op) {
+                    continue;
+                }
             }
+            let step = flow?;
+            if let Some(error) = task.unseen_failure() {
+                return Err(error);
+            }
+            return match step {
+                Step::Wait(op) => Ok(Some(op)),
+                Step::Done(value) => {
+                    self.is_over = true;
+                    self.slot.set(Some(Ok(value)));
+                    Ok(None)
+                }
+            };
         }
     }
 

@@ -50,6 +50,7 @@ impl Waiters {
         self.first
     }
 
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.first.is_none()
     }
@@ -101,6 +102,8 @@ pub(crate) struct Inbox {
     joiners: RefCell<HashMap<Key, Waiters>>,
     /// What poll(2) is asked.
     pub poll_set: RefCell<PollSet<Weak<Descriptor>>>,
+    /// Somebody was cancelled, or a failure was reported: looked at after each resume, so it must cost nothing.
+    has_news: Cell<bool>,
     /// False once the scheduler is gone.
     open: Cell<bool>,
 }
@@ -115,6 +118,7 @@ impl Inbox {
             generations: RefCell::default(),
             joiners: RefCell::default(),
             poll_set: RefCell::new(PollSet::new()),
+            has_news: Cell::new(false),
             open: Cell::new(true),
         }
     }
@@ -152,33 +156,45 @@ impl Inbox {
         ready.len()
     }
 
-    /// Something can be done without waiting.
+    /// A task can be advanced or dropped without waiting.
     pub fn has_work(&self) -> bool {
-        !self.ready.borrow().is_empty()
-            || !self.later.borrow().is_empty()
-            || !self.cancelled.borrow().is_empty()
-            || self.has_failures()
+        !self.ready.borrow().is_empty() || !self.later.borrow().is_empty() || self.has_news()
     }
 
     pub fn cancel(&self, key: Key) {
         if self.is_alive(key) {
             self.cancelled.borrow_mut().push(key);
+            self.has_news.set(true);
         }
     }
 
     pub fn next_cancelled(&self) -> Option<Key> {
-        self.cancelled.borrow_mut().pop()
+        if !self.has_news.get() {
+            return None;
+        }
+        let next = self.cancelled.borrow_mut().pop();
+        if next.is_none() {
+            self.has_news.set(!self.failures.borrow().is_empty());
+        }
+        next
+    }
+
+    /// Somebody was cancelled or has failed since the scheduler last looked.
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        self.has_news.get()
     }
 
     /// Nobody will look at this failure: it comes out of the next drive.
     pub fn report(&self, failure: TaskError) {
         if self.open.get() {
             self.failures.borrow_mut().push_back(failure);
+            self.has_news.set(true);
         }
     }
 
     pub fn has_failures(&self) -> bool {
-        !self.failures.borrow().is_empty()
+        self.has_news() && !self.failures.borrow().is_empty()
     }
 
     pub fn next_failure(&self) -> Option<TaskError> {

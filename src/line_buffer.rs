@@ -65,6 +65,7 @@ impl LineBuffer {
     }
 
     /// How many bytes came in and were not consumed.
+    #[inline]
     pub fn len(&self) -> usize {
         self.end - self.start
     }
@@ -84,6 +85,7 @@ impl LineBuffer {
 
     /// The first line, or its first `limit` bytes if it is longer than that. None if there is no newline yet
     /// and there are fewer than `limit` bytes. Only `\n` ends a line.
+    #[inline]
     pub fn line(&mut self, limit: usize) -> Option<Found> {
         let horizon = self.end.min(self.start.saturating_add(limit));
         if self.scanned < horizon {
@@ -116,11 +118,13 @@ impl LineBuffer {
         self.cut(limit)
     }
 
+    #[inline]
     fn unsearched(&self, horizon: usize) -> &[u8] {
         self.storage.as_ref().map_or(&[], |storage| &storage[self.scanned..horizon])
     }
 
     /// A line without newline so far that has reached the limit.
+    #[inline]
     fn cut(&self, limit: usize) -> Option<Found> {
         if self.len() >= limit && limit > 0 {
             Some(Found { len: limit, whole: false })
@@ -158,6 +162,7 @@ impl LineBuffer {
 
     /// Takes `size` bytes from the front. They stay where they are until the next `room`: that is what makes
     /// lending them possible.
+    #[inline]
     pub fn consume(&mut self, size: usize) {
         assert!(size <= self.len(), "consumed more than there is");
         self.start += size;
@@ -197,6 +202,19 @@ impl LineBuffer {
     /// go on with the buffer.
     pub(crate) fn lend(&self) -> (Option<Storage>, usize) {
         (self.storage.clone(), self.start)
+    }
+
+    /// If its bytes lie in this storage and begin with a line (or `limit` bytes of one): that line, consumed, and whether it is whole.
+    #[inline]
+    pub(crate) fn take_line_in<'e>(&mut self, storage: &'e Storage, limit: usize) -> Option<(&'e [u8], bool)> {
+        match &self.storage {
+            Some(mine) if Rc::ptr_eq(mine, storage) => {}
+            _ => return None,
+        }
+        let found = self.line(limit)?;
+        let line = &storage[self.start..self.start + found.len];
+        self.consume(found.len);
+        Some((line, found.whole))
     }
 
     /// Gives back what it does not need while nothing comes in: all of its storage if it is empty, a large one

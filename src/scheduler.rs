@@ -22,6 +22,7 @@ use crate::error::{invalid, TaskError};
 use crate::handle::{self, Alive, Body, JoinHandle};
 use crate::inbox::{Inbox, Key, TaskId};
 use crate::op::{Context, Ended, Op, Operation, Progress, Value};
+use crate::pool::Storage;
 use crate::state_fn::{self, StateFn};
 use crate::sys::{self, Wait};
 use crate::task::{done, Flow, Lines, Outcome, Task};
@@ -74,6 +75,8 @@ pub struct Scheduler<'t> {
     /// When this turn began, after poll(2) had answered.
     now: Instant,
     turns: u64,
+    /// How often the running task may still be resumed in this turn.
+    resumes: usize,
     /// `join` and `block_on` wait for one task; the failures of others keep until the next drive.
     holds_failures: bool,
     observer: Option<Observer<'t>>,
@@ -90,6 +93,7 @@ impl<'t> Scheduler<'t> {
             inbox: Rc::new(Inbox::new()),
             now: sys::now(),
             turns: 0,
+            resumes: 0,
             holds_failures: false,
             observer: None,
         }
@@ -193,7 +197,7 @@ impl<'t> Scheduler<'t> {
     pub fn pollfds(&mut self, set: &mut Vec<pollfd>) -> Option<Duration> {
         self.sweep(None);
         self.inbox.poll_set.borrow_mut().show(set);
-        if self.inbox.has_work() {
+        if self.inbox.has_work() || self.inbox.has_failures() {
             return Some(Duration::ZERO);
         }
         self.deadlines.first().map(|at| at.saturating_duration_since(sys::now()))
@@ -301,36 +305,44 @@ impl<'t> Scheduler<'t> {
             Some(running) => running,
             None => return,
         };
-        for _ in 0..RESUMES {
+        self.resumes = RESUMES;
+        loop {
             let due = std::mem::take(&mut running.is_due);
             let context = Context { inbox: &self.inbox, key, now: self.now, due };
-            let before = if self.observer.is_some() { running.op.state() } else { "" };
-            let progress = running.op.advance(&context);
-            if self.observer.is_some() {
-                self.trace(key, Event::Advanced { from: before, to: running.op.state(), op: &running.op });
+            let progress = if self.observer.is_none() {
+                running.op.advance(&context)
+            } else {
+                let from = running.op.state();
+                let progress = running.op.advance(&context);
+                self.trace(key, Event::Advanced { from, to: running.op.state(), op: &running.op });
+                progress
+            };
+            let (until, is_blocked) = match progress {
+                Progress::Blocked(until) => (until, true),
+                Progress::Yield(until) => (until, false),
+                Progress::Ended(_) => (None, false),
+            };
+            if running.has_deadline || until.is_some() {
+                self.deadlines.set(key.index, until);
+                running.has_deadline = until.is_some();
             }
             match progress {
-                Progress::Blocked(until) => {
-                    self.deadlines.set(key.index, until);
-                    self.tasks[key.index as usize] = Some(running);
-                    return;
-                }
-                Progress::Yield(until) => {
-                    self.deadlines.set(key.index, until);
-                    break;
-                }
                 Progress::Ended(ended) => {
-                    self.deadlines.set(key.index, None);
                     let goes_on = self.resume(key, &mut running, ended);
                     if !goes_on {
                         self.end(key, running);
                         self.sweep(None);
                         return;
                     }
-                    if self.must_stop() {
+                    if self.must_stop() || !self.spend_resume() {
                         break;
                     }
                 }
+                _ if is_blocked => {
+                    self.tasks[key.index as usize] = Some(running);
+                    return;
+                }
+                _ => break,
             }
         }
         running.op.enter(&self.inbox, key);
@@ -347,8 +359,8 @@ impl<'t> Scheduler<'t> {
         }
         let taken = Cell::new(0);
         let Alive { op, body, .. } = running;
-        let outcome = outcome(&mut value, &taken);
-        let mut task = Task { scheduler: self, key, op, end, outcome, is_seen: Cell::new(false) };
+        let (outcome, storage) = outcome(&mut value, &taken);
+        let mut task = Task { scheduler: self, key, op, end, outcome, is_seen: Cell::new(false), storage };
         let flow = catch_unwind(AssertUnwindSafe(|| body.resume(&mut task)));
         drop(value); // what was lent is the file's alone again
         if let Some(file) = op.file() {
@@ -365,7 +377,9 @@ impl<'t> Scheduler<'t> {
             Ok(Ok(Some(next))) => {
                 *op = next;
                 let is_cancelled = self.sweep(Some(key));
-                self.trace(key, Event::Resumed(end, &running.op));
+                if self.observer.is_some() {
+                    self.trace(key, Event::Resumed(end, &running.op));
+                }
                 if !is_cancelled {
                     return true;
                 }
@@ -445,6 +459,19 @@ impl<'t> Scheduler<'t> {
         }
     }
 
+    /// The running task is to be resumed once more in this turn: whether it has not had its share yet.
+    #[inline]
+    pub(crate) fn spend_resume(&mut self) -> bool {
+        self.resumes = self.resumes.saturating_sub(1);
+        self.resumes > 0
+    }
+
+    /// The running task may be resumed once more in this turn, and nothing has to be done or shown before that.
+    #[inline]
+    pub(crate) fn lets_go_on(&mut self) -> bool {
+        !self.inbox.has_news() && self.observer.is_none() && self.spend_resume()
+    }
+
     fn must_stop(&self) -> bool {
         !self.holds_failures && self.inbox.has_failures()
     }
@@ -464,13 +491,14 @@ impl<'t> Scheduler<'t> {
     }
 }
 
-/// What is handed over, as the task sees it. What is lent stays in `value`.
-fn outcome<'e>(value: &'e mut Value, taken: &'e Cell<usize>) -> Outcome<'e> {
-    match value {
-        Value::Nothing => Outcome::Ok,
-        Value::Line(line) => Outcome::Line(line.as_ref().map(|lent| lent.bytes())),
+/// What is handed over, as the task sees it, and where lent bytes lie. Those stay in `value`.
+fn outcome<'e>(value: &'e mut Value, taken: &'e Cell<usize>) -> (Outcome<'e>, Option<&'e Storage>) {
+    let outcome = match value {
+        Value::Line(Some(lent)) => return (Outcome::Line(Some(lent.bytes())), lent.storage.as_ref()),
+        Value::Line(None) => Outcome::Line(None),
         Value::Lines(lent) => Outcome::Lines(Lines::new(lent.bytes(), taken)),
         Value::Bytes(lent) => Outcome::Bytes(lent.bytes()),
+        Value::Nothing => Outcome::Ok,
         Value::Written(size) => Outcome::Written(*size),
         Value::Exit(status) => Outcome::Exit(*status),
         Value::Output(_) | Value::Failed(_) => match std::mem::replace(value, Value::Nothing) {
@@ -478,7 +506,8 @@ fn outcome<'e>(value: &'e mut Value, taken: &'e Cell<usize>) -> Outcome<'e> {
             Value::Failed(error) => Outcome::Failed(error),
             _ => unreachable!("these two are moved"),
         },
-    }
+    };
+    (outcome, None)
 }
 
 /// What a panic said.

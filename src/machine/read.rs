@@ -87,21 +87,25 @@ pub struct Reader {
 
 impl Reader {
     /// A reader that wants this. A limit of 0 is an error as soon as it is advanced.
+    #[inline]
     pub fn new(want: Want) -> Reader {
         Reader { want, window: 0, state: State::Looking }
     }
 
     /// What satisfies it.
+    #[inline]
     pub fn want(&self) -> Want {
         self.want
     }
 
     /// Changes what satisfies it; only before it is advanced.
+    #[inline]
     pub(crate) fn set_want(&mut self, want: Want) {
         self.want = want;
     }
 
     /// For lines: take at most so many bytes from the source at a time. 0: the default.
+    #[inline]
     pub fn set_window(&mut self, window: usize) {
         self.window = window;
     }

@@ -10,9 +10,8 @@ use super::{private::Sealed, Context, Ended, Kind, Lent, Op, Operation, Progress
 use crate::descriptor::{Descriptor, Direction, State};
 use crate::inbox::{Inbox, Key};
 use crate::machine::read::{Reader, Want};
-use crate::machine::Advance;
-#[cfg(doc)]
-use crate::machine::End;
+use crate::machine::{Advance, End};
+use crate::pool::Storage;
 use crate::task::Task;
 
 /// What the four reading operations have in common: all but the names of their options.
@@ -21,11 +20,14 @@ pub(crate) struct Reading {
     file: Rc<Descriptor>,
     machine: Reader,
     timeout: Timeout,
+    /// It stands in the file's queue.
+    is_queued: bool,
 }
 
 impl Reading {
+    #[inline]
     fn new(file: &Rc<Descriptor>, want: Want) -> Reading {
-        Reading { file: Rc::clone(file), machine: Reader::new(want), timeout: Timeout::NEVER }
+        Reading { file: Rc::clone(file), machine: Reader::new(want), timeout: Timeout::NEVER, is_queued: false }
     }
 
     pub fn file(&self) -> &Rc<Descriptor> {
@@ -58,16 +60,34 @@ impl Reading {
         // One that may not wait here fails when it is advanced, and must not stand in others' way until then.
         let admitted = self.file.state().admits(inbox).is_ok();
         if admitted {
+            self.is_queued = true;
             self.file.block(inbox, key, Direction::Read, false);
         }
     }
 
     pub fn leave(&mut self, key: Key) {
-        self.file.leave(key, Direction::Read);
+        if std::mem::replace(&mut self.is_queued, false) {
+            self.file.leave(key, Direction::Read);
+        }
+    }
+
+    /// If it is a readline, and the buffer is still the one in `storage` and has its line: that line, consumed.
+    #[inline(always)]
+    pub fn line_at_hand<'e>(&self, storage: &'e Storage) -> Option<(End, &'e [u8])> {
+        let limit = match self.machine.want() {
+            Want::Line(limit) if limit > 0 => limit,
+            _ => return None,
+        };
+        let mut state = self.file.state();
+        if !state.has_no_reader() {
+            return None;
+        }
+        let (line, is_whole) = state.inflow.buffer.take_line_in(storage, limit)?;
+        Some((if is_whole { End::Complete } else { End::Limit }, line))
     }
 
     pub fn advance(&mut self, context: &Context<'_>) -> Progress {
-        let Reading { file, machine, timeout } = self;
+        let Reading { file, machine, timeout, is_queued } = self;
         let mut state = file.state();
         if let Err(error) = state.admits(context.inbox) {
             return Progress::failed(name(machine), file.fd(), error);
@@ -91,6 +111,7 @@ impl Reading {
                 drop(state);
                 if let Value::Lines(_) = value {
                     // It keeps its place until it is known how much the task has taken.
+                    *is_queued = true;
                     file.block(context.inbox, context.key, Direction::Read, false);
                 }
                 Progress::Ended(Ended { end, value })
@@ -104,11 +125,13 @@ impl Reading {
             }
             Advance::Yield => {
                 drop(state);
+                *is_queued = true;
                 file.block(context.inbox, context.key, Direction::Read, false);
                 Progress::Yield(timeout.start())
             }
             Advance::Blocked => {
                 drop(state);
+                *is_queued = true;
                 file.block(context.inbox, context.key, Direction::Read, is_first);
                 Progress::Blocked(timeout.start())
             }
@@ -153,12 +176,14 @@ impl fmt::Debug for Reading {
 pub struct Read(Reading);
 
 impl Read {
+    #[inline]
     pub(crate) fn new(file: &Rc<Descriptor>, size: usize) -> Read {
         Read(Reading::new(file, Want::Some(size)))
     }
 
     /// Ends with exactly the size asked for; with fewer only at end of file ([`End::Eof`]) or when its time is
     /// over ([`End::TimedOut`]).
+    #[inline]
     pub fn full(mut self) -> Read {
         if let Want::Some(size) = self.0.machine.want() {
             self.0.machine.set_want(Want::Full(size));
@@ -167,6 +192,7 @@ impl Read {
     }
 
     /// The most it may take, all of it. Then: the bytes so far, or [`io::ErrorKind::TimedOut`] if there are none.
+    #[inline]
     pub fn timeout(mut self, after: Duration) -> Read {
         self.0.timeout = Timeout::after(after);
         self
@@ -179,18 +205,21 @@ impl Read {
 pub struct ReadToEnd(Reading);
 
 impl ReadToEnd {
+    #[inline]
     pub(crate) fn new(file: &Rc<Descriptor>) -> ReadToEnd {
         ReadToEnd(Reading::new(file, Want::ToEnd(usize::MAX)))
     }
 
     /// At most so many bytes: then it ends with [`End::Limit`], and the rest stays in the file. 0 is
     /// [`io::ErrorKind::InvalidInput`].
+    #[inline]
     pub fn limit(mut self, bytes: usize) -> ReadToEnd {
         self.0.machine.set_want(Want::ToEnd(bytes));
         self
     }
 
     /// The most it may take, all of it. Then: the bytes so far, or [`io::ErrorKind::TimedOut`] if there are none.
+    #[inline]
     pub fn timeout(mut self, after: Duration) -> ReadToEnd {
         self.0.timeout = Timeout::after(after);
         self
@@ -203,12 +232,14 @@ impl ReadToEnd {
 pub struct Readline(Reading);
 
 impl Readline {
+    #[inline]
     pub(crate) fn new(file: &Rc<Descriptor>) -> Readline {
         Readline(Reading::new(file, Want::Line(usize::MAX)))
     }
 
     /// At most so many bytes of a longer line, with [`End::Limit`]; the next readline goes on with its rest. 0 is
     /// [`io::ErrorKind::InvalidInput`].
+    #[inline]
     pub fn limit(mut self, bytes: usize) -> Readline {
         self.0.machine.set_want(Want::Line(bytes));
         self
@@ -216,12 +247,14 @@ impl Readline {
 
     /// Asks the kernel for at most so many bytes at a time, so that at most so many less one are read ahead of the
     /// line. 0, and the default: as much as the buffer has room for, about 64 KiB.
+    #[inline]
     pub fn size_hint(mut self, bytes: usize) -> Readline {
         self.0.machine.set_window(bytes);
         self
     }
 
     /// The most it may take, all of it. Then: [`io::ErrorKind::TimedOut`], and a partial line stays in the file.
+    #[inline]
     pub fn timeout(mut self, after: Duration) -> Readline {
         self.0.timeout = Timeout::after(after);
         self
@@ -234,18 +267,21 @@ impl Readline {
 pub struct Readlines(Reading);
 
 impl Readlines {
+    #[inline]
     pub(crate) fn new(file: &Rc<Descriptor>) -> Readlines {
         Readlines(Reading::new(file, Want::Lines(usize::MAX)))
     }
 
     /// At most so many bytes, in whole lines; of a first line that is longer, so many bytes, with [`End::Limit`]. 0 is
     /// [`io::ErrorKind::InvalidInput`].
+    #[inline]
     pub fn limit(mut self, bytes: usize) -> Readlines {
         self.0.machine.set_want(Want::Lines(bytes));
         self
     }
 
     /// The most it may take, all of it. Then: [`io::ErrorKind::TimedOut`], and a partial line stays in the file.
+    #[inline]
     pub fn timeout(mut self, after: Duration) -> Readlines {
         self.0.timeout = Timeout::after(after);
         self
@@ -253,24 +289,28 @@ impl Readlines {
 }
 
 impl From<Read> for Op {
+    #[inline]
     fn from(op: Read) -> Op {
         Op(Kind::Read(op.0))
     }
 }
 
 impl From<ReadToEnd> for Op {
+    #[inline]
     fn from(op: ReadToEnd) -> Op {
         Op(Kind::Read(op.0))
     }
 }
 
 impl From<Readline> for Op {
+    #[inline]
     fn from(op: Readline) -> Op {
         Op(Kind::Read(op.0))
     }
 }
 
 impl From<Readlines> for Op {
+    #[inline]
     fn from(op: Readlines) -> Op {
         Op(Kind::Read(op.0))
     }

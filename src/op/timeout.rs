@@ -18,6 +18,7 @@ pub(crate) struct Timeout {
 impl Timeout {
     pub const NEVER: Timeout = Timeout { after: u64::MAX, due: None };
 
+    #[inline]
     pub fn after(time: Duration) -> Timeout {
         Timeout { after: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), due: None }
     }

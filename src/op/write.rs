@@ -23,11 +23,13 @@ pub struct Write {
     data: Data,
     machine: Writer,
     timeout: Timeout,
+    /// It stands in the file's queue.
+    is_queued: bool,
 }
 
 impl Write {
     pub(crate) fn new(file: &Rc<Descriptor>, data: Data) -> Write {
-        Write { file: Rc::clone(file), data, machine: Writer::new(), timeout: Timeout::NEVER }
+        Write { file: Rc::clone(file), data, machine: Writer::new(), timeout: Timeout::NEVER, is_queued: false }
     }
 
     /// Ends when all is written; with less only when its time is over ([`End::TimedOut`]).
@@ -62,17 +64,20 @@ impl Write {
     pub(crate) fn enter(&mut self, inbox: &Rc<Inbox>, key: Key) {
         let admitted = self.file.state().admits(inbox).is_ok();
         if admitted {
+            self.is_queued = true;
             self.file.block(inbox, key, Direction::Write, false);
         }
     }
 
     pub(crate) fn leave(&mut self, key: Key) {
-        self.file.leave(key, Direction::Write);
+        if std::mem::replace(&mut self.is_queued, false) {
+            self.file.leave(key, Direction::Write);
+        }
     }
 
     pub(crate) fn advance(&mut self, context: &Context<'_>) -> Progress {
         let name = self.name();
-        let Write { file, data, machine, timeout } = self;
+        let Write { file, data, machine, timeout, is_queued } = self;
         let mut state = file.state();
         if let Err(error) = state.admits(context.inbox) {
             return Progress::failed(name, file.fd(), error);
@@ -97,10 +102,12 @@ impl Write {
                 Progress::failed(name, file.fd(), error)
             }
             Advance::Yield => {
+                *is_queued = true;
                 file.block(context.inbox, context.key, Direction::Write, false);
                 Progress::Yield(timeout.start())
             }
             Advance::Blocked => {
+                *is_queued = true;
                 file.block(context.inbox, context.key, Direction::Write, is_first);
                 Progress::Blocked(timeout.start())
             }
