@@ -299,3 +299,6 @@ impl std::fmt::Debug for LineBuffer {
         write!(f, "LineBuffer {{ {} B held, {} B searched for a newline }}", self.len(), self.scanned - self.start)
     }
 }
+
+#[cfg(test)]
+mod tests;

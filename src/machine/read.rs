@@ -166,7 +166,7 @@ impl Reader {
     pub fn time_out(&mut self, inflow: &Inflow) -> Advance {
         self.state = State::Ended;
         match self.want {
-            Want::Some(_) | Want::Full(_) | Want::ToEnd(_) if inflow.len() > 0 => {
+            Want::Some(_) | Want::Full(_) | Want::ToEnd(_) if !inflow.buffer.is_empty() => {
                 Advance::Ended(End::TimedOut, inflow.len())
             }
             _ => Advance::Failed(io::ErrorKind::TimedOut.into()),
