@@ -365,9 +365,10 @@ impl<'t> Scheduler<'t> {
         drop(value); // what was lent is the file's alone again
         if let Some(file) = op.file() {
             let mut state = file.state();
-            state.inflow.buffer.consume(taken.get());
-            if state.inflow.buffer.is_empty() {
-                state.inflow.buffer.rest();
+            let buffer = &mut state.inflow.buffer;
+            buffer.consume(taken.get().min(buffer.len())); // the body may have closed it
+            if buffer.is_empty() {
+                buffer.rest();
             }
         }
         if are_lines {

@@ -236,10 +236,10 @@ impl Communicator {
             if !stdin.outflow.ready {
                 return Ok(Part::Blocked);
             }
-            if moved >= SHARE {
+            if moved == SHARE {
                 return Ok(Part::Yield);
             }
-            match stdin.sink.write(&piece[..piece.len().min(SHARE)]) {
+            match stdin.sink.write(&piece[..piece.len().min(SHARE - moved)]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(size) => {
                     moved += size;

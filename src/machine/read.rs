@@ -5,13 +5,13 @@
 //! ```text
 //!                  the buffer holds what is wanted, or its end has come
 //!      Looking ───────────────────────────────────────────────────────► Ended
-//!       │   ▲
-//!  not  │   │ bytes or end of file            ┌── EINTR: again
-//!  yet  ▼   │                                 │
-//!      Filling ◄──────────────────────────────┘
-//!       │   ▲
-//!       │   │ poll said IN, HUP, ERR or NVAL
-//!       ▼   │
+//!       │   ▲ ▲
+//!  not  │   │ │ bytes, or end of file       ┌── EINTR: again
+//!  yet  ▼   │ │                             │
+//!      Filling ◄────────────────────────────┘
+//!       │     │
+//!       │     │ advanced again: poll said something, or another reader of the file has
+//!       ▼     │ left bytes in the buffer
 //!      Blocked            (EAGAIN, or nothing known of the source)
 //! ```
 //!
@@ -121,6 +121,9 @@ impl Reader {
             self.state = State::Ended;
             return Advance::Failed(io::Error::new(io::ErrorKind::InvalidInput, "a limit of 0"));
         }
+        if let State::Blocked | State::Filling = self.state {
+            self.state = State::Looking;
+        }
         let mut moved = 0;
         loop {
             match self.state {
@@ -131,19 +134,18 @@ impl Reader {
                     }
                     None => self.state = State::Filling,
                 },
-                State::Blocked if inflow.ready => self.state = State::Filling,
-                State::Blocked => return Advance::Blocked,
                 State::Filling if !inflow.ready => self.state = State::Blocked,
-                State::Filling if moved >= SHARE => return Advance::Yield,
+                State::Blocked => return Advance::Blocked,
+                State::Filling if moved == SHARE => return Advance::Yield,
                 State::Filling => {
-                    let window = inflow.buffer.room(self.most(inflow.len()));
+                    let window = inflow.buffer.room(self.most(inflow.len()).min(SHARE - moved));
                     let size = window.len();
                     match source.read(window) {
                         Ok(read) => {
                             moved += read;
                             // Worth asking again without poll only if the window was what limited the read.
                             // A small one, as of a header, says nothing: its reader would meet EAGAIN.
-                            inflow.ready = read == size && size >= CHUNK;
+                            inflow.ready = read == size && (size >= CHUNK || moved == SHARE);
                             inflow.ended = read == 0;
                             inflow.buffer.filled(read);
                             self.state = State::Looking;

@@ -72,29 +72,26 @@ impl Writer {
     /// Goes as far as it can without waiting. `data` is the same at each call. Calls `sink` only when
     /// `outflow.ready` is set.
     pub fn advance(&mut self, data: &[u8], outflow: &mut Outflow, sink: &mut (impl io::Write + ?Sized)) -> Advance {
-        let begun_at = self.written;
+        let share_ends = self.written.saturating_add(SHARE);
         loop {
             match self.state {
                 State::Writing if self.written == data.len() => return self.ended(End::Complete),
                 State::Writing if !outflow.ready => self.state = State::Blocked,
-                State::Writing if self.written - begun_at >= SHARE => return Advance::Yield,
+                State::Writing if self.written == share_ends => return Advance::Yield,
                 State::Blocked if outflow.ready => self.state = State::Writing,
                 State::Blocked => return Advance::Blocked,
-                State::Writing => {
-                    let rest = &data[self.written..];
-                    match sink.write(&rest[..rest.len().min(SHARE)]) {
-                        Ok(0) => return self.failed(io::ErrorKind::WriteZero.into()),
-                        Ok(size) => {
-                            self.written += size;
-                            if !self.full {
-                                return self.ended(End::Complete);
-                            }
+                State::Writing => match sink.write(&data[self.written..data.len().min(share_ends)]) {
+                    Ok(0) => return self.failed(io::ErrorKind::WriteZero.into()),
+                    Ok(size) => {
+                        self.written += size;
+                        if !self.full {
+                            return self.ended(End::Complete);
                         }
-                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => outflow.ready = false,
-                        Err(error) => return self.failed(error),
                     }
-                }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => outflow.ready = false,
+                    Err(error) => return self.failed(error),
+                },
                 State::Ended => unreachable!("a writer that has ended is not advanced"),
             }
         }

@@ -1,0 +1,426 @@
+//! What the line buffer costs, and where its bytes lie: scans, moves, capacities, loans.
+
+use super::*;
+use crate::pool::{CHUNK, LARGE, SMALL};
+
+/// Puts all of it in, in one piece or several. The answer is how many bytes that were held before were moved.
+fn append(buffer: &mut LineBuffer, mut bytes: &[u8]) -> usize {
+    let mut moved = 0;
+    while !bytes.is_empty() {
+        moved += make_room(buffer, bytes.len());
+        let room = buffer.room(bytes.len());
+        let (now, later) = bytes.split_at(room.len());
+        room.copy_from_slice(now);
+        buffer.filled(now.len());
+        bytes = later;
+    }
+    moved
+}
+
+/// Asks for room. The answer is how many bytes were moved for it.
+fn make_room(buffer: &mut LineBuffer, most: usize) -> usize {
+    let place = |buffer: &LineBuffer| (buffer.storage.as_ref().map(|storage| storage.as_ptr()), buffer.start);
+    let held = buffer.len();
+    let before = place(buffer);
+    buffer.room(most);
+    if place(buffer) == before {
+        0
+    } else {
+        held
+    }
+}
+
+fn capacity(buffer: &LineBuffer) -> usize {
+    buffer.storage.as_ref().map_or(0, |storage| storage.len())
+}
+
+fn buffer_with(bytes: &[u8]) -> LineBuffer {
+    let mut buffer = LineBuffer::new();
+    append(&mut buffer, bytes);
+    buffer
+}
+
+/// Takes a whole line from the front.
+fn take_line(buffer: &mut LineBuffer) -> Vec<u8> {
+    let found = buffer.line(usize::MAX).expect("a line");
+    assert!(found.whole);
+    let line = buffer.bytes()[..found.len].to_vec();
+    buffer.consume(found.len);
+    line
+}
+
+// Scans
+
+#[test]
+fn a_line_that_arrives_byte_by_byte_is_scanned_once_and_moved_at_most_twice() {
+    const LENGTH: usize = 16 * 1024 * 1024;
+    let mut buffer = LineBuffer::new();
+    let (mut place, mut moved) = (std::ptr::null(), 0);
+    for held in 0..LENGTH - 1 {
+        let room = buffer.room(1);
+        room[0] = b'a';
+        if held == 0 || room.as_ptr().wrapping_sub(held) != place {
+            place = room.as_ptr().wrapping_sub(held);
+            moved += held;
+        }
+        buffer.filled(1);
+        assert!(buffer.line(usize::MAX).is_none());
+    }
+    append(&mut buffer, b"\n");
+    assert_eq!(buffer.line(usize::MAX), Some(Found { len: LENGTH, whole: true }));
+    assert_eq!(buffer.searched, LENGTH as u64);
+    assert!(moved <= 2 * LENGTH, "{moved} bytes were moved");
+}
+
+#[test]
+fn readlines_of_a_line_that_arrives_byte_by_byte_scans_it_once() {
+    const LENGTH: usize = 1024 * 1024;
+    let mut buffer = LineBuffer::new();
+    for _ in 1..LENGTH {
+        append(&mut buffer, b"a");
+        assert!(buffer.lines(usize::MAX).is_none());
+    }
+    append(&mut buffer, b"\n");
+    assert_eq!(buffer.lines(usize::MAX), Some(Found { len: LENGTH, whole: true }));
+    assert_eq!(buffer.searched, LENGTH as u64);
+}
+
+#[test]
+fn a_blocked_reader_whose_buffer_rests_after_each_byte_scans_them_once_too() {
+    const LENGTH: usize = 3 * SMALL;
+    let mut buffer = LineBuffer::new();
+    for _ in 0..LENGTH {
+        append(&mut buffer, b"a");
+        assert!(buffer.line(usize::MAX).is_none());
+        buffer.rest();
+    }
+    assert_eq!(buffer.searched, LENGTH as u64);
+}
+
+#[test]
+fn a_million_short_lines_in_one_buffer_are_scanned_once_and_not_moved() {
+    const LINES: usize = 1_000_000;
+    let mut buffer = buffer_with(&b"ab\n".repeat(LINES));
+    let place = buffer.bytes().as_ptr();
+    for line in 0..LINES {
+        assert_eq!(buffer.line(usize::MAX), Some(Found { len: 3, whole: true }));
+        assert_eq!(buffer.bytes().as_ptr() as usize, place as usize + 3 * line);
+        buffer.consume(3);
+    }
+    assert!(buffer.is_empty());
+    assert_eq!(buffer.searched, 3 * LINES as u64);
+}
+
+#[test]
+fn a_million_short_lines_that_arrive_byte_by_byte_take_linear_work() {
+    const LINES: usize = 1_000_000;
+    let mut buffer = LineBuffer::new();
+    let mut moved = 0;
+    for _ in 0..LINES {
+        for byte in [b"a", b"b", b"\n"] {
+            assert!(buffer.line(usize::MAX).is_none());
+            moved += append(&mut buffer, byte);
+        }
+        assert_eq!(buffer.line(usize::MAX), Some(Found { len: 3, whole: true }));
+        buffer.consume(3);
+    }
+    assert_eq!(buffer.searched, 3 * LINES as u64);
+    assert!(moved <= 3 * LINES, "{moved} bytes were moved");
+    assert_eq!(capacity(&buffer), LARGE);
+}
+
+#[test]
+fn all_whole_lines_are_found_by_scanning_what_follows_them() {
+    let mut buffer = buffer_with(&b"ab\n".repeat(1000));
+    append(&mut buffer, b"half");
+    assert_eq!(buffer.lines(usize::MAX), Some(Found { len: 3000, whole: true }));
+    assert_eq!(buffer.searched, 5, "the half line, and the newline before it");
+    buffer.consume(3000);
+    assert_eq!(buffer.lines(usize::MAX), None);
+    append(&mut buffer, b" a line\n");
+    assert_eq!(buffer.lines(usize::MAX), Some(Found { len: 12, whole: true }));
+    assert_eq!(buffer.searched, 5 + 4 + 1, "the half line a second time, as the front, and its newline");
+}
+
+#[test]
+fn a_limit_bounds_the_scan() {
+    let mut buffer = buffer_with(&[b'a'; 10_000]);
+    for limit in [1, 10, 100, 100] {
+        assert_eq!(buffer.line(limit), Some(Found { len: limit, whole: false }));
+        assert_eq!(buffer.lines(limit), Some(Found { len: limit, whole: false }));
+    }
+    assert_eq!(buffer.searched, 100);
+    for _ in 0..100 {
+        buffer.consume(100);
+        buffer.line(100);
+    }
+    assert_eq!(buffer.searched, 10_000);
+}
+
+#[test]
+fn a_newline_that_was_found_is_not_looked_for_again() {
+    let mut buffer = buffer_with(&[b'a'; 999]);
+    append(&mut buffer, b"\n");
+    assert_eq!(buffer.line(usize::MAX).map(|found| found.len), Some(1000));
+    for limit in [1000, 2000, usize::MAX] {
+        assert_eq!(buffer.line(limit), Some(Found { len: 1000, whole: true }));
+    }
+    assert_eq!(buffer.line(999), Some(Found { len: 999, whole: false }));
+    assert_eq!(buffer.searched, 1000 + 3, "each time the newline itself");
+}
+
+// Capacities
+
+#[test]
+fn an_empty_buffer_has_no_storage() {
+    let mut buffer = LineBuffer::new();
+    assert_eq!((capacity(&buffer), buffer.len(), buffer.bytes()), (0, 0, &b""[..]));
+    buffer.rest();
+    assert_eq!((buffer.line(1), buffer.lines(1)), (None, None));
+    assert_eq!(capacity(&buffer), 0);
+}
+
+#[test]
+fn there_is_room_for_one_byte_again_and_again() {
+    let mut buffer = LineBuffer::new();
+    for held in 0..2 * LARGE {
+        assert_eq!((buffer.len(), buffer.room(1).len()), (held, 1));
+        buffer.filled(1);
+    }
+}
+
+#[test]
+fn there_is_never_more_room_than_was_asked_for() {
+    for most in [1, 2, SMALL - 1, SMALL, SMALL + 1, CHUNK, LARGE] {
+        assert_eq!(LineBuffer::new().room(most).len(), most);
+    }
+    assert_eq!(LineBuffer::new().room(LARGE + 1).len(), LARGE, "what is not there is not reserved");
+    assert_eq!(LineBuffer::new().room(usize::MAX).len(), LARGE);
+}
+
+#[test]
+fn room_that_is_filled_exactly_is_followed_by_more() {
+    let mut buffer = buffer_with(&[b'a'; LARGE]);
+    assert_eq!((buffer.len(), capacity(&buffer)), (LARGE, LARGE));
+    assert_eq!(make_room(&mut buffer, 1), LARGE, "full: all of it moves");
+    assert_eq!(capacity(&buffer), 2 * LARGE);
+    assert_eq!(buffer.room(usize::MAX).len(), LARGE);
+    assert_eq!(buffer.bytes(), [b'a'; LARGE]);
+}
+
+#[test]
+fn a_full_pipe_fits_behind_a_short_line_with_a_byte_to_spare() {
+    let mut buffer = buffer_with(&[b'a'; SMALL - 1]);
+    assert!(buffer.room(usize::MAX).len() > CHUNK);
+    assert_eq!(capacity(&buffer), LARGE);
+}
+
+#[test]
+#[should_panic(expected = "room for nothing")]
+fn room_for_nothing_is_a_mistake() {
+    LineBuffer::new().room(0);
+}
+
+#[test]
+#[should_panic(expected = "filled more than there was room for")]
+fn more_than_there_was_room_for_is_a_mistake() {
+    LineBuffer::new().filled(1);
+}
+
+#[test]
+#[should_panic(expected = "consumed more than there is")]
+fn more_than_there_is_cannot_be_consumed() {
+    buffer_with(b"ab").consume(3);
+}
+
+// Rolling and growing
+
+#[test]
+fn an_emptied_buffer_begins_at_its_beginning() {
+    let mut buffer = buffer_with(&[b'a'; LARGE]);
+    let place = buffer.bytes().as_ptr();
+    buffer.consume(LARGE);
+    assert_eq!(append(&mut buffer, b"more"), 0);
+    assert_eq!((buffer.bytes(), buffer.bytes().as_ptr()), (&b"more"[..], place));
+}
+
+#[test]
+fn a_short_rest_rolls_to_the_beginning_and_the_buffer_does_not_grow() {
+    let mut buffer = LineBuffer::new();
+    let mut moved = 0;
+    let mut lines = 0;
+    let piece = [&b"the end of a line\nthe beginning of another, and it is this long: "[..], &[b'a'; 1000]].concat();
+    for _ in 0..10_000 {
+        moved += append(&mut buffer, &piece);
+        lines += usize::from(!take_line(&mut buffer).is_empty());
+    }
+    assert_eq!((lines, capacity(&buffer)), (10_000, LARGE));
+    assert!(moved <= piece.len() * 10_000 / 16, "{moved} bytes were moved");
+}
+
+#[test]
+fn a_rest_that_is_longer_than_what_was_consumed_stays_until_the_buffer_doubles() {
+    let mut buffer = buffer_with(&[b'a'; LARGE]);
+    buffer.consume(LARGE / 2 - 1);
+    assert_eq!(make_room(&mut buffer, usize::MAX), LARGE / 2 + 1);
+    assert_eq!(capacity(&buffer), 2 * LARGE);
+    let mut buffer = buffer_with(&[b'a'; LARGE]);
+    buffer.consume(LARGE / 2);
+    let place = buffer.bytes().as_ptr() as usize - LARGE / 2;
+    assert_eq!(make_room(&mut buffer, usize::MAX), LARGE / 2);
+    assert_eq!((capacity(&buffer), buffer.bytes().as_ptr() as usize), (LARGE, place));
+}
+
+#[test]
+fn what_was_scanned_is_known_wherever_the_bytes_have_moved() {
+    let mut buffer = buffer_with(&[b'a'; LARGE]);
+    buffer.consume(LARGE - 100);
+    assert_eq!(buffer.line(usize::MAX), None);
+    append(&mut buffer, b"b"); // rolls
+    assert_eq!((buffer.start, buffer.scanned, buffer.end), (0, 100, 101));
+    buffer.rest(); // moves to a small one
+    assert_eq!((buffer.start, buffer.scanned, buffer.end), (0, 100, 101));
+    append(&mut buffer, &[b'c'; LARGE]); // moves to a large one, and doubles
+    assert_eq!(buffer.line(usize::MAX), None);
+    append(&mut buffer, b"\n");
+    assert_eq!(take_line(&mut buffer).len(), 100 + 1 + LARGE + 1);
+    assert_eq!(buffer.searched, 100 + 1 + LARGE as u64 + 1);
+}
+
+// Loans
+
+#[test]
+fn lent_bytes_stay_as_they_are_while_the_buffer_is_refilled() {
+    let mut buffer = buffer_with(b"lent\nkept");
+    let (lent, start) = buffer.lend();
+    let lent = lent.unwrap();
+    buffer.consume(5);
+    assert_eq!(append(&mut buffer, b" and more"), 4, "what is not lent is copied");
+    assert_eq!((&lent[start..start + 5], buffer.bytes()), (&b"lent\n"[..], &b"kept and more"[..]));
+    drop(lent);
+    let place = buffer.bytes().as_ptr();
+    assert_eq!(append(&mut buffer, b"\n"), 0, "nobody looks on any more");
+    assert_eq!((buffer.bytes().as_ptr(), take_line(&mut buffer)), (place, b"kept and more\n".to_vec()));
+}
+
+#[test]
+fn lent_bytes_stay_as_they_are_when_all_was_consumed() {
+    let mut buffer = buffer_with(b"lent\n");
+    let (lent, start) = buffer.lend();
+    buffer.consume(5);
+    buffer.rest();
+    append(&mut buffer, b"other\n");
+    assert_eq!((&lent.unwrap()[start..start + 5], buffer.bytes()), (&b"lent\n"[..], &b"other\n"[..]));
+}
+
+#[test]
+fn lent_bytes_stay_as_they_are_when_the_buffer_is_dropped() {
+    let mut buffer = buffer_with(b"lent\n");
+    let (lent, start) = buffer.lend();
+    buffer.consume(5);
+    drop(buffer);
+    let other = buffer_with(b"other\n");
+    assert_eq!((&lent.unwrap()[start..start + 5], other.bytes()), (&b"lent\n"[..], &b"other\n"[..]));
+}
+
+#[test]
+fn a_buffer_that_holds_nothing_lends_nothing() {
+    assert!(LineBuffer::new().lend().0.is_none());
+}
+
+#[test]
+fn a_loan_that_nothing_refills_costs_no_copy() {
+    let mut buffer = buffer_with(b"one\ntwo\n");
+    let place = buffer.bytes().as_ptr() as usize;
+    for (line, expected) in [b"one\n", b"two\n"].into_iter().enumerate() {
+        let (lent, start) = buffer.lend();
+        let lent = lent.unwrap();
+        buffer.consume(4);
+        assert_eq!((&lent[start..start + 4], &lent[start] as *const u8 as usize), (&expected[..], place + 4 * line));
+    }
+}
+
+#[test]
+fn what_is_put_back_is_found_again() {
+    let mut buffer = buffer_with(b"one\ntwo\nthr");
+    assert_eq!(take_line(&mut buffer), b"one\n");
+    assert_eq!(take_line(&mut buffer), b"two\n");
+    assert_eq!(buffer.line(usize::MAX), None);
+    buffer.put_back(8);
+    assert_eq!(buffer.lines(usize::MAX), Some(Found { len: 8, whole: true }));
+    assert_eq!((take_line(&mut buffer), take_line(&mut buffer)), (b"one\n".to_vec(), b"two\n".to_vec()));
+    assert_eq!(buffer.bytes(), b"thr");
+}
+
+#[test]
+fn a_line_is_taken_from_lent_bytes_as_long_as_the_buffer_is_where_they_are() {
+    let mut buffer = buffer_with(b"one\ntwo\nthree");
+    let lent = buffer.lend().0.unwrap();
+    assert_eq!(buffer.take_line_in(&lent, usize::MAX), Some((&b"one\n"[..], true)));
+    assert_eq!(buffer.take_line_in(&lent, 3), Some((&b"two"[..], false)));
+    assert_eq!(buffer.take_line_in(&lent, usize::MAX), Some((&b"\n"[..], true)));
+    assert_eq!(buffer.take_line_in(&lent, usize::MAX), None, "half a line stays");
+    append(&mut buffer, b"\nfour\n");
+    assert_eq!(buffer.take_line_in(&lent, usize::MAX), None, "the buffer is elsewhere");
+    assert_eq!((take_line(&mut buffer), buffer.bytes()), (b"three\n".to_vec(), &b"four\n"[..]));
+}
+
+#[test]
+fn all_bytes_can_be_taken_whether_they_are_lent_or_not_and_the_buffer_goes_on() {
+    for (size, consumed) in [(0, 0), (1, 0), (100, 99), (LARGE, 0), (LARGE, 1), (LARGE, LARGE), (3 * LARGE, 0)] {
+        let bytes: Vec<u8> = (0..size).map(|at| b'a' + (at % 23) as u8).collect();
+        for is_lent in [false, true] {
+            let mut buffer = buffer_with(&bytes);
+            buffer.line(usize::MAX);
+            buffer.consume(consumed);
+            let lent = buffer.lend().0.filter(|_| is_lent);
+            assert_eq!(buffer.take(), bytes[consumed..]);
+            assert!(buffer.is_empty());
+            append(&mut buffer, b"a\nline\n");
+            assert_eq!((take_line(&mut buffer), take_line(&mut buffer)), (b"a\n".to_vec(), b"line\n".to_vec()));
+            assert!(lent.is_none_or(|lent| lent[..size] == bytes), "lent bytes have changed");
+        }
+    }
+}
+
+// Rests
+
+#[test]
+fn an_emptied_buffer_that_rests_gives_its_storage_back() {
+    let mut buffer = buffer_with(b"a\n");
+    buffer.consume(2);
+    buffer.rest();
+    assert_eq!((capacity(&buffer), buffer.start, buffer.scanned, buffer.end), (0, 0, 0, 0));
+}
+
+#[test]
+fn a_short_rest_moves_to_a_small_storage_and_back() {
+    let mut buffer = buffer_with(&[b'a'; SMALL]);
+    buffer.consume(1);
+    buffer.rest();
+    assert!((SMALL - 1..=SMALL).contains(&capacity(&buffer)));
+    assert_eq!(buffer.bytes(), [b'a'; SMALL - 1]);
+    buffer.rest();
+    assert_eq!(buffer.bytes(), [b'a'; SMALL - 1], "resting twice is resting once");
+    assert_eq!(make_room(&mut buffer, 1), SMALL - 1);
+    assert_eq!((capacity(&buffer), buffer.bytes()), (LARGE, &[b'a'; SMALL - 1][..]));
+}
+
+#[test]
+fn a_longer_rest_keeps_its_place() {
+    let mut buffer = buffer_with(&[b'a'; SMALL]);
+    let place = buffer.bytes().as_ptr();
+    buffer.rest();
+    assert_eq!((capacity(&buffer), buffer.bytes().as_ptr()), (LARGE, place));
+}
+
+#[test]
+fn a_buffer_that_has_grown_goes_back_to_the_usual_size() {
+    let mut buffer = buffer_with(&[b'a'; 10 * LARGE]);
+    assert!(capacity(&buffer) >= 10 * LARGE);
+    buffer.consume(10 * LARGE - 3);
+    buffer.rest();
+    assert!(capacity(&buffer) <= SMALL);
+    append(&mut buffer, b"b");
+    assert_eq!((capacity(&buffer), buffer.bytes()), (LARGE, &b"aaab"[..]));
+}
