@@ -43,6 +43,8 @@
 //! | 3 | `scheduler`, `trace` | the turn; what an observer sees |
 //! | - | `error` | errors that name the operation, the descriptor and the cause |
 //!
+//! The [`guide`] tells how a turn goes, where bytes are, and twenty-five things to know of the kernel.
+//!
 //! # What matters, in this order
 //!
 //! 1. Nothing is lost: what was read is handed over once, in order, or is still in the file.
@@ -60,6 +62,8 @@ mod deadlines;
 mod descriptor;
 mod error;
 mod file;
+#[doc = include_str!("guide.md")]
+pub mod guide {}
 mod handle;
 mod inbox;
 pub mod line_buffer;
