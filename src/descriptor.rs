@@ -25,6 +25,10 @@ use crate::sys::{self, Kind};
 /// What poll(2) says unasked. Each of these wakes reader and writer: the system call then decides.
 const ALWAYS: c_short = POLLHUP | POLLERR | POLLNVAL;
 
+/// Not `usize` everywhere.
+#[allow(clippy::unnecessary_cast)]
+const PIPE_BUF: usize = libc::PIPE_BUF as usize;
+
 const NO_QUEUE: &str = "who waits for a hangup is a watcher";
 
 /// A direction of a file, and of waiting for it.
@@ -543,7 +547,7 @@ impl io::Write for Port<'_> {
             Mode::Careful { .. } => {
                 self.careful()?;
                 // POLLOUT on a pipe: at least PIPE_BUF bytes fit (pipe(7), Linux's pipe_poll).
-                sys::write(fd, &bytes[..bytes.len().min(libc::PIPE_BUF)])
+                sys::write(fd, &bytes[..bytes.len().min(PIPE_BUF)])
             }
         }
     }

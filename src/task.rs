@@ -137,9 +137,15 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// After anything that hands over no data: write, sleep, yield_now, join, readable and writable.
+    /// After anything that hands over no data: write, sleep, yield_now, join, readable and writable. A write that its
+    /// timeout cut is [`io::ErrorKind::TimedOut`], also if a part was written: [`written`](Task::written) says how much.
     pub fn ok(&mut self) -> io::Result<()> {
         match self.outcome {
+            Outcome::Written(size) if self.end == End::TimedOut => {
+                let message = format!("timed out, {size} bytes written");
+                let error = io::Error::new(io::ErrorKind::TimedOut, message);
+                Err(crate::error::named(self.op.ended().name(), self.op.ended().fd(), error))
+            }
             Outcome::Ok | Outcome::Written(_) => Ok(()),
             _ => self.other("ok()"),
         }
@@ -238,7 +244,7 @@ impl<'e, 't> Task<'e, 't> {
                 self.put_back()?;
                 let message = format!("timed out, {kept} bytes kept");
                 let error = io::Error::new(io::ErrorKind::TimedOut, message);
-                Err(crate::error::named(self.op.name(), self.op.file().map(|file| file.fd()), error))
+                Err(crate::error::named(self.op.name(), self.op.fd(), error))
             }
             _ => Ok(()),
         }

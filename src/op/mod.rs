@@ -190,6 +190,15 @@ impl Op {
         }
     }
 
+    /// The descriptor it works on, for messages.
+    pub(crate) fn fd(&self) -> Option<RawFd> {
+        match &self.0 {
+            Kind::Read(op) => Some(op.file().fd()),
+            Kind::Write(op) => Some(op.file().fd()),
+            _ => None,
+        }
+    }
+
     /// What it is called in messages.
     pub(crate) fn name(&self) -> &'static str {
         match &self.0 {

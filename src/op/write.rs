@@ -44,6 +44,10 @@ impl Write {
         self
     }
 
+    pub(crate) fn file(&self) -> &Rc<Descriptor> {
+        &self.file
+    }
+
     pub(crate) fn name(&self) -> &'static str {
         if self.machine.is_full() {
             "write full"
