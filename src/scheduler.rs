@@ -257,6 +257,8 @@ impl<'t> Scheduler<'t> {
 
     /// One turn.
     fn turn_once(&mut self, wait: Wait) -> Result<(), TaskError> {
+        // Asked before the sweep: with the tasks that it drops goes what could have ended the sleep.
+        let wait = if self.inbox.has_work() { Wait::Not } else { wait };
         self.sweep(None);
         self.ask(wait)?;
         self.fall_due();
