@@ -213,10 +213,7 @@ fn closures_that_were_sent_before_run_begins_are_called_first_and_may_spawn() {
         }));
     }
     sched.run().unwrap();
-    assert_eq!(
-        *log.lock().unwrap(),
-        ["closure 0", "closure 1", "closure 2", "its task 0", "its task 1", "its task 2"]
-    );
+    assert_eq!(*log.lock().unwrap(), ["closure 0", "closure 1", "closure 2", "its task 0", "its task 1", "its task 2"]);
 }
 
 #[test]
@@ -635,7 +632,7 @@ fn what_is_left_between_pollfds_and_the_hosts_poll_ends_that_poll() {
     let mut set = Vec::new();
     assert_eq!(sched.pollfds(&mut set), None);
     remote.wake(); // on the scheduler's own thread
-    // SAFETY: the pointer and the length are those of a live vector.
+                   // SAFETY: the pointer and the length are those of a live vector.
     assert_eq!(unsafe { libc::poll(set.as_mut_ptr(), set.len() as libc::nfds_t, -1) }, 1);
     sched.dispatch(&set).unwrap();
     set.clear();
