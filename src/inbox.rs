@@ -192,7 +192,11 @@ impl Inbox {
 
     /// A task can be advanced or dropped without waiting.
     pub fn has_work(&self) -> bool {
-        !self.ready.borrow().is_empty() || !self.later.borrow().is_empty() || self.has_news() || self.is_woken()
+        // A failure alone is none: while `join` keeps it for the next drive, nothing is to be done about it.
+        !self.ready.borrow().is_empty()
+            || !self.later.borrow().is_empty()
+            || (self.has_news() && !self.cancelled.borrow().is_empty())
+            || self.is_woken()
     }
 
     pub fn cancel(&self, key: Key) {

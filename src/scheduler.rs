@@ -269,7 +269,7 @@ impl<'t> Scheduler<'t> {
     /// Asks poll(2) who can go on: sleeps until somebody can, a deadline falls due, or `wait` is over.
     fn ask(&mut self, wait: Wait) -> Result<(), TaskError> {
         let wait = match (self.deadlines.first(), wait) {
-            _ if self.inbox.has_work() => Wait::Not,
+            _ if self.inbox.has_work() || self.must_stop() => Wait::Not,
             (Some(deadline), Wait::Until(at)) => Wait::Until(at.min(deadline)),
             (Some(deadline), Wait::Forever) => Wait::Until(deadline),
             (_, wait) => wait,

@@ -640,3 +640,17 @@ fn what_is_left_between_pollfds_and_the_hosts_poll_ends_that_poll() {
     remote.wake();
     assert_eq!(sched.pollfds(&mut Vec::new()), Some(Duration::ZERO), "and the next pollfds knows it, too");
 }
+
+/// While `join` waits for one task, the failure of another that nobody holds is kept, and that is no work.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_failure_that_is_kept_for_the_next_drive_does_not_make_the_loop_spin() {
+    let _watchdog = watchdog();
+    let mut sched = Scheduler::new();
+    let _remote = sched.remote().unwrap(); // something to poll for
+    sched.spawn(yield_now(), |_task| -> Flow { Err(ErrorKind::AddrInUse.into()) });
+    let before = polls();
+    sched.block_on(sleep(Duration::from_millis(20))).unwrap();
+    assert!(polls() - before <= 3, "{} polls", polls() - before);
+    assert!(sched.run().is_err());
+}
