@@ -17,7 +17,7 @@ use std::rc::Rc;
 use libc::{c_short, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT};
 
 use crate::error::invalid;
-use crate::inbox::{Inbox, Key, Waiters};
+use crate::inbox::{Inbox, Key, Waiters, Watched};
 use crate::machine::read::Inflow;
 use crate::machine::write::Outflow;
 use crate::sys::{self, Kind};
@@ -376,11 +376,11 @@ impl Descriptor {
             (Some(_), Some(events)) => inbox.poll_set.borrow_mut().change(self.fd, events),
             (None, Some(events)) => {
                 // The number is ours, so another file that is still there under it was closed behind our back.
-                let other = inbox.poll_set.borrow().owner(self.fd).and_then(|owner| owner.upgrade());
+                let other = inbox.poll_set.borrow().owner(self.fd).and_then(Watched::file);
                 if let Some(other) = other {
                     other.lose();
                 }
-                inbox.poll_set.borrow_mut().set(self.fd, events, Rc::downgrade(self));
+                inbox.poll_set.borrow_mut().set(self.fd, events, Watched::File(Rc::downgrade(self)));
             }
         }
         state.registered = events;

@@ -51,6 +51,8 @@ pub enum TaskError {
     Panicked(String),
     /// It was cancelled, or its scheduler was dropped.
     Cancelled,
+    /// [`Remote::stop`](crate::Remote::stop) came while `join` or `block_on` waited for it.
+    Stopped,
     /// Tasks are alive and nothing can ever wake them: one line for each, who waits for what. The tasks are
     /// kept: cancel one, spawn another, or drop the scheduler.
     Stalled(String),
@@ -62,6 +64,7 @@ impl fmt::Display for TaskError {
             TaskError::Failed(error) => error.fmt(f),
             TaskError::Panicked(message) => write!(f, "panicked: {message}"),
             TaskError::Cancelled => f.write_str("cancelled"),
+            TaskError::Stopped => f.write_str("stopped"),
             TaskError::Stalled(tasks) => write!(f, "stalled: nothing can ever wake\n{}", tasks.trim_end()),
         }
     }

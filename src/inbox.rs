@@ -7,12 +7,18 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::io;
 use std::num::NonZeroU32;
-use std::rc::Weak;
+use std::os::unix::io::RawFd;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use libc::c_short;
 
 use crate::descriptor::Descriptor;
 use crate::error::TaskError;
 use crate::poll_set::PollSet;
+use crate::wake::Wake;
 
 /// Names a task of one scheduler. A slot is used again, a generation is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,8 +91,24 @@ impl Waiters {
     }
 }
 
+/// Whose an entry of the poll set is.
+pub(crate) enum Watched {
+    File(Weak<Descriptor>),
+    /// The scheduler's own: the wake pipe.
+    Wake,
+}
+
+impl Watched {
+    /// The file that is still there.
+    pub fn file(&self) -> Option<Rc<Descriptor>> {
+        match self {
+            Watched::File(file) => file.upgrade(),
+            Watched::Wake => None,
+        }
+    }
+}
+
 /// See the head of this file.
-#[derive(Debug)]
 pub(crate) struct Inbox {
     /// To be advanced in this turn, in this order.
     ready: RefCell<VecDeque<Key>>,
@@ -101,9 +123,17 @@ pub(crate) struct Inbox {
     /// Who waits for a task's end.
     joiners: RefCell<HashMap<Key, Waiters>>,
     /// What poll(2) is asked.
-    pub poll_set: RefCell<PollSet<Weak<Descriptor>>>,
+    pub poll_set: RefCell<PollSet<Watched>>,
     /// Somebody was cancelled, or a failure was reported: looked at after each resume, so it must cost nothing.
     has_news: Cell<bool>,
+    /// How other threads wake the scheduler. Made when it is first needed.
+    wake: RefCell<Option<Arc<Wake>>>,
+    /// Whether it is made: looked at after each resume.
+    has_wake: Cell<bool>,
+    /// Somebody closed the wake pipe behind our back.
+    is_wake_lost: Cell<bool>,
+    /// How many operations wait for other threads.
+    listeners: Cell<usize>,
     /// False once the scheduler is gone.
     open: Cell<bool>,
 }
@@ -119,6 +149,10 @@ impl Inbox {
             joiners: RefCell::default(),
             poll_set: RefCell::new(PollSet::new()),
             has_news: Cell::new(false),
+            wake: RefCell::default(),
+            has_wake: Cell::new(false),
+            is_wake_lost: Cell::new(false),
+            listeners: Cell::new(0),
             open: Cell::new(true),
         }
     }
@@ -158,7 +192,11 @@ impl Inbox {
 
     /// A task can be advanced or dropped without waiting.
     pub fn has_work(&self) -> bool {
-        !self.ready.borrow().is_empty() || !self.later.borrow().is_empty() || self.has_news()
+        // A failure alone is none: while `join` keeps it for the next drive, nothing is to be done about it.
+        !self.ready.borrow().is_empty()
+            || !self.later.borrow().is_empty()
+            || (self.has_news() && !self.cancelled.borrow().is_empty())
+            || self.is_woken()
     }
 
     pub fn cancel(&self, key: Key) {
@@ -248,6 +286,87 @@ impl Inbox {
             if waiters.is_empty() {
                 table.remove(&target);
             }
+        }
+    }
+
+    /// How other threads wake the scheduler.
+    pub fn wake_handle(&self) -> io::Result<Arc<Wake>> {
+        let mut wake = self.wake.borrow_mut();
+        if wake.is_none() {
+            *wake = Some(Arc::new(Wake::new()?));
+            self.has_wake.set(true);
+        }
+        Ok(Arc::clone(wake.as_ref().expect("made above")))
+    }
+
+    /// An operation waits for other threads: from now on nothing is stalled.
+    pub fn add_listener(&self) {
+        self.listeners.set(self.listeners.get() + 1);
+        self.watch_wake();
+    }
+
+    pub fn remove_listener(&self) {
+        self.listeners.set(self.listeners.get() - 1);
+        self.watch_wake();
+    }
+
+    /// Has poll(2) watch the wake pipe while somebody could write into it.
+    pub fn watch_wake(&self) {
+        if let Some(wake) = &*self.wake.borrow() {
+            let mut set = self.poll_set.borrow_mut();
+            let is_wanted = (self.listeners.get() > 0 || wake.has_remotes()) && !self.is_wake_lost.get();
+            match set.owner(wake.fd()) {
+                None if is_wanted => set.set(wake.fd(), libc::POLLIN, Watched::Wake),
+                Some(Watched::Wake) if !is_wanted => set.remove(wake.fd()),
+                _ => {}
+            }
+        }
+    }
+
+    /// A turn begins, or looks around once more. Whether others have left something since: the tasks that they woke are ready.
+    pub fn hear(&self) -> bool {
+        match &*self.wake.borrow() {
+            Some(wake) if wake.begin_turn() => wake.take_tasks(|key| self.wake(key)),
+            _ => return false,
+        }
+        self.watch_wake(); // the last Remote may be gone
+        true
+    }
+
+    /// The turn ends: whoever leaves something from here on writes into the wake pipe.
+    pub fn end_turn(&self) {
+        if let Some(wake) = &*self.wake.borrow() {
+            wake.end_turn();
+        }
+    }
+
+    /// Others have left something.
+    pub fn is_woken(&self) -> bool {
+        self.wake.borrow().as_ref().map_or(false, |wake| wake.is_woken())
+    }
+
+    /// The drive under way is to end.
+    #[inline]
+    pub fn is_stopping(&self) -> bool {
+        self.has_wake.get() && self.wake.borrow().as_ref().map_or(false, |wake| wake.is_stopping())
+    }
+
+    /// The drive under way is to end, and does.
+    pub fn take_stop(&self) -> bool {
+        self.wake.borrow().as_ref().map_or(false, |wake| wake.take_stop())
+    }
+
+    /// poll(2) said this of an entry.
+    pub fn said(&self, fd: RawFd, watched: &Watched, revents: c_short) {
+        match watched {
+            Watched::File(file) => file.upgrade().iter().for_each(|file| file.said(revents)),
+            // As for a file: an error, once, instead of a loop that spins. Wakes count as long as something else ends its sleep.
+            Watched::Wake if revents & libc::POLLNVAL != 0 => {
+                self.is_wake_lost.set(true);
+                let error = io::Error::from_raw_os_error(libc::EBADF);
+                self.report(TaskError::Failed(crate::error::named("wake", fd, error)));
+            }
+            Watched::Wake => self.wake.borrow().iter().for_each(|wake| wake.drain()),
         }
     }
 

@@ -35,12 +35,14 @@
 //! | 1 | [`machine`] | the state machines: `read` (also full, read_to_end, readline, readlines), `write`, `communicate`, `exit` |
 //! | 1 | `poll_set`, `deadlines` | who waits for which descriptor; who waits until when |
 //! | 1 | `inbox`, `descriptor` | notes to the scheduler; an open file, its buffer and its queues |
+//! | 1 | `wake`, `wait_queue` | how other threads wake the scheduler; who waits for a message |
 //! | 1 | `data`, `conversation` | bytes to be written; what a child is fed, and what outlives a communicate |
 //! | 2 | [`op`] | operations: a machine, what it works on, its time |
 //! | 2 | `file`, `pipe` | the faces: [`AsyncFile`], [`AsyncPipe`] |
 //! | 2 | `child`, `processes` | exit watching and reaping; a chain of children and the streams at its ends |
 //! | 3 | `task`, `handle`, `state_fn` | [`Task`], [`Flow`], [`Outcome`]; [`JoinHandle`] and the body behind it; state functions |
 //! | 3 | `scheduler`, `trace` | the turn; what an observer sees |
+//! | 3 | `remote`, `channel` | [`Remote`], the scheduler's control for other threads; messages to tasks |
 //! | - | `error` | errors that name the operation, the descriptor and the cause |
 //!
 //! The [`guide`] tells how a turn goes, where bytes are, and twenty-five things to know of the kernel.
@@ -55,6 +57,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+mod channel;
 mod child;
 mod conversation;
 mod data;
@@ -73,6 +76,7 @@ mod pipe;
 mod poll_set;
 mod pool;
 mod processes;
+mod remote;
 mod scheduler;
 #[cfg(any(test, fuzzing))]
 pub mod sim;
@@ -80,7 +84,10 @@ mod state_fn;
 mod sys;
 mod task;
 pub mod trace;
+mod wait_queue;
+mod wake;
 
+pub use channel::{channel, Receiver, Sender};
 pub use error::TaskError;
 pub use file::AsyncFile;
 pub use handle::JoinHandle;
@@ -88,6 +95,7 @@ pub use inbox::TaskId;
 pub use machine::End;
 pub use op::{first, sleep, yield_now, Op, Operation};
 pub use pipe::AsyncPipe;
+pub use remote::Remote;
 pub use scheduler::Scheduler;
 pub use state_fn::{then, Next, StateFn};
 #[doc(hidden)]

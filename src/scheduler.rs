@@ -8,10 +8,12 @@
 //! step, and names the next operation, which is advanced at once: a task goes on until it is blocked, or has had its share.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::io;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libc::pollfd;
@@ -23,6 +25,7 @@ use crate::handle::{self, Alive, Body, JoinHandle};
 use crate::inbox::{Inbox, Key, TaskId};
 use crate::op::{Context, Ended, Op, Operation, Progress, Value};
 use crate::pool::Storage;
+use crate::remote::{Call, Calls, Remote};
 use crate::state_fn::{self, StateFn};
 use crate::sys::{self, Wait};
 use crate::task::{done, Flow, Lines, Outcome, Task};
@@ -79,6 +82,8 @@ pub struct Scheduler<'t> {
     resumes: usize,
     /// `join` and `block_on` wait for one task; the failures of others keep until the next drive.
     holds_failures: bool,
+    /// What Remotes have sent. None until there is one.
+    calls: RefCell<Option<Arc<Calls>>>,
     observer: Option<Observer<'t>>,
 }
 
@@ -95,6 +100,7 @@ impl<'t> Scheduler<'t> {
             turns: 0,
             resumes: 0,
             holds_failures: false,
+            calls: RefCell::default(),
             observer: None,
         }
     }
@@ -126,7 +132,7 @@ impl<'t> Scheduler<'t> {
         self.spawn(op, state_fn::body(state, at))
     }
 
-    /// Runs until no task is left.
+    /// Runs until no task is left, or [`Remote::stop`] says so.
     ///
     /// # Errors
     ///
@@ -134,7 +140,7 @@ impl<'t> Scheduler<'t> {
     /// [`TaskError::Stalled`] if tasks are left and nothing can ever wake them.
     pub fn run(&mut self) -> Result<(), TaskError> {
         self.begin_drive(false)?;
-        while self.alive > 0 {
+        while !self.inbox.take_stop() && (self.alive > 0 || self.inbox.is_woken()) {
             self.turn_once(self.unless_stalled()?)?;
         }
         self.failure()
@@ -144,13 +150,16 @@ impl<'t> Scheduler<'t> {
     ///
     /// # Errors
     ///
-    /// How the task failed; or [`TaskError::Stalled`].
+    /// How the task failed; or [`TaskError::Stalled`] or [`TaskError::Stopped`], and the task is detached.
     pub fn join<T>(&mut self, handle: JoinHandle<T>) -> Result<T, TaskError> {
         if !handle.is_finished() && !handle.belongs_to(&self.inbox) {
             return Err(TaskError::Failed(invalid("join: the task is another scheduler's")));
         }
         self.begin_drive(true)?;
         while !handle.is_finished() {
+            if self.inbox.take_stop() {
+                return Err(TaskError::Stopped);
+            }
             self.turn_once(self.unless_stalled()?)?;
         }
         handle.take().unwrap_or_else(|| Err(TaskError::Failed(invalid("join: the result was taken before"))))
@@ -172,7 +181,7 @@ impl<'t> Scheduler<'t> {
     }
 
     /// One turn: sleeps at most `timeout` (None: as long as it takes) until something can be done, and does it. The answer
-    /// is how many tasks are alive. With none it returns at once.
+    /// is how many tasks are alive. With none it only does what Remotes have sent, and returns at once.
     ///
     /// # Errors
     ///
@@ -180,13 +189,14 @@ impl<'t> Scheduler<'t> {
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<usize, TaskError> {
         self.begin_drive(false)?;
         self.sweep(None);
-        if self.alive > 0 {
+        if !self.inbox.take_stop() && (self.alive > 0 || self.inbox.is_woken()) {
             let wait = match timeout {
                 None => self.unless_stalled()?,
                 Some(Duration::ZERO) => Wait::Not,
                 Some(timeout) => sys::now().checked_add(timeout).map_or(Wait::Forever, Wait::Until),
             };
             self.turn_once(wait)?;
+            self.inbox.take_stop();
         }
         self.failure()?;
         Ok(self.alive)
@@ -215,15 +225,29 @@ impl<'t> Scheduler<'t> {
         {
             let ours = self.inbox.poll_set.borrow();
             for entry in set.iter().filter(|entry| entry.revents != 0 && ours.was_shown(entry.fd)) {
-                if let Some(descriptor) = ours.owner(entry.fd).and_then(|owner| owner.upgrade()) {
-                    descriptor.said(entry.revents);
+                if let Some(watched) = ours.owner(entry.fd) {
+                    self.inbox.said(entry.fd, watched, entry.revents);
                 }
             }
         }
         self.fall_due();
         self.advance_ready();
         self.failure()?;
+        self.inbox.take_stop();
         Ok(self.alive)
+    }
+
+    /// A remote control for other threads and signal handlers. The first one makes the wake pipe, which lasts as long as
+    /// anybody may use it.
+    ///
+    /// # Errors
+    ///
+    /// Those of pipe(2): EMFILE, ENFILE.
+    pub fn remote(&self) -> io::Result<Remote> {
+        let wake = self.inbox.wake_handle().map_err(|error| crate::error::named("remote", None, error))?;
+        let remote = Remote::new(self.calls.borrow_mut().get_or_insert_with(|| Calls::new(wake)));
+        self.inbox.watch_wake();
+        Ok(remote)
     }
 
     /// Calls `f` with every transition of every task from here on, in place of the observer before it.
@@ -233,6 +257,8 @@ impl<'t> Scheduler<'t> {
 
     /// One turn.
     fn turn_once(&mut self, wait: Wait) -> Result<(), TaskError> {
+        // Asked before the sweep: with the tasks that it drops goes what could have ended the sleep.
+        let wait = if self.inbox.has_work() { Wait::Not } else { wait };
         self.sweep(None);
         self.ask(wait)?;
         self.fall_due();
@@ -243,7 +269,7 @@ impl<'t> Scheduler<'t> {
     /// Asks poll(2) who can go on: sleeps until somebody can, a deadline falls due, or `wait` is over.
     fn ask(&mut self, wait: Wait) -> Result<(), TaskError> {
         let wait = match (self.deadlines.first(), wait) {
-            _ if self.inbox.has_work() => Wait::Not,
+            _ if self.inbox.has_work() || self.must_stop() => Wait::Not,
             (Some(deadline), Wait::Until(at)) => Wait::Until(at.min(deadline)),
             (Some(deadline), Wait::Forever) => Wait::Until(deadline),
             (_, wait) => wait,
@@ -263,9 +289,7 @@ impl<'t> Scheduler<'t> {
             let (entry, owner) = set.at(place);
             if entry.revents != 0 {
                 answers -= 1;
-                if let Some(descriptor) = owner.upgrade() {
-                    descriptor.said(entry.revents);
-                }
+                self.inbox.said(entry.fd, owner, entry.revents);
             }
         }
         Ok(())
@@ -287,16 +311,51 @@ impl<'t> Scheduler<'t> {
     /// Advances what is ready, and what becomes ready meanwhile, up to a bound.
     fn advance_ready(&mut self) {
         self.sweep(None);
+        self.hear();
         let ready = self.inbox.begin_turn();
         for _ in 0..ready.saturating_mul(2).max(ADVANCES) {
-            match self.inbox.next_ready() {
-                Some(key) => self.advance(key),
-                None => break,
-            }
             if self.must_stop() {
                 break;
             }
+            match self.inbox.next_ready() {
+                Some(key) => self.advance(key),
+                None if self.hear() => {}
+                None => break,
+            }
         }
+        self.inbox.end_turn();
+    }
+
+    /// Does what others have left since it was asked last, and says whether there was anything: the tasks that they woke are ready, the
+    /// closures that they sent are called.
+    fn hear(&mut self) -> bool {
+        if !self.inbox.hear() {
+            return false;
+        }
+        let calls = self.calls.borrow().clone();
+        if let Some(calls) = calls {
+            // No more than there are: those that come meanwhile wake anew.
+            for _ in 0..calls.len() {
+                if self.must_stop() {
+                    calls.wake_again();
+                    break;
+                }
+                if let Some(call) = calls.next() {
+                    self.call(call);
+                }
+            }
+        }
+        true
+    }
+
+    /// Calls a closure that a Remote sent. It may drive this scheduler in turn.
+    fn call(&mut self, call: Call) {
+        let holds_failures = self.holds_failures;
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| call(self))) {
+            self.inbox.report(TaskError::Panicked(message(payload)));
+        }
+        self.holds_failures = holds_failures;
+        self.sweep(None);
     }
 
     /// Advances one task until it is blocked, has ended, or has had its share.
@@ -454,9 +513,9 @@ impl<'t> Scheduler<'t> {
 
     /// A failure that has to come out of this drive.
     fn failure(&mut self) -> Result<(), TaskError> {
-        match self.must_stop() {
-            true => self.inbox.next_failure().map_or(Ok(()), Err),
-            false => Ok(()),
+        match self.holds_failures {
+            true => Ok(()),
+            false => self.inbox.next_failure().map_or(Ok(()), Err),
         }
     }
 
@@ -470,11 +529,12 @@ impl<'t> Scheduler<'t> {
     /// The running task may be resumed once more in this turn, and nothing has to be done or shown before that.
     #[inline]
     pub(crate) fn lets_go_on(&mut self) -> bool {
-        !self.inbox.has_news() && self.observer.is_none() && self.spend_resume()
+        !self.inbox.has_news() && !self.inbox.is_stopping() && self.observer.is_none() && self.spend_resume()
     }
 
+    /// The turn ends before its time.
     fn must_stop(&self) -> bool {
-        !self.holds_failures && self.inbox.has_failures()
+        (!self.holds_failures && self.inbox.has_failures()) || self.inbox.is_stopping()
     }
 
     /// For ever, if anything can ever happen.
@@ -540,6 +600,10 @@ impl Drop for Scheduler<'_> {
             }
         }
         self.inbox.close();
+        let calls = self.calls.take();
+        for call in calls.iter().flat_map(|calls| calls.close()) {
+            self.guard(|| drop(call));
+        }
     }
 }
 

@@ -169,6 +169,55 @@ pub(crate) fn close(fd: RawFd) {
     unsafe { libc::close(fd) };
 }
 
+/// A pipe, reader first: neither end makes anybody wait, and no child inherits them.
+pub(crate) fn wake_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [0; 2];
+    #[cfg(not(any(target_os = "macos", target_os = "ios")))]
+    {
+        // SAFETY: the pointer is to two ints.
+        check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK | libc::O_CLOEXEC) } as isize)?;
+        Ok((owned(ends[0]), owned(ends[1])))
+    }
+    // Darwin has no pipe2: a child that another thread forks in between inherits the ends.
+    #[cfg(any(target_os = "macos", target_os = "ios"))]
+    {
+        // SAFETY: the pointer is to two ints.
+        check(unsafe { libc::pipe(ends.as_mut_ptr()) } as isize)?;
+        let pipe = (owned(ends[0]), owned(ends[1]));
+        for fd in ends {
+            // SAFETY: F_SETFD takes an int.
+            check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } as isize)?;
+            set_nonblocking(fd, true)?;
+        }
+        Ok(pipe)
+    }
+}
+
+/// Writes the one byte that wakes whoever polls the other end of a wake pipe. For signal handlers, too: no
+/// lock, no allocation, no thread-local of ours; errno stays what it was. A full pipe wakes as well as one byte.
+pub(crate) fn wake(fd: RawFd) {
+    // SAFETY: each thread has its own errno, and the address is good as long as the thread lives.
+    let errno = unsafe { errno_location() };
+    // SAFETY: as above.
+    let before = unsafe { *errno };
+    // SAFETY: the pointer and the length are those of a live byte; what is compared is errno, as above.
+    while unsafe { libc::write(fd, [1_u8].as_ptr().cast(), 1) == -1 && *errno == libc::EINTR } {}
+    // SAFETY: as above.
+    unsafe { *errno = before };
+}
+
+#[cfg(any(target_os = "linux", target_os = "dragonfly", target_os = "hurd", target_os = "fuchsia"))]
+use libc::__errno_location as errno_location;
+
+#[cfg(any(target_os = "android", target_os = "netbsd", target_os = "openbsd"))]
+use libc::__errno as errno_location;
+
+#[cfg(any(target_os = "macos", target_os = "ios", target_os = "freebsd"))]
+use libc::__error as errno_location;
+
+#[cfg(any(target_os = "illumos", target_os = "solaris"))]
+use libc::___errno as errno_location;
+
 /// Makes the descriptor somebody's again.
 pub(crate) fn owned(fd: RawFd) -> OwnedFd {
     // SAFETY: the caller hands over the only descriptor of this number that the library has.
@@ -394,6 +443,29 @@ pub(crate) mod sigpipe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::io::AsRawFd;
+
+    #[test]
+    fn a_wake_leaves_errno_alone() {
+        let (_reader, writer) = wake_pipe().unwrap();
+        wake(writer.as_raw_fd());
+        // SAFETY: each thread has its own errno.
+        unsafe { *errno_location() = libc::EDOM };
+        wake(-1); // fails with EBADF
+        assert_eq!(io::Error::last_os_error().raw_os_error(), Some(libc::EDOM));
+    }
+
+    #[test]
+    fn no_child_inherits_a_wake_pipe() {
+        let (reader, writer) = wake_pipe().unwrap();
+        for end in [reader, writer] {
+            // SAFETY: these take no third argument.
+            let (fd, fl) =
+                unsafe { (libc::fcntl(end.as_raw_fd(), libc::F_GETFD), libc::fcntl(end.as_raw_fd(), libc::F_GETFL)) };
+            assert_ne!(fd & libc::FD_CLOEXEC, 0);
+            assert_ne!(fl & libc::O_NONBLOCK, 0);
+        }
+    }
 
     #[test]
     fn poll_never_wakes_early_and_takes_absurd_durations() {

@@ -1,28 +1,42 @@
-//! Bare readiness of a descriptor: for what the library has no operation for, like a listener's accept.
+//! Bare readiness: of a descriptor, for what the library has no operation for, like a listener's accept; of a channel's
+//! receiver, for its messages.
 
 use std::fmt;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::timeout::Timeout;
-use super::{private::Sealed, Context, Kind, Op, Operation, Progress, Value};
+use super::{private::Sealed, Context, Ended, Kind, Op, Operation, Progress, Value};
 use crate::descriptor::{Descriptor, Direction};
-use crate::inbox::Key;
+use crate::inbox::{Inbox, Key};
+use crate::machine::End;
 use crate::task::Task;
+use crate::wait_queue::WaitQueue;
+use crate::wake::Wake;
 
-/// Waits for readiness: see [`AsyncFile::readable`](crate::AsyncFile::readable).
+/// Waits for readiness: see [`AsyncFile::readable`](crate::AsyncFile::readable) and [`Receiver::ready`](crate::Receiver::ready).
 #[derive(Clone)]
 #[must_use = "an operation does nothing until a task waits for it"]
 pub struct Ready {
-    file: Rc<Descriptor>,
-    direction: Direction,
+    source: Source,
     timeout: Timeout,
+}
+
+#[derive(Clone)]
+enum Source {
+    File(Rc<Descriptor>, Direction),
+    Channel(Listener),
 }
 
 impl Ready {
     pub(crate) fn new(file: &Rc<Descriptor>, direction: Direction) -> Ready {
-        Ready { file: Rc::clone(file), direction, timeout: Timeout::NEVER }
+        Ready { source: Source::File(Rc::clone(file), direction), timeout: Timeout::NEVER }
+    }
+
+    pub(crate) fn message(queue: &Arc<WaitQueue>) -> Ready {
+        Ready { source: Source::Channel(Listener::new(queue)), timeout: Timeout::NEVER }
     }
 
     /// The most it may take. Then: [`io::ErrorKind::TimedOut`].
@@ -32,43 +46,102 @@ impl Ready {
     }
 
     pub(crate) fn name(&self) -> &'static str {
-        match self.direction {
-            Direction::Read => "readable",
-            Direction::Write => "writable",
-            Direction::Hangup => "hangup",
+        match self.source {
+            Source::File(_, Direction::Read) => "readable",
+            Source::File(_, Direction::Write) => "writable",
+            Source::File(_, Direction::Hangup) => "hangup",
+            Source::Channel(_) => "ready",
         }
     }
 
     pub(crate) fn leave(&mut self, key: Key) {
-        self.file.unwatch(key, self.direction);
+        match &mut self.source {
+            Source::File(file, direction) => file.unwatch(key, *direction),
+            Source::Channel(listener) => listener.leave(key),
+        }
     }
 
     pub(crate) fn advance(&mut self, context: &Context<'_>) -> Progress {
-        let state = self.file.state();
-        if let Err(error) = state.admits(context.inbox) {
-            return Progress::failed(self.name(), self.file.fd(), error);
+        let (fd, end) = match &mut self.source {
+            Source::File(file, direction) => (Some(file.fd()), file_end(file, *direction, context)),
+            Source::Channel(listener) => (None, listener.end(context)),
+        };
+        match end {
+            Err(error) => Progress::failed(self.name(), fd, error),
+            Ok(Some(end)) => Progress::Ended(Ended { end, value: Value::Nothing }),
+            Ok(None) if self.timeout.is_over(context) => Progress::failed(self.name(), fd, self.timeout.error(0, "")),
+            Ok(None) => Progress::Blocked(self.timeout.start()),
         }
-        if self.direction == Direction::Read && !state.inflow.is_empty() {
-            return Progress::complete(Value::Nothing);
+    }
+}
+
+/// Whether a file is ready. If not, poll(2) is asked.
+fn file_end(file: &Rc<Descriptor>, direction: Direction, context: &Context<'_>) -> io::Result<Option<End>> {
+    let state = file.state();
+    state.admits(context.inbox)?;
+    if direction == Direction::Read && !state.inflow.is_empty() {
+        return Ok(Some(End::Complete));
+    }
+    drop(state);
+    match file.watch(context.inbox, context.key, direction) {
+        // Nobody makes a system call here that could tell: a descriptor closed behind our back.
+        Some(said) if said & libc::POLLNVAL != 0 => Err(io::Error::from_raw_os_error(libc::EBADF)),
+        said => Ok(said.map(|_| End::Complete)),
+    }
+}
+
+/// One operation's place in the wait queue of a channel.
+struct Listener {
+    queue: Arc<WaitQueue>,
+    /// Where it waits, once it must.
+    waits_in: Option<(Rc<Inbox>, Arc<Wake>)>,
+}
+
+impl Listener {
+    fn new(queue: &Arc<WaitQueue>) -> Listener {
+        Listener { queue: Arc::clone(queue), waits_in: None }
+    }
+
+    /// Whether a message is there, or none can come. If not, the senders are told who waits.
+    fn end(&mut self, context: &Context<'_>) -> io::Result<Option<End>> {
+        if let Some(end) = self.queue.end() {
+            return Ok(Some(end));
         }
-        drop(state);
-        match self.file.watch(context.inbox, context.key, self.direction) {
-            // Nobody makes a system call here that could tell: a descriptor closed behind our back.
-            Some(said) if said & libc::POLLNVAL != 0 => {
-                Progress::failed(self.name(), self.file.fd(), io::Error::from_raw_os_error(libc::EBADF))
-            }
-            Some(_) => Progress::complete(Value::Nothing),
-            None if self.timeout.is_over(context) => {
-                Progress::failed(self.name(), self.file.fd(), self.timeout.error(0, ""))
-            }
-            None => Progress::Blocked(self.timeout.start()),
+        if self.waits_in.is_none() {
+            let wake = context.inbox.wake_handle()?;
+            context.inbox.add_listener();
+            self.waits_in = Some((Rc::clone(context.inbox), wake));
         }
+        if let Some((_, wake)) = &self.waits_in {
+            self.queue.enter(context.key, wake);
+        }
+        Ok(self.queue.end()) // once more: whoever sent in between has not seen who waits
+    }
+
+    fn leave(&mut self, key: Key) {
+        if let Some((inbox, wake)) = self.waits_in.take() {
+            self.queue.leave(key, &wake);
+            inbox.remove_listener();
+        }
+    }
+}
+
+impl Clone for Listener {
+    /// An operation that waits nowhere yet.
+    fn clone(&self) -> Listener {
+        Listener::new(&self.queue)
     }
 }
 
 impl fmt::Debug for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?}{}", self.name(), self.file, self.timeout)
+        match &self.source {
+            Source::File(file, _) => write!(f, "{} {:?}{}", self.name(), file, self.timeout),
+            Source::Channel(listener) => {
+                let senders = listener.queue.senders();
+                write!(f, "ready of a channel, {senders} senders{}", self.timeout)
+            }
+        }
     }
 }
 

@@ -1,0 +1,279 @@
+//! A chat server: the first line of a client is its name, every further line goes to all others as `NAME: LINE`.
+//!
+//! Each client has two tasks. One reads its lines. The other writes what is queued for it, and waits on a channel when that is
+//! nothing; each line is in memory once, however many are to get it (`Rc<[u8]>`). The queue is bounded: a client whose
+//! socket takes nothing while ROOM lines wait for it is dropped, with a line that says so to it and to the others.
+//!
+//!     cargo run --example chat_server -- [--port N]               # then: nc 127.0.0.1 PORT
+//!
+//! Listens on loopback and prints the address on stdout; without --port, any free port. Ctrl-C (or SIGTERM) takes leave of the
+//! clients, gives them a second to take what is queued for them, and ends with status 0; a second Ctrl-C ends at once.
+//! Exit status: 1 if it cannot listen or accept, 2 for a wrong command line.
+
+use asyncfile::{
+    channel, done, sleep, wait, AsyncFile, End, Flow, Receiver, Remote, Scheduler, Sender, Task, TaskError,
+};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::mpsc::TryRecvError;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// The most lines that wait for a client whose socket is full.
+const ROOM: usize = 256;
+const LONGEST_LINE: usize = 4096;
+/// How long a client may take for the rest of what is being written to it.
+const PATIENCE: Duration = Duration::from_secs(30);
+const LEAVE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(200);
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// For the signal handler, which has no arguments.
+static REMOTE: OnceLock<Remote> = OnceLock::new();
+
+/// Atomics and a write(2): all that a signal handler may do is all that it does.
+extern "C" fn on_signal(_signal: libc::c_int) {
+    if let Some(remote) = REMOTE.get() {
+        remote.stop();
+    }
+}
+
+fn main() -> ExitCode {
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    let port = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => Some(0),
+        ["--port", port] => port.parse().ok(),
+        _ => None,
+    };
+    let port = match port {
+        Some(port) => port,
+        None => {
+            eprintln!("usage: chat_server [--port N]");
+            return ExitCode::from(2);
+        }
+    };
+    match serve(port) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("chat_server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(port: u16) -> io::Result<()> {
+    let mut sched = Scheduler::new();
+    let remote = REMOTE.get_or_init(|| sched.remote().expect("a pipe can be made at the start"));
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        // SAFETY: the handler does nothing that a signal handler may not do, and what it uses is there.
+        unsafe { libc::signal(signal, on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t) };
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    listener.set_nonblocking(true)?; // a client can be gone again between poll and accept
+    writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
+
+    let room = Rc::new(Room::default());
+    let incoming = AsyncFile::duplicate(&listener)?;
+    let acceptor = sched.spawn(incoming.readable(), acceptor(listener, incoming, Rc::clone(&room)));
+    drive(&mut sched)?; // until the signal handler stops it, or the acceptor has failed
+    if let Some(Err(failure)) = acceptor.take() {
+        return Err(failure.into());
+    }
+    writeln!(io::stdout(), "{} clients, taking leave", room.clients.borrow().len())?;
+    acceptor.cancel();
+    room.close();
+    sched.spawn(sleep(LEAVE), move |_task| {
+        remote.stop();
+        done(())
+    });
+    drive(&mut sched)
+}
+
+/// Runs until all tasks have ended or the Remote stops it. What fails is one client's task, and nobody else's.
+fn drive(sched: &mut Scheduler) -> io::Result<()> {
+    loop {
+        match sched.run() {
+            Ok(()) => return Ok(()),
+            Err(TaskError::Stalled(who)) => return Err(TaskError::Stalled(who).into()),
+            Err(error) => eprintln!("chat_server: {error}"),
+        }
+    }
+}
+
+/// Accepts while there is somebody. Without a free descriptor the listener stays readable: it waits a little.
+fn acceptor<'t>(
+    listener: TcpListener,
+    incoming: AsyncFile,
+    room: Rc<Room>,
+) -> impl FnMut(&mut Task<'_, 't>) -> Flow + 't {
+    move |task| {
+        task.ok()?;
+        for _ in 0..ACCEPTS_PER_TURN {
+            match listener.accept() {
+                Ok((stream, _)) => room.enter(stream, task)?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if [Some(libc::EMFILE), Some(libc::ENFILE)].contains(&error.raw_os_error()) => {
+                    eprintln!("chat_server: accept: {error}; again in {PAUSE:?}");
+                    return wait(sleep(PAUSE));
+                }
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        wait(incoming.readable())
+    }
+}
+
+/// Who is there.
+#[derive(Default)]
+struct Room {
+    clients: RefCell<BTreeMap<u64, Rc<Client>>>,
+    entered: Cell<u64>,
+}
+
+struct Client {
+    number: u64,
+    sock: AsyncFile,
+    /// None until its first line.
+    name: RefCell<Option<String>>,
+    /// What it is to get. None: nothing more; the writer ends when it has written the rest.
+    lines: RefCell<Option<Sender<Rc<[u8]>>>>,
+    waiting: Cell<usize>,
+    /// A line is on its way: its socket was full.
+    is_writing: Cell<bool>,
+    /// What is queued is dropped, and this is said instead.
+    dropped_for: RefCell<Option<Rc<[u8]>>>,
+}
+
+impl Room {
+    fn enter(self: &Rc<Self>, stream: TcpStream, task: &mut Task<'_, '_>) -> io::Result<()> {
+        let _ = stream.set_nodelay(true);
+        let (sender, receiver) = channel();
+        let client = Rc::new(Client {
+            number: self.entered.get(),
+            sock: AsyncFile::new(stream)?,
+            name: RefCell::default(),
+            lines: RefCell::new(Some(sender)),
+            waiting: Cell::new(0),
+            is_writing: Cell::new(false),
+            dropped_for: RefCell::default(),
+        });
+        self.entered.set(client.number + 1);
+        self.clients.borrow_mut().insert(client.number, Rc::clone(&client));
+        task.spawn(receiver.ready(), writer(Rc::clone(&client), receiver));
+        task.spawn(client.sock.readline().limit(LONGEST_LINE), reader(Rc::clone(self), client));
+        Ok(())
+    }
+
+    /// To all but one. Who does not keep up is dropped, and the others are told.
+    fn say(&self, text: &str, but: u64) {
+        let line: Rc<[u8]> = format!("{text}\n").into_bytes().into();
+        let all: Vec<_> = self.clients.borrow().values().cloned().collect();
+        let slow: Vec<_> = all.into_iter().filter(|client| client.number != but && !client.takes(&line)).collect();
+        for client in slow {
+            self.drop_client(&client, "you are too slow");
+            self.say(&format!("* {} was too slow", client.shown()), client.number);
+        }
+    }
+
+    /// It gets nothing more but this last line.
+    fn drop_client(&self, client: &Client, why: &str) {
+        self.clients.borrow_mut().remove(&client.number);
+        *client.dropped_for.borrow_mut() = Some(format!("* {why}, goodbye\n").into_bytes().into());
+        client.lines.take();
+    }
+
+    fn close(&self) {
+        for client in std::mem::take(&mut *self.clients.borrow_mut()).into_values() {
+            client.takes(&Rc::from(&b"* the server is shut down, goodbye\n"[..]));
+            client.lines.take();
+        }
+    }
+}
+
+impl Client {
+    /// Queues a line for it. False if it is too slow.
+    fn takes(&self, line: &Rc<[u8]>) -> bool {
+        if let Some(lines) = &*self.lines.borrow() {
+            if self.is_writing.get() && self.waiting.get() >= ROOM {
+                return false;
+            }
+            self.waiting.set(self.waiting.get() + 1);
+            let _ = lines.send(Rc::clone(line)); // refused if its writer has failed: its reader notices, too
+        }
+        true
+    }
+
+    fn shown(&self) -> String {
+        self.name.borrow().clone().unwrap_or_else(|| format!("client {}", self.number))
+    }
+}
+
+/// Reads a client's lines until it leaves or is dropped.
+fn reader<'t>(room: Rc<Room>, client: Rc<Client>) -> impl FnMut(&mut Task<'_, 't>) -> Flow + 't {
+    move |task| {
+        let line = match task.line() {
+            Ok(Some(line)) if task.end() != End::Limit => String::from_utf8_lossy(line).trim_end().to_owned(),
+            Ok(Some(_)) => {
+                room.drop_client(&client, &format!("a line is at most {LONGEST_LINE} bytes"));
+                return done(());
+            }
+            Ok(None) | Err(_) => {
+                let was_here = room.clients.borrow_mut().remove(&client.number).is_some();
+                if was_here && client.name.borrow().is_some() {
+                    room.say(&format!("* {} left", client.shown()), client.number);
+                }
+                client.lines.take();
+                return done(());
+            }
+        };
+        if client.lines.borrow().is_none() {
+            return done(()); // it was dropped, or the server shuts down
+        }
+        let is_named = client.name.borrow().is_some();
+        if is_named {
+            room.say(&format!("{}: {line}", client.shown()), client.number);
+        } else {
+            let welcome = format!("* welcome {line}\n").into_bytes();
+            *client.name.borrow_mut() = Some(line);
+            client.takes(&welcome.into());
+            room.say(&format!("* {} came", client.shown()), client.number);
+        }
+        wait(client.sock.readline().limit(LONGEST_LINE))
+    }
+}
+
+/// Writes what is queued for a client, one line at a time.
+fn writer<'t>(client: Rc<Client>, lines: Receiver<Rc<[u8]>>) -> impl FnMut(&mut Task<'_, 't>) -> Flow + 't {
+    move |task| {
+        let went_well = task.ok().is_ok() && task.end() != End::TimedOut;
+        client.is_writing.set(false);
+        if !went_well {
+            client.sock.close(); // ends its reader, too
+            return done(());
+        }
+        loop {
+            match lines.try_recv() {
+                Ok(line) => {
+                    client.waiting.set(client.waiting.get() - 1);
+                    if client.dropped_for.borrow().is_none() {
+                        client.is_writing.set(true);
+                        return wait(client.sock.write(line).full().timeout(PATIENCE));
+                    }
+                }
+                Err(TryRecvError::Empty) => return wait(lines.ready()),
+                Err(TryRecvError::Disconnected) => match client.dropped_for.take() {
+                    Some(farewell) => return wait(client.sock.write(farewell).full().timeout(PATIENCE)),
+                    None => {
+                        client.sock.close();
+                        return done(());
+                    }
+                },
+            }
+        }
+    }
+}

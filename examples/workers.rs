@@ -1,0 +1,141 @@
+//! Work that blocks, on threads of its own, beside tasks. A regular file is always ready, says poll(2), and reading one waits for
+//! the disk; here a few std threads do that, and send what they find through a channel to the task that prints it. Another
+//! task shows meanwhile that the loop has time.
+//!
+//!     cargo run --example workers -- [--threads N] PATH...
+//!
+//! Prints `LINES BYTES PATH` for each PATH, in the order in which they are finished, then the sums.
+//! Exit status: 0, 1 if a PATH could not be read (the others are), 2 for a wrong command line.
+
+use asyncfile::{channel, done, first, sleep, wait, Op, Receiver, Scheduler, Sender, Task};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::TryRecvError;
+use std::thread;
+use std::time::Duration;
+
+const TICK: Duration = Duration::from_millis(500);
+const USAGE: &str = "usage: workers [--threads N] PATH...";
+
+/// What a worker sends: which path, and its lines and bytes.
+type Counted = (usize, io::Result<(u64, u64)>);
+
+#[derive(Default)]
+struct Sums {
+    lines: u64,
+    bytes: u64,
+    finished: usize,
+    failed: usize,
+}
+
+fn main() -> ExitCode {
+    let (threads, paths) = match arguments() {
+        Some(arguments) => arguments,
+        None => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let (sender, receiver) = channel();
+    let next = AtomicUsize::new(0);
+    let sums = thread::scope(|scope| {
+        for _ in 0..threads.min(paths.len()) {
+            let sender = sender.clone();
+            scope.spawn(|| work(&paths, &next, sender));
+        }
+        drop(sender); // those of the workers are left: when they are done, the channel ends
+        let mut sched = Scheduler::new();
+        let printer = sched.spawn(wanted(&receiver), printer(&paths, receiver));
+        sched.join(printer)
+    });
+    match sums {
+        Ok(sums) => {
+            println!("{} {} total", sums.lines, sums.bytes);
+            ExitCode::from((sums.failed > 0) as u8)
+        }
+        Err(error) => {
+            eprintln!("workers: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A worker: takes the next path until there is none, or nobody listens.
+fn work(paths: &[PathBuf], next: &AtomicUsize, sender: Sender<Counted>) {
+    loop {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        match paths.get(index) {
+            Some(path) if sender.send((index, count(path))).is_ok() => {}
+            _ => return,
+        }
+    }
+}
+
+/// The work: it may wait for a disk, a network file system, a FIFO that nobody writes to.
+fn count(path: &PathBuf) -> io::Result<(u64, u64)> {
+    let mut file = BufReader::new(File::open(path)?);
+    let (mut lines, mut bytes) = (0, 0);
+    loop {
+        let part = file.fill_buf()?;
+        if part.is_empty() {
+            return Ok((lines, bytes));
+        }
+        lines += part.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let size = part.len();
+        bytes += size as u64;
+        file.consume(size);
+    }
+}
+
+/// What the printing task waits for: a message, but not too long without telling how far the work is.
+fn wanted(receiver: &Receiver<Counted>) -> impl Into<Op> {
+    first([Op::from(receiver.ready()), sleep(TICK).into()])
+}
+
+/// Prints what the workers send, and a line on stderr while they send nothing; joins to the sums.
+fn printer<'a>(
+    paths: &'a [PathBuf],
+    receiver: Receiver<Counted>,
+) -> impl FnMut(&mut Task<'_, 'a>) -> asyncfile::Flow<Sums> + 'a {
+    let mut sums = Sums::default();
+    move |task| {
+        task.ok()?;
+        if task.which() == 1 {
+            eprintln!("workers: {} of {} finished", sums.finished, paths.len());
+        }
+        loop {
+            match receiver.try_recv() {
+                Ok((index, counted)) => {
+                    let path = paths[index].display();
+                    sums.finished += 1;
+                    match counted {
+                        Ok((lines, bytes)) => {
+                            println!("{lines} {bytes} {path}");
+                            sums.lines += lines;
+                            sums.bytes += bytes;
+                        }
+                        Err(error) => {
+                            eprintln!("workers: {path}: {error}");
+                            sums.failed += 1;
+                        }
+                    }
+                }
+                Err(TryRecvError::Empty) => return wait(wanted(&receiver)),
+                Err(TryRecvError::Disconnected) => return done(std::mem::take(&mut sums)),
+            }
+        }
+    }
+}
+
+fn arguments() -> Option<(usize, Vec<PathBuf>)> {
+    let mut args: Vec<_> = std::env::args_os().skip(1).collect();
+    let mut threads = thread::available_parallelism().map_or(2, usize::from);
+    if args.first().map_or(false, |arg| arg == "--threads") {
+        threads = args.get(1)?.to_str()?.parse().ok().filter(|&threads| threads > 0)?;
+        args.drain(..2);
+    }
+    (!args.is_empty()).then(|| (threads, args.into_iter().map(PathBuf::from).collect()))
+}
