@@ -12,6 +12,7 @@ use std::fmt;
 use std::io;
 use std::process::{Child, ExitStatus};
 use std::rc::Rc;
+use std::time::Instant;
 
 use crate::descriptor::{Descriptor, Direction};
 use crate::inbox::{Inbox, Key};
@@ -31,6 +32,8 @@ pub(crate) struct ChildProcess {
     id: u32,
     child: RefCell<Child>,
     status: Cell<Status>,
+    /// When that end was noticed.
+    ended_at: Cell<Option<Instant>>,
     /// Its pidfd, while somebody waits for its exit.
     notice: RefCell<Option<Rc<Descriptor>>>,
 }
@@ -38,7 +41,13 @@ pub(crate) struct ChildProcess {
 impl ChildProcess {
     pub fn new(child: Child) -> ChildProcess {
         let id = child.id();
-        ChildProcess { id, child: RefCell::new(child), status: Cell::new(Status::Running), notice: RefCell::new(None) }
+        ChildProcess {
+            id,
+            child: RefCell::new(child),
+            status: Cell::new(Status::Running),
+            ended_at: Cell::new(None),
+            notice: RefCell::new(None),
+        }
     }
 
     pub fn id(&self) -> u32 {
@@ -50,15 +59,20 @@ impl ChildProcess {
         self.status.get()
     }
 
+    /// When its end was noticed: None while it runs.
+    pub fn ended_at(&self) -> Option<Instant> {
+        self.ended_at.get()
+    }
+
     /// Asks waitpid(2), if the end is not known; reaps the child if it has ended.
     pub fn try_wait(&self) -> Status {
         if self.status.get() == Status::Running {
             let answer = self.child.borrow_mut().try_wait();
             match answer {
                 Ok(None) => return Status::Running,
-                Ok(Some(status)) => self.status.set(Status::Exited(status)),
+                Ok(Some(status)) => self.has_ended(Status::Exited(status)),
                 // waitpid's only other error, EINVAL, cannot be: ECHILD, it is not our child any more.
-                Err(_) => self.status.set(Status::Unknown),
+                Err(_) => self.has_ended(Status::Unknown),
             }
             // Closing the pidfd wakes whoever else waits for this exit.
             let notice = self.notice.borrow_mut().take();
@@ -69,10 +83,20 @@ impl ChildProcess {
         self.status.get()
     }
 
+    fn has_ended(&self, status: Status) {
+        self.status.set(status);
+        self.ended_at.set(Some(sys::now()));
+    }
+
     /// Whether it has ended; if not, `key` is woken when it does. `Err(status)`: there is nothing that could wake it,
     /// so it has to ask again.
     pub fn watch(&self, inbox: &Rc<Inbox>, key: Key) -> Result<Status, Status> {
+        // One that another scheduler watches tells only that one.
         let known = self.notice.borrow().clone();
+        let is_anothers = known.as_ref().map_or(false, |notice| notice.state().admits(inbox).is_err());
+        if is_anothers {
+            return if self.try_wait() == Status::Running { Err(Status::Running) } else { Ok(self.status()) };
+        }
         if let Some(notice) = known {
             // poll(2) tells: no need to ask waitpid(2) as long as it has said nothing.
             if self.status() != Status::Running || notice.watch(inbox, key, Direction::Read).is_none() {
@@ -90,10 +114,7 @@ impl ChildProcess {
         if self.try_wait() != Status::Running {
             return Ok(self.status());
         }
-        let admitted = notice.state().admits(inbox).is_ok();
-        if admitted {
-            notice.watch(inbox, key, Direction::Read);
-        }
+        notice.watch(inbox, key, Direction::Read);
         *self.notice.borrow_mut() = Some(notice);
         Ok(Status::Running)
     }
@@ -122,7 +143,7 @@ impl ChildProcess {
     pub fn kill_and_wait(&self) {
         if self.signal(libc::SIGKILL).is_ok() && self.status() == Status::Running {
             let answer = self.child.borrow_mut().wait();
-            self.status.set(answer.map_or(Status::Unknown, Status::Exited));
+            self.has_ended(answer.map_or(Status::Unknown, Status::Exited));
         }
     }
 }

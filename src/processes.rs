@@ -35,6 +35,10 @@ impl Processes {
             Some(last) => (last.stdout.take(), last.stderr.take()),
             None => (None, None),
         };
+        // What was not handed on within the chain nobody will read or write.
+        for child in &mut children {
+            drop((child.stdin.take(), child.stdout.take()));
+        }
         let children: Vec<_> = children.into_iter().map(|child| Rc::new(ChildProcess::new(child))).collect();
         let streams = || -> io::Result<[Descriptor; 3]> {
             Ok([
@@ -98,8 +102,7 @@ impl Processes {
                 break;
             }
         }
-        let has_last_exited = self.last().status() != Status::Running;
-        Given { has_last_exited, have_all_exited, is_told, now: sys::now() }
+        Given { last_exited_at: self.last().ended_at(), have_all_exited, is_told, now: sys::now() }
     }
 
     /// `key` waits for exits no more.

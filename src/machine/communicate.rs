@@ -179,9 +179,9 @@ impl Communicator {
     fn converse(&mut self, mut given: Given<'_>) -> io::Result<Answer> {
         let fed = self.feed(&mut given.input, &mut given.stdin)?;
         let beside = given.stderr.as_ref().map_or(0, |tap| tap.inflow.len());
-        let out = collect(&mut self.stdout, &mut given.stdout, given.limit, beside)?;
+        let out = collect(&mut self.stdout, &mut given.stdout, given.limit, beside, given.is_over)?;
         let beside = given.stdout.as_ref().map_or(0, |tap| tap.inflow.len());
-        let err = collect(&mut self.stderr, &mut given.stderr, given.limit, beside)?;
+        let err = collect(&mut self.stderr, &mut given.stderr, given.limit, beside, given.is_over)?;
         let both_ended = self.stdout == Collecting::Ended && self.stderr == Collecting::Ended;
         if matches!(out, Part::Limit) || matches!(err, Part::Limit) {
             Ok(Answer::Limit)
@@ -268,8 +268,15 @@ impl Communicator {
     }
 }
 
-/// Takes in what a stream has. `beside`: how much the other one has.
-fn collect(state: &mut Collecting, tap: &mut Option<Tap<'_>>, limit: usize, beside: usize) -> io::Result<Part> {
+/// Takes in what a stream has. `beside`: how much the other one has. `is_last`: there will be no other time, so what the child
+/// said before its exit is taken now, whether poll(2) has told of it or not; not what somebody goes on saying.
+fn collect(
+    state: &mut Collecting,
+    tap: &mut Option<Tap<'_>>,
+    limit: usize,
+    beside: usize,
+    is_last: bool,
+) -> io::Result<Part> {
     let tap = match tap {
         _ if *state == Collecting::Ended => return Ok(Part::Done),
         Some(tap) => tap,
@@ -277,14 +284,20 @@ fn collect(state: &mut Collecting, tap: &mut Option<Tap<'_>>, limit: usize, besi
     };
     // One byte more than allowed tells too much from just enough.
     let room = limit.saturating_sub(beside).saturating_add(1);
-    match Reader::new(Want::ToEnd(room)).advance(tap.inflow, &mut tap.source) {
-        Advance::Ended(super::End::Eof, _) => {
-            *state = Collecting::Ended;
-            Ok(Part::Done)
+    let begun_at = tap.inflow.len();
+    loop {
+        tap.inflow.ready |= is_last;
+        let before = tap.inflow.len();
+        match Reader::new(Want::ToEnd(room)).advance(tap.inflow, &mut tap.source) {
+            Advance::Ended(super::End::Eof, _) => {
+                *state = Collecting::Ended;
+                return Ok(Part::Done);
+            }
+            Advance::Ended(..) => return Ok(Part::Limit),
+            Advance::Blocked if is_last && tap.inflow.len() > before && tap.inflow.len() - begun_at < SHARE => {}
+            Advance::Blocked => return Ok(Part::Blocked),
+            Advance::Yield => return Ok(Part::Yield),
+            Advance::Failed(error) => return Err(error),
         }
-        Advance::Ended(..) => Ok(Part::Limit),
-        Advance::Blocked => Ok(Part::Blocked),
-        Advance::Yield => Ok(Part::Yield),
-        Advance::Failed(error) => Err(error),
     }
 }

@@ -32,8 +32,8 @@ pub enum State {
 /// What the machine is told.
 #[derive(Clone, Copy, Debug)]
 pub struct Given {
-    /// The last child has exited.
-    pub has_last_exited: bool,
+    /// When the last child's exit was noticed: None while it runs.
+    pub last_exited_at: Option<Instant>,
     /// All have.
     pub have_all_exited: bool,
     /// Something will tell of each exit that is still waited for: no need to ask again.
@@ -72,8 +72,9 @@ impl Waiter {
 
     /// Takes in what is known by now.
     pub fn advance(&mut self, given: Given) -> Answer {
-        if let (State::Running, true) = (self.state, given.has_last_exited) {
-            self.state = State::Grace(given.now + GRACE);
+        // From the exit on, not from this wait's beginning: waits that are cut again and again would never end.
+        if let (State::Running, Some(at)) = (self.state, given.last_exited_at) {
+            self.state = State::Grace(at + GRACE);
         }
         match self.state {
             State::Running => Answer::Blocked(self.next_question(given)),

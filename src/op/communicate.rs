@@ -104,7 +104,7 @@ impl Communicate {
             return Progress::failed("communicate", None, error);
         }
         if conversation.is_over {
-            return self.output();
+            return self.output(context.key);
         }
         let [stdin, ..] = processes.streams();
         if !stdin.is_open() {
@@ -113,28 +113,29 @@ impl Communicate {
         let Options { limit, linger, over_at, exits } = &mut *self.options;
         let given = processes.ask(context.inbox, context.key);
         let exits = exits.advance(given);
-        if let (None, true, Some(linger)) = (&over_at, given.has_last_exited, linger) {
-            *over_at = given.now.checked_add(*linger);
+        if let (Some(exited_at), Some(linger)) = (given.last_exited_at, linger) {
+            *over_at = exited_at.checked_add(*linger);
         }
-        let standing = Standing {
-            has_exited: exits == exit::Answer::Ended,
-            is_over: over_at.map_or(false, |at| at <= given.now),
-            limit: *limit,
-        };
+        let is_over = over_at.map_or(false, |at| at <= given.now);
+        // Of two communicates the one that waited first has the output, whichever learns of the exit first.
+        let is_its_turn = processes.streams()[1..].iter().all(|stream| is_its_turn(stream, context.key));
+        let has_exited = exits == exit::Answer::Ended && (is_its_turn || is_over);
+        let standing = Standing { has_exited, is_over, limit: *limit };
         let answer = converse(&processes, &mut conversation, context.key, standing);
         if conversation.machine.is_fed() {
             // Also after an absent input: the child reads until its end.
             conversation.release_input(context.key);
             stdin.close();
         }
+        let over_at = over_at.filter(|_| !is_over);
         let ask_again = match exits {
-            exit::Answer::Blocked(until) => sooner(until, *over_at),
-            exit::Answer::Ended => *over_at,
+            exit::Answer::Blocked(until) => sooner(until, over_at),
+            exit::Answer::Ended => over_at,
         };
         match answer {
             Answer::Ended => {
                 conversation.is_over = true;
-                self.output()
+                self.output(context.key)
             }
             Answer::Limit => {
                 let message = format!("more than the limit of {limit} bytes came, {} bytes kept", processes.held());
@@ -203,8 +204,11 @@ impl Communicate {
         }
     }
 
-    fn output(&mut self) -> Progress {
-        let take = |stream: &Rc<Descriptor>| stream.state().inflow.buffer.take();
+    fn output(&mut self, key: Key) -> Progress {
+        let take = |stream: &Rc<Descriptor>| match is_its_turn(stream, key) {
+            true => stream.state().inflow.buffer.take(),
+            false => Vec::new(),
+        };
         match self.processes.status() {
             Some(Ok(status)) => {
                 let [_, stdout, stderr] = self.processes.streams();
@@ -216,6 +220,11 @@ impl Communicate {
             None => unreachable!("the machine ends after the last child"),
         }
     }
+}
+
+/// No other operation waited before it to read from this one.
+fn is_its_turn(stream: &Rc<Descriptor>, key: Key) -> bool {
+    stream.state().is_first(key, Direction::Read)
 }
 
 /// What the machine is told besides its streams.
