@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use crate::descriptor::{Descriptor, Direction};
 use crate::inbox::{Inbox, Key};
+use crate::port::Port;
 use crate::sys;
 
 /// What is known of a child's end.
@@ -109,7 +110,8 @@ impl ChildProcess {
         if self.try_wait() != Status::Running {
             return Ok(self.status());
         }
-        let notice = Rc::new(Descriptor::watched(sys::pidfd(self.id).map_err(|_| Status::Running)?));
+        let pidfd = sys::process::pidfd(self.id).map_err(|_| Status::Running)?;
+        let notice = Rc::new(Descriptor::new(Port::watched(pidfd)));
         // Reaped behind our back, it may have been somebody else's number by then.
         if self.try_wait() != Status::Running {
             return Ok(self.status());
@@ -134,7 +136,7 @@ impl ChildProcess {
     /// kill(2), unless it was reaped: its number may be another process by then.
     pub fn signal(&self, signal: i32) -> io::Result<()> {
         match self.try_wait() {
-            Status::Running => sys::kill(self.id, signal),
+            Status::Running => sys::process::kill(self.id, signal),
             Status::Exited(_) | Status::Unknown => Ok(()),
         }
     }

@@ -12,6 +12,7 @@ use crate::error::invalid;
 use crate::inbox::Key;
 use crate::machine::communicate::Communicator;
 use crate::machine::read::Inflow;
+use crate::port::Port;
 use crate::sys::{self, Kind};
 
 /// What a child is fed by a communicate: nothing (`()`), bytes and strings as for a write, a `File` from its current position, an
@@ -89,8 +90,8 @@ impl From<File> for Input {
     fn from(file: File) -> Input {
         Input(match sys::kind(file.as_raw_fd()) {
             Ok(Kind::Regular) => Source::File(file, Box::default()),
-            Ok(_) => match Descriptor::new(file.into()) {
-                Ok(descriptor) => Source::Stream(Rc::new(descriptor)),
+            Ok(_) => match Port::take_over(file.into()) {
+                Ok(port) => Source::Stream(Rc::new(Descriptor::new(port))),
                 Err(error) => Source::Broken(error),
             },
             Err(error) => Source::Broken(error),

@@ -1,5 +1,4 @@
-//! An open file and all that the library knows of it: the bytes that came in, who waits on it for what, and
-//! how to call the kernel without waiting in it.
+//! An open file and all that the library knows of it: the bytes that came in, and who waits on it for what.
 //!
 //! Operations of one direction queue: only the first is advanced, and only it asks poll(2). Those who wait for
 //! bare readiness ("watchers") stand beside the queues. Whenever who waits for what has changed, the poll set
@@ -8,10 +7,10 @@
 //! The descriptor and the inbox know each other, the one circle in the house: a descriptor's close must wake
 //! tasks, and poll's answer must find the descriptor.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{RefCell, RefMut};
 use std::fmt;
 use std::io;
-use std::os::unix::io::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::io::{OwnedFd, RawFd};
 use std::rc::Rc;
 
 use libc::{c_short, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT};
@@ -20,14 +19,10 @@ use crate::error::invalid;
 use crate::inbox::{Inbox, Key, Waiters, Watched};
 use crate::machine::read::Inflow;
 use crate::machine::write::Outflow;
-use crate::sys::{self, Kind};
+use crate::port::{Calls, Port};
 
 /// What poll(2) says unasked. Each of these wakes reader and writer: the system call then decides.
 const ALWAYS: c_short = POLLHUP | POLLERR | POLLNVAL;
-
-/// Not `usize` everywhere.
-#[allow(clippy::unnecessary_cast)]
-const PIPE_BUF: usize = libc::PIPE_BUF as usize;
 
 const NO_QUEUE: &str = "who waits for a hangup is a watcher";
 
@@ -50,25 +45,8 @@ impl Direction {
     }
 }
 
-/// How a call is kept from waiting in the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    /// O_NONBLOCK is set on the open file description. `ours`: we set it, and put it back.
-    Nonblocking { ours: bool },
-    /// MSG_DONTWAIT with each call; the description's flags are left alone.
-    Socket,
-    /// A regular file never makes anybody wait, says poll(2); in truth its calls wait for the disk.
-    Regular,
-    /// Shared with others, its flags not ours to change: one small call after poll(2) said that it
-    /// will not wait. `nowait`: reads can do better (RWF_NOWAIT).
-    Careful { nowait: bool },
-}
-
 pub(crate) struct Descriptor {
-    fd: RawFd,
-    mode: Cell<Mode>,
-    /// A terminal's EIO is its end of file: the other side has gone.
-    tty: bool,
+    port: Port,
     state: RefCell<State>,
 }
 
@@ -119,70 +97,33 @@ struct Watcher {
 }
 
 impl Descriptor {
-    /// Takes over the open file description.
-    pub fn new(fd: OwnedFd) -> io::Result<Descriptor> {
-        let kind = sys::kind(fd.as_raw_fd())?;
-        let mode = match kind {
-            Kind::Regular => Mode::Regular,
-            Kind::Socket => Mode::Socket,
-            Kind::Pipe | Kind::Tty | Kind::Other => {
-                Mode::Nonblocking { ours: sys::set_nonblocking(fd.as_raw_fd(), true)? }
-            }
-        };
-        Ok(Descriptor::with(fd, mode, kind))
-    }
-
-    /// A second descriptor of a description that somebody else keeps, whose flags are never changed.
-    pub fn duplicate(fd: RawFd) -> io::Result<Descriptor> {
-        let kind = sys::kind(fd)?;
-        let (fd, mode) = match kind {
-            Kind::Regular => (sys::duplicate(fd)?, Mode::Regular),
-            Kind::Socket => (sys::duplicate(fd)?, Mode::Socket),
-            Kind::Pipe => (sys::duplicate(fd)?, Mode::Careful { nowait: true }),
-            Kind::Other => (sys::duplicate(fd)?, Mode::Careful { nowait: false }),
-            Kind::Tty => match sys::reopen_tty(fd) {
-                Ok(own) => (own, Mode::Nonblocking { ours: false }),
-                Err(_) => (sys::duplicate(fd)?, Mode::Careful { nowait: false }),
-            },
-        };
-        Ok(Descriptor::with(fd, mode, kind))
-    }
-
-    /// A descriptor that is only watched.
-    pub fn watched(fd: OwnedFd) -> Descriptor {
-        Descriptor::with(fd, Mode::Careful { nowait: false }, Kind::Other)
+    /// A descriptor that is open.
+    pub fn new(port: Port) -> Descriptor {
+        Descriptor::standing(port, Standing::Open)
     }
 
     /// In place of a child's stream that was not piped: what waits on it fails, and says so.
     pub fn absent(name: &'static str) -> Descriptor {
-        Descriptor::at(-1, Standing::Absent(name), Mode::Careful { nowait: false }, Kind::Other)
+        Descriptor::standing(Port::absent(), Standing::Absent(name))
     }
 
-    fn with(fd: OwnedFd, mode: Mode, kind: Kind) -> Descriptor {
-        Descriptor::at(fd.into_raw_fd(), Standing::Open, mode, kind)
-    }
-
-    fn at(fd: RawFd, standing: Standing, mode: Mode, kind: Kind) -> Descriptor {
-        let must_ask_first = matches!(mode, Mode::Careful { .. });
-        Descriptor {
-            fd,
-            mode: Cell::new(mode),
-            tty: kind == Kind::Tty,
-            state: RefCell::new(State {
-                standing,
-                inflow: Inflow { ready: mode == Mode::Regular, ..Inflow::default() },
-                outflow: Outflow { ready: !must_ask_first },
-                reading: Queue::default(),
-                writing: Queue::default(),
-                watchers: None,
-                registered: None,
-                inbox: None,
-            }),
-        }
+    fn standing(port: Port, standing: Standing) -> Descriptor {
+        let (inflow, outflow) = port.begin();
+        let state = State {
+            standing,
+            inflow,
+            outflow,
+            reading: Queue::default(),
+            writing: Queue::default(),
+            watchers: None,
+            registered: None,
+            inbox: None,
+        };
+        Descriptor { port, state: RefCell::new(state) }
     }
 
     pub fn fd(&self) -> RawFd {
-        self.fd
+        self.port.fd()
     }
 
     #[inline]
@@ -192,23 +133,13 @@ impl Descriptor {
     }
 
     /// The kernel's side of it, for one advance of a machine.
-    pub fn port(&self) -> Port<'_> {
-        Port { descriptor: self, used: false }
+    pub fn calls(&self) -> Calls<'_> {
+        self.port.calls()
     }
 
-    /// What is known of the kernel's side after a machine has used it: little where each call needs its own poll.
+    /// After a machine has made its calls.
     pub fn settle(&self, state: &mut State) {
-        match self.mode.get() {
-            Mode::Regular => {
-                state.inflow.ready = true;
-                state.outflow.ready = true;
-            }
-            Mode::Careful { nowait } => {
-                state.inflow.ready &= nowait;
-                state.outflow.ready = false;
-            }
-            Mode::Nonblocking { .. } | Mode::Socket => {}
-        }
+        self.port.settle(&mut state.inflow, &mut state.outflow);
     }
 
     /// Waits in the queue of this direction; at its front, and `parked`, until poll(2) has something to say.
@@ -316,7 +247,7 @@ impl Descriptor {
         let is_ours = std::mem::replace(&mut state.standing, Standing::Closed) == Standing::Open;
         if let Some(inbox) = &state.inbox {
             if state.registered.take().is_some() {
-                inbox.poll_set.borrow_mut().remove(self.fd);
+                inbox.poll_set.borrow_mut().remove(self.fd());
             }
             // They go first, and among themselves in their order.
             let watchers = state.watchers.iter().flat_map(|watchers| watchers.iter()).map(|watcher| watcher.key);
@@ -327,11 +258,9 @@ impl Descriptor {
             }
         }
         if is_ours {
-            if let Mode::Nonblocking { ours: true } = self.mode.get() {
-                let _ = sys::set_nonblocking(self.fd, false);
-            }
+            self.port.restore();
             if close {
-                sys::close(self.fd);
+                self.port.close();
             }
         }
         true
@@ -344,7 +273,7 @@ impl Descriptor {
         }
         let bytes = self.state().inflow.buffer.bytes().to_vec();
         self.end(false);
-        Some((sys::owned(self.fd), bytes))
+        Some((self.port.into_owned(), bytes))
     }
 
     /// There never was one.
@@ -372,15 +301,15 @@ impl Descriptor {
             None => return,
         };
         match (state.registered, events) {
-            (_, None) => inbox.poll_set.borrow_mut().remove(self.fd),
-            (Some(_), Some(events)) => inbox.poll_set.borrow_mut().change(self.fd, events),
+            (_, None) => inbox.poll_set.borrow_mut().remove(self.fd()),
+            (Some(_), Some(events)) => inbox.poll_set.borrow_mut().change(self.fd(), events),
             (None, Some(events)) => {
                 // The number is ours, so another file that is still there under it was closed behind our back.
-                let other = inbox.poll_set.borrow().owner(self.fd).and_then(Watched::file);
+                let other = inbox.poll_set.borrow().owner(self.fd()).and_then(Watched::file);
                 if let Some(other) = other {
                     other.lose();
                 }
-                inbox.poll_set.borrow_mut().set(self.fd, events, Watched::File(Rc::downgrade(self)));
+                inbox.poll_set.borrow_mut().set(self.fd(), events, Watched::File(Rc::downgrade(self)));
             }
         }
         state.registered = events;
@@ -485,74 +414,12 @@ impl fmt::Debug for Descriptor {
             return write!(f, "{name} (not piped)");
         }
         if !self.is_open() {
-            return write!(f, "fd {} (closed)", self.fd);
+            return write!(f, "fd {} (closed)", self.fd());
         }
-        write!(f, "fd {}", self.fd)?;
+        write!(f, "fd {}", self.fd())?;
         match self.buffered() {
             0 => Ok(()),
             held => write!(f, ", {held} B held"),
         }
-    }
-}
-
-/// A descriptor as a source and a sink that never wait.
-pub(crate) struct Port<'a> {
-    descriptor: &'a Descriptor,
-    /// A call was made: where each needs its own poll, the next one has to wait for that.
-    used: bool,
-}
-
-impl Port<'_> {
-    /// Spends the one call that poll(2) has allowed: EAGAIN if it is spent.
-    fn careful(&mut self) -> io::Result<()> {
-        match std::mem::replace(&mut self.used, true) {
-            true => Err(io::ErrorKind::WouldBlock.into()),
-            false => Ok(()),
-        }
-    }
-}
-
-impl io::Read for Port<'_> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let fd = self.descriptor.fd;
-        let answer = match self.descriptor.mode.get() {
-            Mode::Nonblocking { .. } | Mode::Regular => sys::read(fd, bytes),
-            Mode::Socket => sys::recv(fd, bytes),
-            Mode::Careful { nowait: true } => match sys::read_nowait(fd, bytes) {
-                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                    self.descriptor.mode.set(Mode::Careful { nowait: false });
-                    return self.read(bytes);
-                }
-                answer => answer,
-            },
-            Mode::Careful { nowait: false } => {
-                self.careful()?;
-                sys::read(fd, bytes)
-            }
-        };
-        match answer {
-            // Linux's tty_read once the other side has hung up: EIO, for ever.
-            Err(error) if self.descriptor.tty && error.raw_os_error() == Some(libc::EIO) => Ok(0),
-            answer => answer,
-        }
-    }
-}
-
-impl io::Write for Port<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let fd = self.descriptor.fd;
-        match self.descriptor.mode.get() {
-            Mode::Nonblocking { .. } | Mode::Regular => sys::write(fd, bytes),
-            Mode::Socket => sys::send(fd, bytes),
-            Mode::Careful { .. } => {
-                self.careful()?;
-                // POLLOUT on a pipe: at least PIPE_BUF bytes fit (pipe(7), Linux's pipe_poll).
-                sys::write(fd, &bytes[..bytes.len().min(PIPE_BUF)])
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

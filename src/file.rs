@@ -9,6 +9,7 @@ use crate::conversation::{Input, Source};
 use crate::data::Data;
 use crate::descriptor::{Descriptor, Direction};
 use crate::op::{Read, ReadToEnd, Readline, Readlines, Ready, Write};
+use crate::port::Port;
 
 /// A pipe, socket, terminal, FIFO or any other descriptor, to be read and written by tasks.
 ///
@@ -52,8 +53,8 @@ impl AsyncFile {
     pub fn new(fd: impl Into<OwnedFd>) -> io::Result<AsyncFile> {
         let fd = fd.into();
         let number = fd.as_raw_fd();
-        match Descriptor::new(fd) {
-            Ok(descriptor) => Ok(AsyncFile::from_descriptor(descriptor)),
+        match Port::take_over(fd) {
+            Ok(port) => Ok(AsyncFile::from_descriptor(Descriptor::new(port))),
             Err(error) => Err(crate::error::named("AsyncFile::new", number, error)),
         }
     }
@@ -73,8 +74,8 @@ impl AsyncFile {
     /// Those of fstat(2) and fcntl(2): EBADF, EMFILE.
     pub fn duplicate(file: &impl AsFd) -> io::Result<AsyncFile> {
         let number = file.as_fd().as_raw_fd();
-        match Descriptor::duplicate(number) {
-            Ok(descriptor) => Ok(AsyncFile::from_descriptor(descriptor)),
+        match Port::duplicate(number) {
+            Ok(port) => Ok(AsyncFile::from_descriptor(Descriptor::new(port))),
             Err(error) => Err(crate::error::named("AsyncFile::duplicate", number, error)),
         }
     }

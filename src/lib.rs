@@ -34,6 +34,7 @@
 //! | 0 | [`line_buffer`] | the line parser: bytes in, lines out |
 //! | 1 | [`machine`] | the state machines: `read` (also full, read_to_end, readline, readlines), `write`, `communicate`, `exit` |
 //! | 1 | `poll_set`, `deadlines` | who waits for which descriptor; who waits until when |
+//! | 1 | `port` | a descriptor as a source and a sink that never wait |
 //! | 1 | `inbox`, `descriptor` | notes to the scheduler; an open file, its buffer and its queues |
 //! | 1 | `wake`, `wait_queue` | how other threads wake the scheduler; who waits for a message |
 //! | 1 | `data`, `conversation` | bytes to be written; what a child is fed, and what outlives a communicate |
@@ -75,6 +76,7 @@ pub mod op;
 mod pipe;
 mod poll_set;
 mod pool;
+mod port;
 mod processes;
 mod remote;
 mod scheduler;
@@ -99,6 +101,6 @@ pub use remote::Remote;
 pub use scheduler::Scheduler;
 pub use state_fn::{then, Next, StateFn};
 #[doc(hidden)]
-pub use sys::pidfd::refuse as refuse_pidfds;
+pub use sys::process::refuse_pidfds;
 pub use task::{done, wait, Flow, Lines, Outcome, Step, Task};
 pub use trace::Trace;

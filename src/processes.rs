@@ -11,6 +11,7 @@ use crate::descriptor::Descriptor;
 use crate::file::AsyncFile;
 use crate::inbox::{Inbox, Key};
 use crate::machine::exit::Given;
+use crate::port::Port;
 use crate::sys;
 
 /// See the head of this file.
@@ -143,7 +144,7 @@ impl Drop for Processes {
 /// The parent's end of a child's stream.
 fn stream(name: &'static str, fd: Option<std::os::unix::io::OwnedFd>) -> io::Result<Descriptor> {
     match fd {
-        Some(fd) => Descriptor::new(fd),
+        Some(fd) => Ok(Descriptor::new(Port::take_over(fd)?)),
         None => Ok(Descriptor::absent(name)),
     }
 }

@@ -7,32 +7,26 @@
 //! To advance a task is to advance its operation. If that ends, the task's body is called with the outcome in the same
 //! step, and names the next operation, which is advanced at once: a task goes on until it is blocked, or has had its share.
 
-use std::any::Any;
-use std::cell::{Cell, RefCell};
+mod advance;
+mod outside;
+
+use std::cell::RefCell;
 use std::fmt;
-use std::io;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use libc::pollfd;
 
 use crate::child;
 use crate::deadlines::Deadlines;
 use crate::error::{invalid, TaskError};
 use crate::handle::{self, Alive, Body, JoinHandle};
-use crate::inbox::{Inbox, Key, TaskId};
-use crate::op::{Context, Ended, Op, Operation, Progress, Value};
-use crate::pool::Storage;
-use crate::remote::{Call, Calls, Remote};
+use crate::inbox::{Inbox, TaskId};
+use crate::op::{Op, Operation};
+use crate::remote::Calls;
 use crate::state_fn::{self, StateFn};
 use crate::sys::{self, Wait};
-use crate::task::{done, Flow, Lines, Outcome, Task};
+use crate::task::{done, Flow, Task};
 use crate::trace::{Event, Trace};
-
-/// How often a task may be resumed in one turn before others have theirs and poll(2) is asked.
-const RESUMES: usize = 512;
 
 /// A turn advances at least so many tasks, if they become ready while it runs, and then lets poll(2) be asked.
 const ADVANCES: usize = 1024;
@@ -202,60 +196,12 @@ impl<'t> Scheduler<'t> {
         Ok(self.alive)
     }
 
-    /// For a foreign loop: appends what to wait for to its poll(2) set, and says how long to wait at most: `Some(ZERO)` if work is
-    /// ready, None if only the descriptors can wake a task. Then call [`dispatch`](Scheduler::dispatch).
-    pub fn pollfds(&mut self, set: &mut Vec<pollfd>) -> Option<Duration> {
-        self.sweep(None);
-        self.inbox.poll_set.borrow_mut().show(set);
-        if self.inbox.has_work() || self.inbox.has_failures() {
-            return Some(Duration::ZERO);
-        }
-        self.deadlines.first().map(|at| at.saturating_duration_since(sys::now()))
-    }
-
-    /// For a foreign loop: one turn with what poll(2) answered, in any order; entries that are not ours are ignored. An answer counts only
-    /// for a file that was in the set last given by [`pollfds`](Scheduler::pollfds): if its number was reused since, the answer
-    /// is not for the new file. Never calls poll(2). The answer is how many tasks are alive.
-    ///
-    /// # Errors
-    ///
-    /// The failure of a detached task, as soon as it happens; the other tasks are kept.
-    pub fn dispatch(&mut self, set: &[pollfd]) -> Result<usize, TaskError> {
-        self.begin_drive(false)?;
-        {
-            let ours = self.inbox.poll_set.borrow();
-            for entry in set.iter().filter(|entry| entry.revents != 0 && ours.was_shown(entry.fd)) {
-                if let Some(watched) = ours.owner(entry.fd) {
-                    self.inbox.said(entry.fd, watched, entry.revents);
-                }
-            }
-        }
-        self.fall_due();
-        self.advance_ready();
-        self.failure()?;
-        self.inbox.take_stop();
-        Ok(self.alive)
-    }
-
-    /// A remote control for other threads and signal handlers. The first one makes the wake pipe, which lasts as long as
-    /// anybody may use it.
-    ///
-    /// # Errors
-    ///
-    /// Those of pipe(2): EMFILE, ENFILE.
-    pub fn remote(&self) -> io::Result<Remote> {
-        let wake = self.inbox.wake_handle().map_err(|error| crate::error::named("remote", None, error))?;
-        let remote = Remote::new(self.calls.borrow_mut().get_or_insert_with(|| Calls::new(wake)));
-        self.inbox.watch_wake();
-        Ok(remote)
-    }
-
     /// Calls `f` with every transition of every task from here on, in place of the observer before it.
     pub fn observe(&mut self, f: impl FnMut(&Trace<'_>) + 't) {
         self.observer = Some(Box::new(f));
     }
 
-    /// One turn.
+    /// One turn: everything that is not one of these steps is preparation.
     fn turn_once(&mut self, wait: Wait) -> Result<(), TaskError> {
         // Asked before the sweep: with the tasks that it drops goes what could have ended the sleep.
         let wait = if self.inbox.has_work() { Wait::Not } else { wait };
@@ -326,184 +272,6 @@ impl<'t> Scheduler<'t> {
         self.inbox.end_turn();
     }
 
-    /// Does what others have left since it was asked last, and says whether there was anything: the tasks that they woke are ready, the
-    /// closures that they sent are called.
-    fn hear(&mut self) -> bool {
-        if !self.inbox.hear() {
-            return false;
-        }
-        let calls = self.calls.borrow().clone();
-        if let Some(calls) = calls {
-            // No more than there are: those that come meanwhile wake anew.
-            for _ in 0..calls.len() {
-                if self.must_stop() {
-                    calls.wake_again();
-                    break;
-                }
-                if let Some(call) = calls.next() {
-                    self.call(call);
-                }
-            }
-        }
-        true
-    }
-
-    /// Calls a closure that a Remote sent. It may drive this scheduler in turn.
-    fn call(&mut self, call: Call) {
-        let holds_failures = self.holds_failures;
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| call(self))) {
-            self.inbox.report(TaskError::Panicked(message(payload)));
-        }
-        self.holds_failures = holds_failures;
-        self.sweep(None);
-    }
-
-    /// Advances one task until it is blocked, has ended, or has had its share.
-    fn advance(&mut self, key: Key) {
-        let mut running = match self.tasks[key.index as usize].take() {
-            Some(running) => running,
-            None => return,
-        };
-        self.resumes = RESUMES;
-        loop {
-            let due = std::mem::take(&mut running.is_due);
-            let context = Context { inbox: &self.inbox, key, now: self.now, due };
-            let progress = if self.observer.is_none() {
-                running.op.advance(&context)
-            } else {
-                let from = running.op.state();
-                let progress = running.op.advance(&context);
-                self.trace(key, Event::Advanced { from, to: running.op.state(), op: &running.op });
-                progress
-            };
-            let (until, is_blocked) = match progress {
-                Progress::Blocked(until) => (until, true),
-                Progress::Yield(until) => (until, false),
-                Progress::Ended(_) => (None, false),
-            };
-            if running.has_deadline || until.is_some() {
-                self.deadlines.set(key.index, until);
-                running.has_deadline = until.is_some();
-            }
-            match progress {
-                Progress::Ended(ended) => {
-                    let goes_on = self.resume(key, &mut running, ended);
-                    if !goes_on {
-                        self.end(key, running);
-                        self.sweep(None);
-                        return;
-                    }
-                    if self.must_stop() || !self.spend_resume() {
-                        break;
-                    }
-                }
-                _ if is_blocked => {
-                    self.tasks[key.index as usize] = Some(running);
-                    return;
-                }
-                _ => break,
-            }
-        }
-        running.op.enter(&self.inbox, key);
-        self.tasks[key.index as usize] = Some(running);
-        self.inbox.wake_later(key);
-    }
-
-    /// Calls the body with the outcome. True if it waits for something else, which then stands in the place of what has ended.
-    fn resume(&mut self, key: Key, running: &mut Running<'t>, ended: Ended) -> bool {
-        let Ended { end, mut value } = ended;
-        let are_lines = matches!(value, Value::Lines(_));
-        if !are_lines {
-            running.op.leave(key);
-        }
-        let taken = Cell::new(0);
-        let Alive { op, body, .. } = running;
-        let (outcome, storage) = outcome(&mut value, &taken);
-        let mut task = Task { scheduler: self, key, op, end, outcome, is_seen: Cell::new(false), storage };
-        let flow = catch_unwind(AssertUnwindSafe(|| body.resume(&mut task)));
-        drop(value); // what was lent is the file's alone again
-        if let Some(file) = op.file() {
-            let mut state = file.state();
-            let buffer = &mut state.inflow.buffer;
-            buffer.consume(taken.get().min(buffer.len())); // the body may have closed it
-            if buffer.is_empty() {
-                buffer.rest();
-            }
-        }
-        if are_lines {
-            op.leave(key);
-        }
-        let failure = match flow {
-            Ok(Ok(Some(next))) => {
-                *op = next;
-                let is_cancelled = self.sweep(Some(key));
-                if self.observer.is_some() {
-                    self.trace(key, Event::Resumed(end, &running.op));
-                }
-                if !is_cancelled {
-                    return true;
-                }
-                TaskError::Cancelled
-            }
-            Ok(Ok(None)) => {
-                let is_cancelled = self.sweep(Some(key));
-                if !is_cancelled {
-                    self.trace(key, Event::Done(end));
-                    return false;
-                }
-                TaskError::Cancelled
-            }
-            Ok(Err(error)) => TaskError::Failed(error),
-            Err(payload) => TaskError::Panicked(message(payload)),
-        };
-        self.trace(key, Event::Failed(&failure));
-        // A value that gives way to the failure is dropped here: the user's code, which may panic.
-        let inbox = Rc::clone(&self.inbox);
-        self.guard(|| running.body.fail(failure, &inbox));
-        false
-    }
-
-    /// Drops a task that has ended, or was cancelled; who waits for its end is ready.
-    fn end(&mut self, key: Key, mut running: Box<Running<'t>>) {
-        running.op.leave(key);
-        self.deadlines.set(key.index, None);
-        self.inbox.retire(key);
-        self.alive -= 1;
-        self.guard(move || drop(running));
-        self.free.push(key.index);
-    }
-
-    /// Drops the tasks that were cancelled. Whether the one that is running is among them: that one is left to the caller.
-    fn sweep(&mut self, running: Option<Key>) -> bool {
-        let mut is_cancelled = false;
-        while let Some(key) = self.inbox.next_cancelled() {
-            if Some(key) == running {
-                is_cancelled = true;
-            } else if self.inbox.is_alive(key) {
-                if let Some(task) = self.tasks[key.index as usize].take() {
-                    self.trace(key, Event::Failed(&TaskError::Cancelled));
-                    self.end(key, task);
-                }
-            }
-        }
-        is_cancelled
-    }
-
-    /// Runs code of the user's that is not a task's body. If it panics, that comes out of the next drive.
-    fn guard(&self, user_code: impl FnOnce()) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(user_code)) {
-            self.inbox.report(TaskError::Panicked(message(payload)));
-        }
-    }
-
-    fn trace(&mut self, key: Key, event: Event<'_>) {
-        if let Some(mut observer) = self.observer.take() {
-            let trace = Trace { task: TaskId(key), turn: self.turns, event };
-            self.guard(|| observer(&trace));
-            self.observer = Some(observer);
-        }
-    }
-
     /// The host was in charge until now.
     fn begin_drive(&mut self, holds_failures: bool) -> Result<(), TaskError> {
         sys::sigpipe::forget();
@@ -517,19 +285,6 @@ impl<'t> Scheduler<'t> {
             true => Ok(()),
             false => self.inbox.next_failure().map_or(Ok(()), Err),
         }
-    }
-
-    /// The running task is to be resumed once more in this turn: whether it has not had its share yet.
-    #[inline]
-    pub(crate) fn spend_resume(&mut self) -> bool {
-        self.resumes = self.resumes.saturating_sub(1);
-        self.resumes > 0
-    }
-
-    /// The running task may be resumed once more in this turn, and nothing has to be done or shown before that.
-    #[inline]
-    pub(crate) fn lets_go_on(&mut self) -> bool {
-        !self.inbox.has_news() && !self.inbox.is_stopping() && self.observer.is_none() && self.spend_resume()
     }
 
     /// The turn ends before its time.
@@ -550,38 +305,6 @@ impl<'t> Scheduler<'t> {
     pub(crate) fn clock(&self) -> Instant {
         self.now
     }
-}
-
-/// What is handed over, as the task sees it, and where lent bytes lie. Those stay in `value`.
-fn outcome<'e>(value: &'e mut Value, taken: &'e Cell<usize>) -> (Outcome<'e>, Option<&'e Storage>) {
-    let outcome = match value {
-        Value::Line(Some(lent)) => return (Outcome::Line(Some(lent.bytes())), lent.storage.as_ref()),
-        Value::Line(None) => Outcome::Line(None),
-        Value::Lines(lent) => Outcome::Lines(Lines::new(lent.bytes(), taken)),
-        Value::Bytes(lent) => Outcome::Bytes(lent.bytes()),
-        Value::Nothing => Outcome::Ok,
-        Value::Written(size) => Outcome::Written(*size),
-        Value::Exit(status) => Outcome::Exit(*status),
-        Value::Output(_) | Value::Failed(_) => match std::mem::replace(value, Value::Nothing) {
-            Value::Output(output) => Outcome::Output(*output),
-            Value::Failed(error) => Outcome::Failed(error),
-            _ => unreachable!("these two are moved"),
-        },
-    };
-    (outcome, None)
-}
-
-/// What a panic said.
-fn message(payload: Box<dyn Any + Send>) -> String {
-    let text = match payload.downcast_ref::<&str>() {
-        Some(text) => text.to_string(),
-        None => payload.downcast_ref::<String>().cloned().unwrap_or_else(|| "no message".to_string()),
-    };
-    // The payload is the user's, and its drop may panic in turn.
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(second);
-    }
-    text
 }
 
 impl Default for Scheduler<'_> {

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use super::timeout::Timeout;
 use super::{private::Sealed, sooner, Context, Kind, Op, Operation, Progress, Value};
 use crate::conversation::{Conversation, Input, Source};
-use crate::descriptor::{Descriptor, Direction, Port, State};
+use crate::descriptor::{Descriptor, Direction, State};
 use crate::error::invalid;
 use crate::inbox::{Inbox, Key};
 use crate::machine::communicate::{Answer, Given, Input as Feed, Interests, Sink, Tap};
 use crate::machine::exit::{self, Waiter};
+use crate::port::Calls;
 use crate::processes::Processes;
 use crate::task::Task;
 
@@ -255,7 +256,7 @@ fn converse(processes: &Processes, conversation: &mut Conversation, key: Key, st
                 inflow.ready = true;
                 Feed::Stream(inflow, file)
             }
-            (Source::Stream(_), Some(turn)) => Feed::Stream(&mut turn.state.inflow, &mut turn.port),
+            (Source::Stream(_), Some(turn)) => Feed::Stream(&mut turn.state.inflow, &mut turn.calls),
             (Source::Stream(_), None) => Feed::Elsewhere,
         },
         stdin: stdin.as_mut().map(|turn| turn.sink(is_hung_up)),
@@ -275,25 +276,25 @@ fn converse(processes: &Processes, conversation: &mut Conversation, key: Key, st
 struct Turn<'a> {
     descriptor: &'a Descriptor,
     state: RefMut<'a, State>,
-    port: Port<'a>,
+    calls: Calls<'a>,
 }
 
 impl<'a> Turn<'a> {
     fn of(descriptor: &'a Rc<Descriptor>, key: Key, direction: Direction) -> Option<Turn<'a>> {
         let state = descriptor.state();
         if state.is_open() && state.is_first(key, direction) {
-            Some(Turn { descriptor, state, port: descriptor.port() })
+            Some(Turn { descriptor, state, calls: descriptor.calls() })
         } else {
             None
         }
     }
 
     fn sink(&mut self, is_hung_up: bool) -> Sink<'_> {
-        Sink { outflow: &mut self.state.outflow, sink: &mut self.port, is_hung_up }
+        Sink { outflow: &mut self.state.outflow, sink: &mut self.calls, is_hung_up }
     }
 
     fn tap(&mut self) -> Tap<'_> {
-        Tap { inflow: &mut self.state.inflow, source: &mut self.port }
+        Tap { inflow: &mut self.state.inflow, source: &mut self.calls }
     }
 }
 

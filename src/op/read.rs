@@ -95,7 +95,7 @@ impl Reading {
         let is_first = state.is_first(context.key, Direction::Read);
         let mut advance = Advance::Blocked;
         if is_first {
-            advance = machine.advance(&mut state.inflow, &mut file.port());
+            advance = machine.advance(&mut state.inflow, &mut file.calls());
             file.settle(&mut state);
         }
         if matches!(advance, Advance::Blocked | Advance::Yield) && timeout.is_over(context) {

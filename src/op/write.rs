@@ -89,7 +89,7 @@ impl Write {
         let is_first = state.is_first(context.key, Direction::Write);
         let mut advance = Advance::Blocked;
         if is_first {
-            advance = machine.advance(data.bytes(), &mut state.outflow, &mut file.port());
+            advance = machine.advance(data.bytes(), &mut state.outflow, &mut file.calls());
             file.settle(&mut state);
         }
         if matches!(advance, Advance::Blocked | Advance::Yield) && timeout.is_over(context) {

@@ -1,0 +1,194 @@
+//! A descriptor as a source and a sink that never wait.
+//!
+//! What keeps a call from waiting in the kernel differs: O_NONBLOCK where the open file description is ours to change, a flag with
+//! each call for sockets, and care where the description is shared with others, who would feel O_NONBLOCK as well. It knows
+//! nothing of buffers and of those who wait.
+
+use std::cell::Cell;
+use std::io;
+use std::os::unix::io::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+
+use crate::machine::read::Inflow;
+use crate::machine::write::Outflow;
+use crate::sys::{self, Kind};
+
+/// Not `usize` everywhere.
+#[allow(clippy::unnecessary_cast)]
+const PIPE_BUF: usize = libc::PIPE_BUF as usize;
+
+/// How a call is kept from waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// O_NONBLOCK is set on the open file description. `ours`: we set it, and put it back.
+    Nonblocking { ours: bool },
+    /// MSG_DONTWAIT with each call; the description's flags are left alone.
+    Socket,
+    /// A regular file never makes anybody wait, says poll(2); in truth its calls wait for the disk.
+    Regular,
+    /// Shared with others, its flags not ours to change: one small call after poll(2) said that it will not wait. `nowait`: reads
+    /// can do better (RWF_NOWAIT).
+    Careful { nowait: bool },
+}
+
+/// See the head of this file. It does not close its descriptor by itself: see [`close`](Port::close).
+pub(crate) struct Port {
+    fd: RawFd,
+    mode: Cell<Mode>,
+    /// A terminal's EIO is its end of file: the other side has gone.
+    is_tty: bool,
+}
+
+impl Port {
+    /// Takes over the open file description.
+    pub fn take_over(fd: OwnedFd) -> io::Result<Port> {
+        let kind = sys::kind(fd.as_raw_fd())?;
+        let mode = match kind {
+            Kind::Regular => Mode::Regular,
+            Kind::Socket => Mode::Socket,
+            Kind::Pipe | Kind::Tty | Kind::Other => {
+                Mode::Nonblocking { ours: sys::set_nonblocking(fd.as_raw_fd(), true)? }
+            }
+        };
+        Ok(Port::new(fd, mode, kind))
+    }
+
+    /// A second descriptor of a description that somebody else keeps, whose flags are never changed.
+    pub fn duplicate(fd: RawFd) -> io::Result<Port> {
+        let kind = sys::kind(fd)?;
+        let (fd, mode) = match kind {
+            Kind::Regular => (sys::duplicate(fd)?, Mode::Regular),
+            Kind::Socket => (sys::duplicate(fd)?, Mode::Socket),
+            Kind::Pipe => (sys::duplicate(fd)?, Mode::Careful { nowait: true }),
+            Kind::Other => (sys::duplicate(fd)?, Mode::Careful { nowait: false }),
+            Kind::Tty => match sys::reopen_tty(fd) {
+                Ok(own) => (own, Mode::Nonblocking { ours: false }),
+                Err(_) => (sys::duplicate(fd)?, Mode::Careful { nowait: false }),
+            },
+        };
+        Ok(Port::new(fd, mode, kind))
+    }
+
+    /// One that is only watched.
+    pub fn watched(fd: OwnedFd) -> Port {
+        Port::new(fd, Mode::Careful { nowait: false }, Kind::Other)
+    }
+
+    /// One that is not there.
+    pub fn absent() -> Port {
+        Port { fd: -1, mode: Cell::new(Mode::Careful { nowait: false }), is_tty: false }
+    }
+
+    fn new(fd: OwnedFd, mode: Mode, kind: Kind) -> Port {
+        Port { fd: fd.into_raw_fd(), mode: Cell::new(mode), is_tty: kind == Kind::Tty }
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.fd
+    }
+
+    /// What is known of both directions before the first call.
+    pub fn begin(&self) -> (Inflow, Outflow) {
+        let is_regular = self.mode.get() == Mode::Regular;
+        let must_ask_first = matches!(self.mode.get(), Mode::Careful { .. });
+        (Inflow { ready: is_regular, ..Inflow::default() }, Outflow { ready: !must_ask_first })
+    }
+
+    /// What is known after a machine has made its calls: little, where each call needs its own poll.
+    pub fn settle(&self, inflow: &mut Inflow, outflow: &mut Outflow) {
+        match self.mode.get() {
+            Mode::Regular => {
+                inflow.ready = true;
+                outflow.ready = true;
+            }
+            Mode::Careful { nowait } => {
+                inflow.ready &= nowait;
+                outflow.ready = false;
+            }
+            Mode::Nonblocking { .. } | Mode::Socket => {}
+        }
+    }
+
+    /// For one advance of a machine.
+    pub fn calls(&self) -> Calls<'_> {
+        Calls { port: self, is_spent: false }
+    }
+
+    /// Puts the flags back as they were found.
+    pub fn restore(&self) {
+        if let Mode::Nonblocking { ours: true } = self.mode.get() {
+            let _ = sys::set_nonblocking(self.fd, false); // it can only fail if the number is nobody's
+        }
+    }
+
+    /// Closes the descriptor, once.
+    pub fn close(&self) {
+        sys::close(self.fd);
+    }
+
+    /// Gives the descriptor back, instead of closing it.
+    pub fn into_owned(&self) -> OwnedFd {
+        sys::owned(self.fd)
+    }
+}
+
+/// The calls of one advance.
+pub(crate) struct Calls<'a> {
+    port: &'a Port,
+    /// The one call that poll(2) has allowed was made.
+    is_spent: bool,
+}
+
+impl Calls<'_> {
+    /// Spends the one call that poll(2) has allowed: EAGAIN if it is spent.
+    fn spend(&mut self) -> io::Result<()> {
+        match std::mem::replace(&mut self.is_spent, true) {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl io::Read for Calls<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let fd = self.port.fd;
+        let answer = match self.port.mode.get() {
+            Mode::Nonblocking { .. } | Mode::Regular => sys::read(fd, bytes),
+            Mode::Socket => sys::recv(fd, bytes),
+            Mode::Careful { nowait: true } => match sys::read_nowait(fd, bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    self.port.mode.set(Mode::Careful { nowait: false });
+                    return self.read(bytes);
+                }
+                answer => answer,
+            },
+            Mode::Careful { nowait: false } => {
+                self.spend()?;
+                sys::read(fd, bytes)
+            }
+        };
+        match answer {
+            // Linux's tty_read once the other side has hung up: EIO, for ever.
+            Err(error) if self.port.is_tty && error.raw_os_error() == Some(libc::EIO) => Ok(0),
+            answer => answer,
+        }
+    }
+}
+
+impl io::Write for Calls<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let fd = self.port.fd;
+        match self.port.mode.get() {
+            Mode::Nonblocking { .. } | Mode::Regular => sys::write(fd, bytes),
+            Mode::Socket => sys::send(fd, bytes),
+            Mode::Careful { .. } => {
+                self.spend()?;
+                // POLLOUT on a pipe: at least PIPE_BUF bytes fit (pipe(7), Linux's pipe_poll).
+                sys::write(fd, &bytes[..bytes.len().min(PIPE_BUF)])
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

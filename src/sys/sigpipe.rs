@@ -1,0 +1,80 @@
+//! SIGPIPE, which a write to a pipe without reader raises besides EPIPE, and which by default ends the process.
+//! A Rust program ignores it from the start; a host in C has it at its default, and its dispositions are not
+//! ours to change.
+
+use std::cell::Cell;
+use std::io;
+use std::mem::MaybeUninit;
+
+thread_local! {
+    /// Whether the process ignores SIGPIPE, once somebody has asked in this drive.
+    static IGNORED: Cell<Option<bool>> = const { Cell::new(None) };
+}
+
+/// The host was in charge since the last write and may have changed the disposition: ask again. Called when
+/// a drive begins (run, turn, dispatch), so that a loop asks once and not with every write.
+pub(crate) fn forget() {
+    let _ = IGNORED.try_with(|ignored| ignored.set(None));
+}
+
+/// Runs a write. If the process does not ignore SIGPIPE, the signal is blocked in this thread meanwhile, and
+/// taken away if the write raised it: a write's SIGPIPE goes to the thread that wrote (POSIX, 2.4.1).
+pub(crate) fn held_back(write: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
+    let known = IGNORED.try_with(Cell::get).ok().flatten();
+    let is_ignored = known.unwrap_or_else(is_ignored);
+    let _ = IGNORED.try_with(|cell| cell.set(Some(is_ignored)));
+    if is_ignored {
+        return write();
+    }
+    let set = only_sigpipe();
+    if is_pending() {
+        return write(); // blocked by the host already, with one pending: another one merges with it
+    }
+    let before = mask(libc::SIG_BLOCK, &set);
+    let answer = write();
+    if matches!(&answer, Err(error) if error.raw_os_error() == Some(libc::EPIPE)) && is_pending() {
+        let mut signal = 0;
+        // SAFETY: both pointers are to live values. It is pending, so this does not wait.
+        unsafe { libc::sigwait(&set, &mut signal) };
+    }
+    mask(libc::SIG_SETMASK, &before);
+    answer
+}
+
+fn is_ignored() -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: a null new action only asks; the pointer is to a live structure.
+    let answer = unsafe { libc::sigaction(libc::SIGPIPE, std::ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: on success the kernel has filled it in.
+    answer == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
+}
+
+fn only_sigpipe() -> libc::sigset_t {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the set, sigaddset then adds a valid signal to it.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGPIPE);
+        set.assume_init()
+    }
+}
+
+fn is_pending() -> bool {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the set, sigpending fills it in.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigpending(set.as_mut_ptr());
+        libc::sigismember(set.as_ptr(), libc::SIGPIPE) == 1
+    }
+}
+
+fn mask(how: libc::c_int, set: &libc::sigset_t) -> libc::sigset_t {
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: both pointers are to live sets, and sigemptyset has initialised the one that is filled in.
+    unsafe {
+        libc::sigemptyset(before.as_mut_ptr());
+        libc::pthread_sigmask(how, set, before.as_mut_ptr());
+        before.assume_init()
+    }
+}
