@@ -61,7 +61,25 @@ enum Standing {
     /// Closed behind our back, and its number is another file's.
     Lost,
     /// There never was one: a child's stream of this name that was not piped.
-    Absent(&'static str),
+    Absent(Stream),
+}
+
+/// A child's stream, from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Stdin,
+    Stdout,
+    Stderr,
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stream::Stdin => "stdin",
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        })
+    }
 }
 
 /// What changes while it is open.
@@ -103,8 +121,8 @@ impl Descriptor {
     }
 
     /// In place of a child's stream that was not piped: what waits on it fails, and says so.
-    pub fn absent(name: &'static str) -> Descriptor {
-        Descriptor::standing(Port::absent(), Standing::Absent(name))
+    pub fn absent(stream: Stream) -> Descriptor {
+        Descriptor::standing(Port::absent(), Standing::Absent(stream))
     }
 
     fn standing(port: Port, standing: Standing) -> Descriptor {
@@ -137,9 +155,15 @@ impl Descriptor {
         self.port.calls()
     }
 
-    /// After a machine has made its calls.
+    /// After a machine has made its calls. Who waits for readiness has it if bytes were read ahead: poll(2) may have nothing more to
+    /// say of those.
     pub fn settle(&self, state: &mut State) {
         self.port.settle(&mut state.inflow, &mut state.outflow);
+        if let (Some(watchers), Some(inbox), false) = (&state.watchers, &state.inbox, state.inflow.is_empty()) {
+            for watcher in watchers.iter().filter(|watcher| watcher.direction == Direction::Read) {
+                inbox.wake(watcher.key);
+            }
+        }
     }
 
     /// Waits in the queue of this direction; at its front, and `parked`, until poll(2) has something to say.
@@ -168,6 +192,15 @@ impl Descriptor {
                 inbox.wake(next);
             }
             self.update(&mut state);
+        }
+    }
+
+    /// It was opened for this direction. Nothing ever makes the wrong one ready.
+    pub fn is_opened_for(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Read => self.port.can_be_read(),
+            Direction::Write => self.port.can_be_written(),
+            Direction::Hangup => true,
         }
     }
 
@@ -249,12 +282,9 @@ impl Descriptor {
             if state.registered.take().is_some() {
                 inbox.poll_set.borrow_mut().remove(self.fd());
             }
-            // They go first, and among themselves in their order.
             let watchers = state.watchers.iter().flat_map(|watchers| watchers.iter()).map(|watcher| watcher.key);
-            let queued = state.reading.waiters.iter().chain(state.writing.waiters.iter());
-            let mut all: Vec<Key> = queued.chain(watchers).collect();
-            while let Some(key) = all.pop() {
-                inbox.wake_first(key);
+            for key in state.reading.waiters.iter().chain(state.writing.waiters.iter()).chain(watchers) {
+                inbox.wake_urgently(key);
             }
         }
         if is_ours {
@@ -273,7 +303,7 @@ impl Descriptor {
         }
         let bytes = self.state().inflow.buffer.bytes().to_vec();
         self.end(false);
-        Some((self.port.into_owned(), bytes))
+        Some((self.port.give_back(), bytes))
     }
 
     /// There never was one.
@@ -323,7 +353,7 @@ impl State {
             Standing::Open | Standing::Suspect => {}
             Standing::Closed => return Err(io::Error::new(io::ErrorKind::NotConnected, "closed")),
             Standing::Lost => return Err(io::Error::from_raw_os_error(libc::EBADF)),
-            Standing::Absent(name) => return Err(invalid(format!("the child's {name} is not piped"))),
+            Standing::Absent(stream) => return Err(invalid(format!("the child's {stream} is not piped"))),
         }
         match &self.inbox {
             Some(other) if !Rc::ptr_eq(other, inbox) && self.has_waiters() => {
@@ -410,8 +440,8 @@ impl Drop for Descriptor {
 
 impl fmt::Debug for Descriptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Standing::Absent(name) = self.state.borrow().standing {
-            return write!(f, "{name} (not piped)");
+        if let Standing::Absent(stream) = self.state.borrow().standing {
+            return write!(f, "{stream} (not piped)");
         }
         if !self.is_open() {
             return write!(f, "fd {} (closed)", self.fd());

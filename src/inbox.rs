@@ -112,6 +112,8 @@ impl Watched {
 pub(crate) struct Inbox {
     /// To be advanced in this turn, in this order.
     ready: RefCell<VecDeque<Key>>,
+    /// To be advanced before those, and in any case in this turn: what they wait on was closed.
+    urgent: RefCell<VecDeque<Key>>,
     /// To be advanced in the next turn: they had their share of this one.
     later: RefCell<VecDeque<Key>>,
     /// To be dropped before another task is resumed.
@@ -142,6 +144,7 @@ impl Inbox {
     pub fn new() -> Inbox {
         Inbox {
             ready: RefCell::default(),
+            urgent: RefCell::default(),
             later: RefCell::default(),
             cancelled: RefCell::default(),
             failures: RefCell::default(),
@@ -162,9 +165,9 @@ impl Inbox {
         self.ready.borrow_mut().push_back(key);
     }
 
-    /// The task can go on, before all others that can.
-    pub fn wake_first(&self, key: Key) {
-        self.ready.borrow_mut().push_front(key);
+    /// The task's wait is over: it goes on before all others that can, in this turn if one is running.
+    pub fn wake_urgently(&self, key: Key) {
+        self.urgent.borrow_mut().push_back(key);
     }
 
     /// The task can go on, but others first.
@@ -172,11 +175,21 @@ impl Inbox {
         self.later.borrow_mut().push_back(key);
     }
 
-    /// The next task to be advanced, if it is still alive.
+    /// The next task to be advanced before all others.
+    pub fn next_urgent(&self) -> Option<Key> {
+        self.next_of(&self.urgent)
+    }
+
+    /// The next task to be advanced.
     pub fn next_ready(&self) -> Option<Key> {
-        let mut ready = self.ready.borrow_mut();
+        self.next_of(&self.ready)
+    }
+
+    /// The first that is still alive.
+    fn next_of(&self, queue: &RefCell<VecDeque<Key>>) -> Option<Key> {
+        let mut queue = queue.borrow_mut();
         loop {
-            match ready.pop_front() {
+            match queue.pop_front() {
                 Some(key) if !self.is_alive(key) => {}
                 next => return next,
             }
@@ -194,6 +207,7 @@ impl Inbox {
     pub fn has_work(&self) -> bool {
         // A failure alone is none: while `join` keeps it for the next drive, nothing is to be done about it.
         !self.ready.borrow().is_empty()
+            || !self.urgent.borrow().is_empty()
             || !self.later.borrow().is_empty()
             || (self.has_news() && !self.cancelled.borrow().is_empty())
             || self.is_woken()

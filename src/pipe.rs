@@ -12,6 +12,7 @@ use crate::data::Data;
 use crate::file::AsyncFile;
 use crate::op::{Communicate, Exit, Read, ReadToEnd, Readline, Readlines, Write};
 use crate::processes::Processes;
+use crate::sys;
 
 /// A child process, or several whose stdout is the next one's stdin, to be talked to by tasks.
 ///
@@ -60,8 +61,8 @@ impl AsyncPipe {
         AsyncPipe::of(vec![first, last])
     }
 
-    /// Starts a command with stdin and stdout piped; stderr is what the command says (piped, somebody must read it: a full pipe stops
-    /// the child).
+    /// Starts a command with stdin and stdout piped, whatever it said of these; stderr is what the command says (piped, somebody must
+    /// read it: a full pipe stops the child).
     ///
     /// # Errors
     ///
@@ -83,29 +84,30 @@ impl AsyncPipe {
         I::Item: BorrowMut<Command>,
     {
         child::reap();
-        let mut children: Vec<Child> = Vec::new();
+        let mut started = Started(Vec::new());
         for mut command in commands {
             let command = command.borrow_mut();
-            let stdin = match children.last_mut() {
+            let stdin = match started.0.last_mut() {
                 None => Stdio::piped(),
                 Some(before) => before.stdout.take().map_or_else(Stdio::null, Stdio::from),
             };
+            let low_numbers = sys::process::hold_low_numbers();
             let spawned = command.stdin(stdin).stdout(Stdio::piped()).spawn();
+            drop(low_numbers);
             // The command keeps what it was given: this reader of the inner pipe would keep its writer alive.
             command.stdin(Stdio::piped());
             match spawned {
-                Ok(child) => children.push(child),
+                Ok(child) => started.0.push(child),
                 Err(error) => {
-                    abandon(children);
                     let program = command.get_program().to_string_lossy().into_owned();
                     return Err(io::Error::new(error.kind(), format!("spawn {program}: {error}")));
                 }
             }
         }
-        if children.is_empty() {
-            return Err(crate::error::invalid("a pipeline of no commands"));
+        match std::mem::take(&mut started.0) {
+            children if children.is_empty() => Err(crate::error::invalid("a pipeline of no commands")),
+            children => AsyncPipe::of(children),
         }
-        AsyncPipe::of(children)
     }
 
     fn of(children: Vec<Child>) -> io::Result<AsyncPipe> {
@@ -245,10 +247,14 @@ impl AsyncPipe {
     }
 }
 
-/// A pipeline that could not be started whole: those that were are ended.
-fn abandon(children: Vec<Child>) {
-    for child in children {
-        ChildProcess::new(child).kill_and_wait();
+/// The children of a pipeline that is not whole yet. If it never will be (an error, a panic of the caller's iterator), they are ended.
+struct Started(Vec<Child>);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        for child in self.0.drain(..) {
+            ChildProcess::new(child).kill_and_wait();
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use std::cell::Cell;
 use std::io;
 use std::os::unix::io::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
+use libc::c_int;
+
 use crate::machine::read::Inflow;
 use crate::machine::write::Outflow;
 use crate::sys::{self, Kind};
@@ -19,8 +21,9 @@ const PIPE_BUF: usize = libc::PIPE_BUF as usize;
 /// How a call is kept from waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    /// O_NONBLOCK is set on the open file description. `ours`: we set it, and put it back.
-    Nonblocking { ours: bool },
+    /// O_NONBLOCK is set on the open file description. `set_by`: this process set it, and puts it back; a fork of it shares the
+    /// description, and must not.
+    Nonblocking { set_by: Option<u32> },
     /// MSG_DONTWAIT with each call; the description's flags are left alone.
     Socket,
     /// A regular file never makes anybody wait, says poll(2); in truth its calls wait for the disk.
@@ -36,50 +39,59 @@ pub(crate) struct Port {
     mode: Cell<Mode>,
     /// A terminal's EIO is its end of file: the other side has gone.
     is_tty: bool,
+    /// O_RDONLY, O_WRONLY or O_RDWR. Nothing ever makes the wrong direction ready: its call fails at once instead.
+    access: c_int,
 }
 
 impl Port {
     /// Takes over the open file description.
     pub fn take_over(fd: OwnedFd) -> io::Result<Port> {
         let kind = sys::kind(fd.as_raw_fd())?;
-        let mode = match kind {
-            Kind::Regular => Mode::Regular,
-            Kind::Socket => Mode::Socket,
+        match kind {
+            Kind::Regular => Ok(Port::new(fd, Mode::Regular, kind, libc::O_RDWR)),
+            Kind::Socket => Ok(Port::new(fd, Mode::Socket, kind, libc::O_RDWR)),
             Kind::Pipe | Kind::Tty | Kind::Other => {
-                Mode::Nonblocking { ours: sys::set_nonblocking(fd.as_raw_fd(), true)? }
+                let flags = sys::status_flags(fd.as_raw_fd())?;
+                let mut set_by = None;
+                if flags & libc::O_NONBLOCK == 0 {
+                    sys::set_status_flags(fd.as_raw_fd(), flags | libc::O_NONBLOCK)?;
+                    set_by = Some(std::process::id());
+                }
+                Ok(Port::new(fd, Mode::Nonblocking { set_by }, kind, flags))
             }
-        };
-        Ok(Port::new(fd, mode, kind))
+        }
     }
 
     /// A second descriptor of a description that somebody else keeps, whose flags are never changed.
     pub fn duplicate(fd: RawFd) -> io::Result<Port> {
         let kind = sys::kind(fd)?;
+        let flags = sys::status_flags(fd)?;
         let (fd, mode) = match kind {
             Kind::Regular => (sys::duplicate(fd)?, Mode::Regular),
             Kind::Socket => (sys::duplicate(fd)?, Mode::Socket),
             Kind::Pipe => (sys::duplicate(fd)?, Mode::Careful { nowait: true }),
             Kind::Other => (sys::duplicate(fd)?, Mode::Careful { nowait: false }),
             Kind::Tty => match sys::reopen_tty(fd) {
-                Ok(own) => (own, Mode::Nonblocking { ours: false }),
+                Ok(own) => (own, Mode::Nonblocking { set_by: None }),
                 Err(_) => (sys::duplicate(fd)?, Mode::Careful { nowait: false }),
             },
         };
-        Ok(Port::new(fd, mode, kind))
+        Ok(Port::new(fd, mode, kind, flags))
     }
 
     /// One that is only watched.
     pub fn watched(fd: OwnedFd) -> Port {
-        Port::new(fd, Mode::Careful { nowait: false }, Kind::Other)
+        Port::new(fd, Mode::Careful { nowait: false }, Kind::Other, libc::O_RDWR)
     }
 
     /// One that is not there.
     pub fn absent() -> Port {
-        Port { fd: -1, mode: Cell::new(Mode::Careful { nowait: false }), is_tty: false }
+        Port { fd: -1, mode: Cell::new(Mode::Careful { nowait: false }), is_tty: false, access: libc::O_RDWR }
     }
 
-    fn new(fd: OwnedFd, mode: Mode, kind: Kind) -> Port {
-        Port { fd: fd.into_raw_fd(), mode: Cell::new(mode), is_tty: kind == Kind::Tty }
+    fn new(fd: OwnedFd, mode: Mode, kind: Kind, flags: c_int) -> Port {
+        let access = flags & libc::O_ACCMODE;
+        Port { fd: fd.into_raw_fd(), mode: Cell::new(mode), is_tty: kind == Kind::Tty, access }
     }
 
     pub fn fd(&self) -> RawFd {
@@ -88,9 +100,9 @@ impl Port {
 
     /// What is known of both directions before the first call.
     pub fn begin(&self) -> (Inflow, Outflow) {
-        let is_regular = self.mode.get() == Mode::Regular;
-        let must_ask_first = matches!(self.mode.get(), Mode::Careful { .. });
-        (Inflow { ready: is_regular, ..Inflow::default() }, Outflow { ready: !must_ask_first })
+        let (mut inflow, mut outflow) = (Inflow::default(), Outflow { ready: true });
+        self.settle(&mut inflow, &mut outflow);
+        (inflow, outflow)
     }
 
     /// What is known after a machine has made its calls: little, where each call needs its own poll.
@@ -106,6 +118,8 @@ impl Port {
             }
             Mode::Nonblocking { .. } | Mode::Socket => {}
         }
+        inflow.ready |= !self.can_be_read();
+        outflow.ready |= !self.can_be_written();
     }
 
     /// For one advance of a machine.
@@ -113,10 +127,25 @@ impl Port {
         Calls { port: self, is_spent: false }
     }
 
+    /// It was opened for reading.
+    pub fn can_be_read(&self) -> bool {
+        self.access != libc::O_WRONLY
+    }
+
+    /// It was opened for writing.
+    pub fn can_be_written(&self) -> bool {
+        self.access != libc::O_RDONLY
+    }
+
     /// Puts the flags back as they were found.
     pub fn restore(&self) {
-        if let Mode::Nonblocking { ours: true } = self.mode.get() {
-            let _ = sys::set_nonblocking(self.fd, false); // it can only fail if the number is nobody's
+        match self.mode.get() {
+            Mode::Nonblocking { set_by: Some(process) } if process == std::process::id() => {
+                // These can only fail if the number is nobody's.
+                let flags = sys::status_flags(self.fd);
+                let _ = flags.and_then(|flags| sys::set_status_flags(self.fd, flags & !libc::O_NONBLOCK));
+            }
+            _ => {}
         }
     }
 
@@ -126,7 +155,7 @@ impl Port {
     }
 
     /// Gives the descriptor back, instead of closing it.
-    pub fn into_owned(&self) -> OwnedFd {
+    pub fn give_back(&self) -> OwnedFd {
         sys::owned(self.fd)
     }
 }

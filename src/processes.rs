@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::child::{self, ChildProcess, Status};
 use crate::conversation::Conversation;
-use crate::descriptor::Descriptor;
+use crate::descriptor::{Descriptor, Stream};
 use crate::file::AsyncFile;
 use crate::inbox::{Inbox, Key};
 use crate::machine::exit::Given;
@@ -43,9 +43,9 @@ impl Processes {
         let children: Vec<_> = children.into_iter().map(|child| Rc::new(ChildProcess::new(child))).collect();
         let streams = || -> io::Result<[Descriptor; 3]> {
             Ok([
-                stream("stdin", stdin.map(Into::into))?,
-                stream("stdout", stdout.map(Into::into))?,
-                stream("stderr", stderr.map(Into::into))?,
+                stream(Stream::Stdin, stdin.map(Into::into))?,
+                stream(Stream::Stdout, stdout.map(Into::into))?,
+                stream(Stream::Stderr, stderr.map(Into::into))?,
             ])
         };
         match streams() {
@@ -142,9 +142,9 @@ impl Drop for Processes {
 }
 
 /// The parent's end of a child's stream.
-fn stream(name: &'static str, fd: Option<std::os::unix::io::OwnedFd>) -> io::Result<Descriptor> {
+fn stream(stream: Stream, fd: Option<std::os::unix::io::OwnedFd>) -> io::Result<Descriptor> {
     match fd {
         Some(fd) => Ok(Descriptor::new(Port::take_over(fd)?)),
-        None => Ok(Descriptor::absent(name)),
+        None => Ok(Descriptor::absent(stream)),
     }
 }

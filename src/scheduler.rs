@@ -259,14 +259,20 @@ impl<'t> Scheduler<'t> {
         self.sweep(None);
         self.hear();
         let ready = self.inbox.begin_turn();
-        for _ in 0..ready.saturating_mul(2).max(ADVANCES) {
-            if self.must_stop() {
-                break;
+        let mut share = ready.saturating_mul(2).max(ADVANCES);
+        while !self.must_stop() {
+            if let Some(key) = self.inbox.next_urgent() {
+                self.advance(key);
+                continue;
             }
+            share -= 1;
             match self.inbox.next_ready() {
                 Some(key) => self.advance(key),
                 None if self.hear() => {}
                 None => break,
+            }
+            if share == 0 {
+                break;
             }
         }
         self.inbox.end_turn();
@@ -275,6 +281,7 @@ impl<'t> Scheduler<'t> {
     /// The host was in charge until now.
     fn begin_drive(&mut self, holds_failures: bool) -> Result<(), TaskError> {
         sys::sigpipe::forget();
+        child::reap();
         self.holds_failures = holds_failures;
         self.failure()
     }

@@ -261,20 +261,20 @@ fn stat(fd: RawFd) -> io::Result<libc::stat> {
     Ok(unsafe { stat.assume_init() })
 }
 
-/// Sets or clears O_NONBLOCK on the open file description, and says whether that changed it.
-pub(crate) fn set_nonblocking(fd: RawFd, nonblocking: bool) -> io::Result<bool> {
+/// The status flags and the access mode of the open file description.
+pub(crate) fn status_flags(fd: RawFd) -> io::Result<c_int> {
     #[cfg(any(test, fuzzing))]
     if sim::now().is_some() {
-        return Ok(false);
+        return Ok(libc::O_RDWR | libc::O_NONBLOCK);
     }
     // SAFETY: F_GETFL takes no third argument.
-    let before = check(unsafe { libc::fcntl(fd, libc::F_GETFL) } as isize)? as c_int;
-    let after = if nonblocking { before | libc::O_NONBLOCK } else { before & !libc::O_NONBLOCK };
-    if after != before {
-        // SAFETY: F_SETFL takes an int.
-        check(unsafe { libc::fcntl(fd, libc::F_SETFL, after) } as isize)?;
-    }
-    Ok(after != before)
+    check(unsafe { libc::fcntl(fd, libc::F_GETFL) } as isize).map(|flags| flags as c_int)
+}
+
+/// Changes the status flags of the open file description, for all who share it.
+pub(crate) fn set_status_flags(fd: RawFd, flags: c_int) -> io::Result<()> {
+    // SAFETY: F_SETFL takes an int.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags) } as isize).map(drop)
 }
 
 /// A second descriptor of the same open file description, closed on exec; not 0, 1 or 2, which others
@@ -301,8 +301,7 @@ pub(crate) fn reopen_tty(fd: RawFd) -> io::Result<OwnedFd> {
     if errno != 0 {
         return Err(io::Error::from_raw_os_error(errno));
     }
-    // SAFETY: F_GETFL takes no third argument.
-    let access = check(unsafe { libc::fcntl(fd, libc::F_GETFL) } as isize)? as c_int & libc::O_ACCMODE;
+    let access = status_flags(fd)? & libc::O_ACCMODE;
     let flags = access | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
     // SAFETY: the name is NUL-terminated.
     let opened = check(unsafe { libc::open(name.as_ptr(), flags) } as isize)? as RawFd;

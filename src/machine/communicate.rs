@@ -30,6 +30,8 @@ pub enum Input<'a> {
     Bytes(&'a [u8]),
     /// What is buffered, then what the source has.
     Stream(&'a mut Inflow, &'a mut dyn io::Read),
+    /// The same, of a regular file: it always has something to say, and poll(2) is never asked.
+    File(&'a mut Inflow, &'a mut dyn io::Read),
     /// A stream that is another operation's turn to read.
     Elsewhere,
 }
@@ -213,11 +215,14 @@ impl Communicator {
         }
         let (mut moved, mut offset) = (0, 0);
         loop {
+            if let Input::File(inflow, _) = input {
+                inflow.ready = true;
+            }
             let piece = match input {
                 Input::None => return Ok(self.close()),
                 Input::Elsewhere => return Ok(Part::BlockedOnInput),
                 Input::Bytes(bytes) => &bytes[offset..],
-                Input::Stream(inflow, source) => {
+                Input::Stream(inflow, source) | Input::File(inflow, source) => {
                     if inflow.buffer.is_empty() {
                         match Reader::new(Want::Some(CHUNK)).advance(inflow, source) {
                             Advance::Ended(_, 0) => return Ok(self.close()),
@@ -244,7 +249,7 @@ impl Communicator {
                 Ok(size) => {
                     moved += size;
                     match input {
-                        Input::Stream(inflow, _) => inflow.buffer.consume(size),
+                        Input::Stream(inflow, _) | Input::File(inflow, _) => inflow.buffer.consume(size),
                         _ => {
                             offset += size;
                             self.fed += size;

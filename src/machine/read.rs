@@ -80,8 +80,8 @@ pub enum State {
 #[derive(Clone, Debug)]
 pub struct Reader {
     want: Want,
-    /// The most to ask the source for at a time; 0: as much as there is room for.
-    window: usize,
+    /// The most to ask the source for at a time; 0: as much as there is room for. Half a word: a task should be small.
+    window: u32,
     state: State,
 }
 
@@ -107,7 +107,7 @@ impl Reader {
     /// For lines: take at most so many bytes from the source at a time. 0: the default.
     #[inline]
     pub fn set_window(&mut self, window: usize) {
-        self.window = window;
+        self.window = u32::try_from(window).unwrap_or(0); // 4 GiB are more than there is ever room for
     }
 
     /// Where it stands.
@@ -171,8 +171,14 @@ impl Reader {
             Want::Some(_) | Want::Full(_) | Want::ToEnd(_) if !inflow.buffer.is_empty() => {
                 Advance::Ended(End::TimedOut, inflow.len())
             }
-            _ => Advance::Failed(io::ErrorKind::TimedOut.into()),
+            _ => self.give_up(),
         }
+    }
+
+    /// Its time is over, and it is not its turn to have anything.
+    pub fn give_up(&mut self) -> Advance {
+        self.state = State::Ended;
+        Advance::Failed(io::ErrorKind::TimedOut.into())
     }
 
     /// What the buffer has for this reader, if it is enough.
@@ -202,7 +208,7 @@ impl Reader {
     fn most(&self, held: usize) -> usize {
         match self.want {
             Want::Some(size) | Want::Full(size) | Want::ToEnd(size) => size - held,
-            Want::Line(_) | Want::Lines(_) if self.window > 0 => self.window,
+            Want::Line(_) | Want::Lines(_) if self.window > 0 => self.window as usize,
             Want::Line(_) | Want::Lines(_) => usize::MAX,
         }
     }

@@ -27,6 +27,8 @@ pub struct Communicate {
     input: Source,
     options: Box<Options>,
     timeout: Timeout,
+    /// It stands in the streams' queues, or watches the children.
+    is_entered: bool,
 }
 
 /// Boxed, so that the rare large operation does not make every operation large.
@@ -46,6 +48,7 @@ impl Communicate {
             input: input.0,
             options: Box::new(options),
             timeout: Timeout::NEVER,
+            is_entered: false,
         }
     }
 
@@ -80,12 +83,16 @@ impl Communicate {
         for (stream, direction) in [(stdin, Direction::Write), (stdout, Direction::Read), (stderr, Direction::Read)] {
             let admitted = stream.state().admits(inbox).is_ok();
             if admitted {
+                self.is_entered = true;
                 stream.block(inbox, key, direction, false);
             }
         }
     }
 
     pub(crate) fn leave(&mut self, key: Key) {
+        if !std::mem::replace(&mut self.is_entered, false) {
+            return;
+        }
         let [stdin, stdout, stderr] = self.processes.streams();
         stdin.leave(key, Direction::Write);
         stdin.unwatch(key, Direction::Hangup);
@@ -111,6 +118,7 @@ impl Communicate {
         if !stdin.is_open() {
             conversation.machine.stop_feeding();
         }
+        self.is_entered = true;
         let Options { limit, linger, over_at, exits } = &mut *self.options;
         let given = processes.ask(context.inbox, context.key);
         let exits = exits.advance(given);
@@ -144,7 +152,7 @@ impl Communicate {
             }
             Answer::Failed(error) => Progress::failed("communicate", None, error),
             Answer::Yield | Answer::Blocked(_) if self.timeout.is_over(context) => {
-                Progress::failed("communicate", None, self.timeout.error(processes.held(), "kept"))
+                Progress::timed_out("communicate", None, self.timeout.error(processes.held(), "kept"))
             }
             Answer::Yield => {
                 self.wait_for(&conversation, Interests::default(), context);
@@ -252,10 +260,7 @@ fn converse(processes: &Processes, conversation: &mut Conversation, key: Key, st
         input: match (input, &mut source) {
             (Source::Nothing | Source::Broken(_), _) => Feed::None,
             (Source::Bytes(data), _) => Feed::Bytes(&data.bytes()[machine.fed()..]),
-            (Source::File(file, inflow), _) => {
-                inflow.ready = true;
-                Feed::Stream(inflow, file)
-            }
+            (Source::File(file, inflow), _) => Feed::File(inflow, file),
             (Source::Stream(_), Some(turn)) => Feed::Stream(&mut turn.state.inflow, &mut turn.calls),
             (Source::Stream(_), None) => Feed::Elsewhere,
         },

@@ -18,13 +18,16 @@ use crate::task::Task;
 #[must_use = "an operation does nothing until a task waits for it"]
 pub struct Exit {
     processes: Rc<Processes>,
-    machine: Waiter,
+    /// Boxed, so that the rare large operation does not make every operation large.
+    machine: Box<Waiter>,
     timeout: Timeout,
+    /// It watches the children.
+    is_watching: bool,
 }
 
 impl Exit {
     pub(crate) fn new(processes: &Rc<Processes>) -> Exit {
-        Exit { processes: Rc::clone(processes), machine: Waiter::new(), timeout: Timeout::NEVER }
+        Exit { processes: Rc::clone(processes), machine: Box::default(), timeout: Timeout::NEVER, is_watching: false }
     }
 
     /// The most it may take. Then: [`io::ErrorKind::TimedOut`], and the child lives on.
@@ -42,7 +45,9 @@ impl Exit {
     }
 
     pub(crate) fn leave(&mut self, key: Key) {
-        self.processes.unwatch(key);
+        if std::mem::replace(&mut self.is_watching, false) {
+            self.processes.unwatch(key);
+        }
     }
 
     pub(crate) fn advance(&mut self, context: &Context<'_>) -> Progress {
@@ -52,6 +57,7 @@ impl Exit {
         if Rc::strong_count(stdin) == 1 {
             stdin.close();
         }
+        self.is_watching = true;
         let given = self.processes.ask(context.inbox, context.key);
         let answer = self.machine.advance(given);
         match (answer, self.processes.status()) {
@@ -59,7 +65,7 @@ impl Exit {
             (Answer::Ended, Some(Err(error))) => Progress::failed("exit", None, error),
             (Answer::Ended, None) => unreachable!("the machine ends after the last child"),
             (Answer::Blocked(_), _) if self.timeout.is_over(context) => {
-                Progress::failed("exit", None, self.timeout.error(0, ""))
+                Progress::timed_out("exit", None, self.timeout.error(0, ""))
             }
             (Answer::Blocked(until), _) => Progress::Blocked(sooner(until, self.timeout.start())),
         }

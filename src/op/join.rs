@@ -15,15 +15,18 @@ use crate::task::Task;
 pub struct Join {
     inbox: Rc<Inbox>,
     target: Key,
+    is_entered: bool,
 }
 
 impl Join {
     pub(crate) fn new(inbox: &Rc<Inbox>, target: Key) -> Join {
-        Join { inbox: Rc::clone(inbox), target }
+        Join { inbox: Rc::clone(inbox), target, is_entered: false }
     }
 
     pub(crate) fn leave(&mut self, key: Key) {
-        self.inbox.leave_join(self.target, key);
+        if std::mem::replace(&mut self.is_entered, false) {
+            self.inbox.leave_join(self.target, key);
+        }
     }
 
     pub(crate) fn advance(&mut self, context: &Context<'_>) -> Progress {
@@ -33,6 +36,7 @@ impl Join {
         if !Rc::ptr_eq(&self.inbox, context.inbox) {
             return Progress::failed("join", None, invalid("the task is another scheduler's"));
         }
+        self.is_entered = true;
         self.inbox.enter_join(self.target, context.key);
         Progress::Blocked(None)
     }

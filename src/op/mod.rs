@@ -113,14 +113,21 @@ impl Progress {
     }
 
     pub fn failed(operation: &'static str, fd: impl Into<Option<RawFd>>, error: io::Error) -> Progress {
-        let end = if error.kind() == io::ErrorKind::TimedOut { End::TimedOut } else { End::Failed };
-        Progress::Ended(Ended { end, value: Value::Failed(crate::error::named(operation, fd, error)) })
+        Progress::without_value(End::Failed, operation, fd.into(), error)
+    }
+
+    /// Its time is over, and nothing can be handed over. (An ETIMEDOUT of the kernel's is a failure like any other.)
+    pub fn timed_out(operation: &'static str, fd: impl Into<Option<RawFd>>, error: io::Error) -> Progress {
+        Progress::without_value(End::TimedOut, operation, fd.into(), error)
     }
 
     /// A limit was reached, and nothing can be handed over.
     pub fn limited(operation: &'static str, error: io::Error) -> Progress {
-        let value = Value::Failed(crate::error::named(operation, None, error));
-        Progress::Ended(Ended { end: End::Limit, value })
+        Progress::without_value(End::Limit, operation, None, error)
+    }
+
+    fn without_value(end: End, operation: &'static str, fd: Option<RawFd>, error: io::Error) -> Progress {
+        Progress::Ended(Ended { end, value: Value::Failed(crate::error::named(operation, fd, error)) })
     }
 }
 

@@ -99,11 +99,12 @@ impl Reading {
             file.settle(&mut state);
         }
         if matches!(advance, Advance::Blocked | Advance::Yield) && timeout.is_over(context) {
-            advance = match is_first {
-                true => machine.time_out(&state.inflow),
-                // What is buffered belongs to those before it.
-                false => Advance::Failed(io::ErrorKind::TimedOut.into()),
-            };
+            // Who is not the first has nothing: what is buffered belongs to those before it.
+            advance = if is_first { machine.time_out(&state.inflow) } else { machine.give_up() };
+            if let Advance::Failed(_) = advance {
+                let error = timeout.error(state.inflow.len(), "kept");
+                return Progress::timed_out(name(machine), file.fd(), error);
+            }
         }
         match advance {
             Advance::Ended(end, len) => {
@@ -116,13 +117,7 @@ impl Reading {
                 }
                 Progress::Ended(Ended { end, value })
             }
-            Advance::Failed(error) => {
-                let error = match error.kind() {
-                    io::ErrorKind::TimedOut => timeout.error(state.inflow.len(), "kept"),
-                    _ => error,
-                };
-                Progress::failed(name(machine), file.fd(), error)
-            }
+            Advance::Failed(error) => Progress::failed(name(machine), file.fd(), error),
             Advance::Yield => {
                 drop(state);
                 *is_queued = true;

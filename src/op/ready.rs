@@ -22,6 +22,8 @@ use crate::wake::Wake;
 pub struct Ready {
     source: Source,
     timeout: Timeout,
+    /// It waits somewhere.
+    is_entered: bool,
 }
 
 #[derive(Clone)]
@@ -32,11 +34,11 @@ enum Source {
 
 impl Ready {
     pub(crate) fn new(file: &Rc<Descriptor>, direction: Direction) -> Ready {
-        Ready { source: Source::File(Rc::clone(file), direction), timeout: Timeout::NEVER }
+        Ready { source: Source::File(Rc::clone(file), direction), timeout: Timeout::NEVER, is_entered: false }
     }
 
     pub(crate) fn message(queue: &Arc<WaitQueue>) -> Ready {
-        Ready { source: Source::Channel(Listener::new(queue)), timeout: Timeout::NEVER }
+        Ready { source: Source::Channel(Listener::new(queue)), timeout: Timeout::NEVER, is_entered: false }
     }
 
     /// The most it may take. Then: [`io::ErrorKind::TimedOut`].
@@ -55,6 +57,9 @@ impl Ready {
     }
 
     pub(crate) fn leave(&mut self, key: Key) {
+        if !std::mem::replace(&mut self.is_entered, false) {
+            return;
+        }
         match &mut self.source {
             Source::File(file, direction) => file.unwatch(key, *direction),
             Source::Channel(listener) => listener.leave(key),
@@ -66,10 +71,13 @@ impl Ready {
             Source::File(file, direction) => (Some(file.fd()), file_end(file, *direction, context)),
             Source::Channel(listener) => (None, listener.end(context)),
         };
+        self.is_entered |= end.is_ok();
         match end {
             Err(error) => Progress::failed(self.name(), fd, error),
             Ok(Some(end)) => Progress::Ended(Ended { end, value: Value::Nothing }),
-            Ok(None) if self.timeout.is_over(context) => Progress::failed(self.name(), fd, self.timeout.error(0, "")),
+            Ok(None) if self.timeout.is_over(context) => {
+                Progress::timed_out(self.name(), fd, self.timeout.error(0, ""))
+            }
             Ok(None) => Progress::Blocked(self.timeout.start()),
         }
     }
@@ -83,6 +91,9 @@ fn file_end(file: &Rc<Descriptor>, direction: Direction, context: &Context<'_>) 
         return Ok(Some(End::Complete));
     }
     drop(state);
+    if !file.is_opened_for(direction) {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
     match file.watch(context.inbox, context.key, direction) {
         // Nobody makes a system call here that could tell: a descriptor closed behind our back.
         Some(said) if said & libc::POLLNVAL != 0 => Err(io::Error::from_raw_os_error(libc::EBADF)),

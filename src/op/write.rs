@@ -94,17 +94,14 @@ impl Write {
         }
         if matches!(advance, Advance::Blocked | Advance::Yield) && timeout.is_over(context) {
             advance = machine.time_out();
+            if let Advance::Failed(_) = advance {
+                return Progress::timed_out(name, file.fd(), timeout.error(0, ""));
+            }
         }
         drop(state);
         match advance {
             Advance::Ended(end, written) => Progress::Ended(Ended { end, value: Value::Written(written) }),
-            Advance::Failed(error) => {
-                let error = match error.kind() {
-                    io::ErrorKind::TimedOut => timeout.error(0, ""),
-                    _ => error,
-                };
-                Progress::failed(name, file.fd(), error)
-            }
+            Advance::Failed(error) => Progress::failed(name, file.fd(), error),
             Advance::Yield => {
                 *is_queued = true;
                 file.block(context.inbox, context.key, Direction::Write, false);

@@ -33,6 +33,20 @@ pub(crate) fn kill(process: u32, signal: libc::c_int) -> io::Result<()> {
     check(unsafe { libc::kill(process as libc::pid_t, signal) } as isize).map(drop)
 }
 
+/// Numbers below 3 that are free, held while a child is started. A pipe that got one of them as its number would be
+/// taken for a standard stream, by the child's own preparations too (dup2 of a number to itself leaves it to be closed on exec).
+pub(crate) fn hold_low_numbers() -> Vec<std::fs::File> {
+    let mut held = Vec::new();
+    // SAFETY: F_GETFD takes a number and no third argument.
+    while (0..3).any(|fd| unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1) {
+        match std::fs::File::open("/dev/null") {
+            Ok(file) => held.push(file), // the kernel gives the lowest free number
+            Err(_) => break,
+        }
+    }
+    held
+}
+
 /// The switch for tests: as on a system without pidfds.
 static REFUSED: AtomicBool = AtomicBool::new(false);
 

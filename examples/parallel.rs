@@ -1,0 +1,440 @@
+//! Runs commands side by side, at most J at a time. Every line of their output is printed whole, with the command's name
+//! before it: what they say on stdout to stdout, what they say on stderr to stderr. A table of how each one ended, and
+//! how long it took, is on stderr at the end. One thread; whoever reads our output slowly slows the commands down.
+//!
+//!     cargo run --example parallel -- 'make docs' 'cargo test' 'npm run lint'
+//!     parallel -j 0 -f Procfile                         # NAME: COMMAND, one a line; all of them at once
+//!     seq 100 | sed 's/^/convert-one /' | parallel -j 8 --timeout 60 --fail-fast -f -
+//!
+//!   -j, --jobs J          how many run at a time; 0: all of them; default: as many as there are processors
+//!   -f, --file FILE       commands, one a line ('-': from stdin); empty lines and lines that begin with # are passed over
+//!       --timeout SECONDS the time each command is given
+//!       --fail-fast       the first failure ends those that run, and no other is begun
+//!
+//! A command is run by `sh -c` in a process group of its own, its stdin is empty. The name is what stands before `: `, or
+//! the command's first word. Ending one is SIGTERM to its group, SIGKILL two seconds later. Ctrl-C ends all; the second
+//! one at once. With a terminal the names are coloured, unless NO_COLOR is set.
+//!
+//! Exit status: 0 if all succeeded, 1 if one did not, 2 for a wrong command line, 130 after Ctrl-C, 143 after
+//! SIGTERM, 129 after SIGHUP.
+
+use asyncfile::{
+    done, first, sleep, then, wait, yield_now, AsyncFile, AsyncPipe, JoinHandle, Next, Op, Scheduler, Task,
+};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, IntoRawFd};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitCode, Stdio};
+use std::ptr::{null, null_mut};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, Instant};
+
+const USAGE: &str = "usage: parallel [-j J] [-f FILE] [--timeout SECONDS] [--fail-fast] [COMMAND ...]";
+const LONGEST: usize = 64 * 1024; // a longer line passes in pieces, each a line of its own
+const OK: &str = "ok";
+const GRACE: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    let options = match arguments(std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned())) {
+        Ok(options) => options,
+        Err(complaint) => {
+            say(&format!("parallel: {complaint}\n{USAGE}"));
+            return ExitCode::from(2);
+        }
+    };
+    match run(options) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            say(&format!("parallel: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> io::Result<u8> {
+    let signals = signals()?;
+    let floor = Rc::new(Floor::new(options)?);
+    let start = Instant::now();
+    let mut sched = Scheduler::new();
+    let manager = Rc::clone(&floor);
+    sched.spawn(signals.read(1), move |task| {
+        if let [signal] = *task.bytes()? {
+            manager.interrupted(i32::from(signal), task);
+        }
+        wait::<()>(signals.read(1))
+    });
+    let count = floor.options.jobs.min(floor.options.commands.len());
+    let spawn = |_| sched.spawn_states(yield_now(), Worker::new(&floor), Worker::begin);
+    let workers: Vec<_> = (0..count).map(spawn).collect();
+    for worker in workers {
+        sched.join(worker)?;
+    }
+    say(&floor.table(start.elapsed()));
+    match (floor.signal.get(), floor.failure.take()) {
+        (Some(signal), _) => Ok(128 + signal as u8),
+        (None, Some(error)) => Err(error),
+        (None, None) => Ok((floor.successes() < floor.options.commands.len()) as u8),
+    }
+}
+
+/// On stderr, as far as somebody listens.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// What the workers share: the commands, who runs, what is known of those that have ended.
+struct Floor {
+    options: Options,
+    width: usize,                // of the names
+    out: [(AsyncFile, bool); 2], // our stdout and stderr; coloured?
+    next: Cell<usize>,
+    running: RefCell<Vec<Rc<Job>>>,
+    ends: RefCell<Vec<Option<(String, Duration)>>>, // the status, how long it took
+    is_stopped: Cell<bool>,
+    signal: Cell<Option<i32>>,
+    failure: Cell<Option<io::Error>>,
+}
+
+impl Floor {
+    fn new(options: Options) -> io::Result<Floor> {
+        let wants_colours = std::env::var_os("NO_COLOR").map_or(true, |value| value.is_empty());
+        // Shared with the shell and others: their flags stay as they are.
+        let stdout = AsyncFile::duplicate(&io::stdout())?;
+        let stderr = match identity(&io::stdout())? == identity(&io::stderr())? {
+            true => stdout.clone(), // one queue for both keeps the lines whole
+            false => AsyncFile::duplicate(&io::stderr())?,
+        };
+        Ok(Floor {
+            width: options.commands.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0),
+            out: [
+                (stdout, wants_colours && io::stdout().is_terminal()),
+                (stderr, wants_colours && io::stderr().is_terminal()),
+            ],
+            next: Cell::new(0),
+            running: RefCell::default(),
+            ends: RefCell::new(options.commands.iter().map(|_| None).collect()),
+            is_stopped: Cell::new(false),
+            signal: Cell::new(None),
+            failure: Cell::new(None),
+            options,
+        })
+    }
+
+    /// Ctrl-C, or another signal that asks us to end.
+    fn interrupted(&self, signal: i32, task: &mut Task) {
+        let (running, left) = (self.running.borrow().len(), self.options.commands.len() - self.next.get());
+        if self.signal.replace(Some(signal)).is_some() {
+            self.running.borrow().iter().for_each(|job| job.signal(libc::SIGKILL));
+            say(&format!("parallel: interrupted again: {running} commands were killed"));
+            std::process::exit(128 + signal);
+        }
+        say(&format!("parallel: interrupted: ending {running} commands, {left} are not begun"));
+        self.stop(task);
+    }
+
+    /// Nothing is begun any more, and what runs is ended.
+    fn stop(&self, task: &mut Task) {
+        if !self.is_stopped.replace(true) {
+            self.running.borrow().iter().for_each(|job| job.end("stopped", Duration::ZERO, task));
+        }
+    }
+
+    fn table(&self, total: Duration) -> String {
+        let (width, ends) = (self.width.max("COMMAND".len()), self.ends.borrow());
+        let mut table = format!("\n{:width$}  {:>9}  STATUS\n", "COMMAND", "SECONDS");
+        for ((name, _), end) in self.options.commands.iter().zip(&*ends) {
+            let (status, seconds) = match end {
+                None => ("not begun", "-".into()),
+                Some((status, time)) => (&**status, format!("{:.2}", time.as_secs_f64())),
+            };
+            table += &format!("{name:width$}  {seconds:>9}  {status}\n");
+        }
+        table + &format!("{} of {} succeeded in {:.2} s", self.successes(), ends.len(), total.as_secs_f64())
+    }
+
+    fn successes(&self) -> usize {
+        self.ends.borrow().iter().flatten().filter(|(status, _)| status == OK).count()
+    }
+}
+
+/// A command that runs. Its leader is not reaped before its streams have ended, so the group's number stays its own.
+struct Job {
+    pipe: AsyncPipe,
+    group: i32,
+    start: Instant,
+    why: Cell<Option<&'static str>>, // if it was us who ended it
+    enders: RefCell<Vec<JoinHandle<()>>>,
+}
+
+impl Job {
+    fn start(command: &str) -> io::Result<Rc<Job>> {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = shell.process_group(0).spawn()?;
+        let group = child.id() as i32;
+        let pipe = AsyncPipe::new(child)?;
+        Ok(Rc::new(Job { pipe, group, start: Instant::now(), why: Cell::default(), enders: RefCell::default() }))
+    }
+
+    /// Ends it after that time: SIGTERM; later SIGKILL; and if somebody who left the group has the streams, without them.
+    fn end(self: &Rc<Self>, why: &'static str, after: Duration, task: &mut Task) {
+        let job = Rc::downgrade(self);
+        let mut steps = [Some(libc::SIGTERM), Some(libc::SIGKILL), None].into_iter();
+        let ender = task.spawn(sleep(after), move |task| {
+            task.ok()?;
+            match (steps.next().flatten(), job.upgrade()) {
+                (Some(signal), Some(job)) => {
+                    job.why.set(job.why.get().or(Some(why)));
+                    job.signal(signal);
+                    return wait(sleep(GRACE));
+                }
+                (None, Some(job)) => job.pipe.close(),
+                (_, None) => {}
+            }
+            done(())
+        });
+        self.enders.borrow_mut().push(ender);
+    }
+
+    fn signal(&self, signal: i32) {
+        // SAFETY: takes two numbers. That the group is already empty is no error.
+        unsafe { libc::kill(-self.group, signal) };
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.enders.borrow().iter().for_each(JoinHandle::cancel);
+    }
+}
+
+/// Runs one command after the other. Begin -> listen (print, listen, ...) -> exited -> begin.
+struct Worker {
+    floor: Rc<Floor>,
+    number: usize,
+    job: Option<Rc<Job>>,
+    is_open: [bool; 2], // the job's stdout and stderr
+    prefixes: [Vec<u8>; 2],
+}
+
+impl Worker {
+    fn new(floor: &Rc<Floor>) -> Worker {
+        Worker { floor: Rc::clone(floor), number: 0, job: None, is_open: [false; 2], prefixes: Default::default() }
+    }
+
+    fn begin(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+        task.ok()?;
+        self.next(task)
+    }
+
+    fn next(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+        while !self.floor.is_stopped.get() && self.floor.next.get() < self.floor.options.commands.len() {
+            self.number = self.floor.next.replace(self.floor.next.get() + 1);
+            match Job::start(&self.floor.options.commands[self.number].1) {
+                Ok(job) => {
+                    job.end("timed out", self.floor.options.timeout, task);
+                    self.floor.running.borrow_mut().push(Rc::clone(&job));
+                    self.job = Some(job);
+                    self.is_open = [true; 2];
+                    self.prefixes = [0, 1].map(|stream| self.prefix(self.floor.out[stream].1));
+                    return self.listen(task);
+                }
+                Err(error) => self.record(format!("cannot start sh: {error}"), Duration::ZERO, task),
+            }
+        }
+        Next::done()
+    }
+
+    fn job(&self) -> &Rc<Job> {
+        self.job.as_ref().expect("a command runs in all states but the first")
+    }
+
+    fn listen(&mut self, _task: &mut Task) -> io::Result<Next<Self>> {
+        let pipe = &self.job().pipe;
+        let streams = [pipe.stdout(), pipe.stderr()].into_iter().zip(self.is_open);
+        let reads: Vec<Op> = streams
+            .filter_map(|(stream, is_open)| stream.filter(|_| is_open))
+            .map(|stream| stream.readlines().limit(LONGEST).into())
+            .collect();
+        match reads.is_empty() {
+            false => then(first(reads), Self::heard),
+            true => then(pipe.exit(), Self::exited),
+        }
+    }
+
+    fn heard(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+        let stream = if self.is_open[0] { task.which() } else { 1 };
+        let mut text = Vec::new();
+        match task.lines() {
+            Ok(lines) => {
+                for line in lines {
+                    text.extend_from_slice(&self.prefixes[stream]);
+                    text.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
+                    text.push(b'\n');
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {} // closed by its ender
+            Err(error) => return Err(error),
+        }
+        if text.is_empty() {
+            self.is_open[stream] = false;
+            return self.listen(task);
+        }
+        then(self.floor.out[stream].0.write(text).full(), Self::printed)
+    }
+
+    fn printed(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+        // Nobody reads our output any more: what runs is ended, and what it still says goes nowhere.
+        if let Err(error) = task.written() {
+            self.floor.failure.set(Some(error));
+            self.floor.stop(task);
+        }
+        self.listen(task)
+    }
+
+    fn exited(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+        let status = task.exit();
+        if let Some(job) = self.job.take() {
+            self.floor.running.borrow_mut().retain(|other| !Rc::ptr_eq(other, &job));
+            let status = match (job.why.get(), status) {
+                (Some(why), _) => why.to_owned(),
+                (None, Err(error)) => error.to_string(),
+                (None, Ok(status)) => match (status.code(), status.signal()) {
+                    (Some(0), _) => OK.to_owned(),
+                    (Some(code), _) => format!("exit {code}"),
+                    (None, signal) => format!("signal {}", signal.unwrap_or(0)),
+                },
+            };
+            self.record(status, job.start.elapsed(), task);
+        }
+        self.next(task)
+    }
+
+    fn record(&mut self, status: String, time: Duration, task: &mut Task) {
+        if status != OK && self.floor.options.fail_fast && !self.floor.is_stopped.get() {
+            let name = &self.floor.options.commands[self.number].0;
+            say(&format!("parallel: {name}: {status}; the others are stopped"));
+            self.floor.stop(task);
+        }
+        self.floor.ends.borrow_mut()[self.number] = Some((status, time));
+    }
+
+    fn prefix(&self, is_coloured: bool) -> Vec<u8> {
+        let (name, width) = (&self.floor.options.commands[self.number].0, self.floor.width);
+        match is_coloured {
+            true => format!("\x1b[{}m{name:width$} |\x1b[0m ", 31 + self.number % 6).into_bytes(),
+            false => format!("{name:width$} | ").into_bytes(),
+        }
+    }
+}
+
+/// Two descriptors of one file have the same.
+fn identity(fd: &impl AsFd) -> io::Result<(u64, u64)> {
+    let metadata = File::from(fd.as_fd().try_clone_to_owned()?).metadata()?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// Where the signal handler writes.
+static SIGNALS: AtomicI32 = AtomicI32::new(-1);
+
+extern "C" fn pass_on(signal: libc::c_int) {
+    let byte = signal as u8;
+    // SAFETY: one byte of a live variable. write(2) may be called in a handler, and one that succeeds leaves errno alone.
+    unsafe { libc::write(SIGNALS.load(Ordering::Relaxed), std::ptr::addr_of!(byte).cast(), 1) };
+}
+
+/// A file from which each SIGINT, SIGTERM and SIGHUP is read as a byte.
+fn signals() -> io::Result<AsyncFile> {
+    let (reader, writer) = UnixStream::pair()?;
+    writer.set_nonblocking(true)?;
+    SIGNALS.store(writer.into_raw_fd(), Ordering::Relaxed);
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        // SAFETY: the pointer is to a live structure. A zeroed sigaction is a valid one; its handler does only what a handler may.
+        let answer = unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            if libc::sigaction(signal, null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN {
+                continue; // nohup, or a shell's background: it stays ignored
+            }
+            action.sa_sigaction = pass_on as extern "C" fn(libc::c_int) as usize;
+            action.sa_flags = libc::SA_RESTART;
+            libc::sigaction(signal, &action, null_mut())
+        };
+        if answer != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    AsyncFile::new(reader)
+}
+
+struct Options {
+    commands: Vec<(String, String)>, // the name, what the shell is given
+    jobs: usize,
+    timeout: Duration,
+    fail_fast: bool,
+}
+
+fn arguments(args: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut args = args.flat_map(|arg| match arg.split_once('=') {
+        Some((option @ ("--jobs" | "--file" | "--timeout"), value)) => vec![option.to_owned(), value.to_owned()],
+        _ if arg.starts_with("-j") || arg.starts_with("-f") => vec![arg[..2].to_owned(), arg[2..].to_owned()],
+        _ => vec![arg],
+    });
+    let (mut jobs, mut timeout, mut fail_fast) = (None, Duration::MAX, false);
+    let mut commands = Vec::new();
+    while let Some(arg) = args.next() {
+        let mut value = || args.find(|value| !value.is_empty()).ok_or(format!("{arg} needs a value"));
+        match arg.as_str() {
+            "-j" | "--jobs" => jobs = Some(value()?.parse().map_err(|_| format!("{arg}: not a number"))?),
+            "-f" | "--file" => commands.extend(commands_of(&value()?)?),
+            "--timeout" => {
+                let seconds = value()?.parse().ok().filter(|seconds| (0.001..=1e9).contains(seconds));
+                timeout = Duration::from_secs_f64(seconds.ok_or("--timeout: not 0.001 to 1e9 seconds")?);
+            }
+            "--fail-fast" => fail_fast = true,
+            _ if arg.starts_with('-') => return Err(format!("unknown option {arg}")),
+            _ => commands.push(arg),
+        }
+    }
+    if commands.is_empty() {
+        return Err("no commands given".into());
+    }
+    let jobs = match jobs {
+        Some(0) => usize::MAX,
+        Some(jobs) => jobs,
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    Ok(Options { commands: named(commands), jobs, timeout, fail_fast })
+}
+
+fn commands_of(path: &str) -> Result<Vec<String>, String> {
+    let text = if path == "-" { io::read_to_string(io::stdin()) } else { std::fs::read_to_string(path) };
+    let text = text.map_err(|error| format!("{path}: {error}"))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(lines.map(str::to_owned).collect())
+}
+
+/// `NAME: COMMAND`, or a command whose first word is its name. Names that come more than once are numbered.
+fn named(commands: Vec<String>) -> Vec<(String, String)> {
+    let split = |command: String| match command.split_once(": ") {
+        Some((name, rest)) if name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c)) && !name.is_empty() => {
+            (name.to_owned(), rest.to_owned())
+        }
+        _ => {
+            let word = command.split_whitespace().next().unwrap_or("sh");
+            (word.rsplit('/').next().unwrap_or(word).to_owned(), command)
+        }
+    };
+    let mut commands: Vec<_> = commands.into_iter().map(split).collect();
+    let mut counts = HashMap::new();
+    commands.iter().for_each(|(name, _)| *counts.entry(name.clone()).or_insert(0) += 1);
+    for (number, (name, _)) in commands.iter_mut().enumerate().filter(|(_, (name, _))| counts[name] > 1) {
+        *name = format!("{name}.{}", number + 1);
+    }
+    commands
+}

@@ -1,0 +1,107 @@
+//! Counts the lines of FILE that match PATTERN, and their bytes, with `grep | wc`: the file is fed by one task and the counts are
+//! read by another. Prints `LINES BYTES`.
+//!
+//!     cargo run --example pipe_grep -- PATTERN FILE
+//!
+//! FILE may be anything that can be opened: a regular file, a FIFO, /dev/stdin. Lines may be of any length and hold any bytes.
+//! Exit status, as grep's: 0 if lines matched, 1 if none did, 2 for trouble.
+
+use asyncfile::{done, then, yield_now, AsyncFile, AsyncPipe, Next, Scheduler, Task};
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::{Command, ExitCode};
+
+const CHUNK: usize = 64 * 1024;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    let (pattern, path) = match (args.next(), args.next(), args.next()) {
+        (Some(pattern), Some(path), None) => (pattern, path),
+        _ => {
+            eprintln!("usage: pipe_grep PATTERN FILE");
+            return ExitCode::from(2);
+        }
+    };
+    let printed = count(&pattern, &path).and_then(|counts| {
+        writeln!(io::stdout(), "{} {}", counts.lines, counts.bytes)?;
+        Ok(counts.lines > 0)
+    });
+    match printed {
+        Ok(has_matched) => ExitCode::from(!has_matched as u8),
+        Err(error) => {
+            eprintln!("pipe_grep: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+struct Counts {
+    lines: u64,
+    bytes: u64,
+}
+
+fn count(pattern: &OsString, path: &OsString) -> io::Result<Counts> {
+    let of_path = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.to_string_lossy()));
+    // O_NONBLOCK: opening a FIFO would otherwise wait until somebody writes to it.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(of_path)?;
+
+    let mut grep = Command::new("grep");
+    // -a: lines of any bytes. In the C locale each byte is a character, so none of them is invalid.
+    grep.arg("-a").arg("-e").arg(pattern).env("LC_ALL", "C");
+    let mut wc = Command::new("wc");
+    wc.args(["-l", "-c"]);
+    let pipe = AsyncPipe::pipeline([&mut grep, &mut wc])?;
+
+    let mut sched = Scheduler::new();
+    let feeder = Feeder { file: AsyncFile::new(file)?, pipe: pipe.clone() };
+    let feeder = sched.spawn_states(yield_now(), feeder, Feeder::next_chunk);
+    let reader = sched.spawn(pipe.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+
+    sched.join(feeder).map_err(|error| of_path(error.into()))?;
+    let line = sched.join(reader)?;
+    sched.block_on(pipe.exit())?;
+    // wc has ended at its end of file, so grep has ended too. Its 1 is no trouble: nothing matched.
+    match pipe.statuses()[0].and_then(|status| status.code()) {
+        Some(0 | 1) => parse(&line.unwrap_or_default()),
+        Some(code) => Err(io::Error::other(format!("grep failed with status {code}"))),
+        None => Err(io::Error::other("grep was killed")),
+    }
+}
+
+/// Two states in turn: a chunk is read from the file, then written to the first child.
+struct Feeder {
+    file: AsyncFile,
+    pipe: AsyncPipe,
+}
+
+impl Feeder {
+    /// A child that has ended early reads no more: what is left is not needed, and its status will tell why.
+    fn next_chunk(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+        match task.ok() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Next::done(),
+            result => result.and_then(|()| then(self.file.read(CHUNK), Self::feed)),
+        }
+    }
+
+    fn feed(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+        match task.bytes()? {
+            [] => {
+                self.pipe.close_stdin(); // the children's end of file
+                Next::done()
+            }
+            chunk => then(self.pipe.write(chunk).full(), Self::next_chunk),
+        }
+    }
+}
+
+/// `  3  120`, as wc prints it.
+fn parse(line: &[u8]) -> io::Result<Counts> {
+    let text = String::from_utf8_lossy(line);
+    let numbers: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    match numbers[..] {
+        [lines, bytes] => Ok(Counts { lines, bytes }),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, format!("wc printed {text:?}"))),
+    }
+}

@@ -1,0 +1,411 @@
+//! Drives a line-oriented program, one that wants to talk to a terminal, with lines from stdin: each line is sent when the
+//! answer to the one before is complete, and each answer is given so many seconds. What is expected is a text in the
+//! middle of a stream: `first` waits for more of the stream, the deadline and Ctrl-C at once, and what has come besides
+//! the text is there for the next answer.
+//!
+//!     printf '1+1\n2^100\n' | cargo run --example repl -- bc
+//!     repl --timeout 2 sh < setup.sh > transcript
+//!     repl --prompt 'sqlite> ' sqlite3 my.db
+//!
+//!   --timeout SECONDS  for each answer (default 10)
+//!   --prompt TEXT      what the program says when it waits for a line. bc, sh, bash, dash and python3 need none:
+//!                      they are told to say something that nobody else says (what bc is told has to be whole in a line)
+//!
+//! Prints `> LINE` and the answer, line by line. At the end of stdin the program gets a ^D and the seconds once more.
+//! Exit status: the program's (128 + N after signal N); 1 if an answer did not come or something failed, 2 for a wrong
+//! command line, 130 after Ctrl-C.
+
+use asyncfile::{first, sleep, then, yield_now, AsyncFile, AsyncPipe, End, Next, Op, Scheduler, Task};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitCode};
+use std::ptr::{null, null_mut};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, Instant};
+
+const USAGE: &str = "usage: repl [--timeout SECONDS] [--prompt TEXT] PROGRAM [ARGUMENT ...]";
+const LONGEST: usize = 4094; // a terminal takes no longer line: N_TTY_BUF_SIZE, less the newline and one
+const END_OF_FILE: &[u8] = b"\x04";
+
+fn main() -> ExitCode {
+    let options = match arguments(std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned())) {
+        Ok(options) => options,
+        Err(complaint) => {
+            say(&format!("{complaint}\n{USAGE}"));
+            return ExitCode::from(2);
+        }
+    };
+    let program = options.program[0].clone();
+    converse(options).map_or_else(
+        |error| {
+            say(&format!("{program}: {error}"));
+            ExitCode::FAILURE
+        },
+        ExitCode::from,
+    )
+}
+
+/// On stderr, as far as somebody listens.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "repl: {text}");
+}
+
+/// The whole conversation; the exit status.
+fn converse(options: Options) -> io::Result<u8> {
+    let signals = signals()?;
+    let dialect = Dialect::of(&options);
+    let (master, child) = start(&options, &dialect)?;
+    let timeout = options.timeout;
+    let session = Session {
+        stdin: AsyncFile::duplicate(&io::stdin())?, // these two are shared with the shell: their flags stay as they are
+        stdout: AsyncFile::duplicate(&io::stdout())?,
+        setup: dialect.setup,
+        mark: dialect.mark,
+        after: dialect.after,
+        master,
+        signals,
+        timeout,
+        echoes: false,
+        heard: Vec::new(),
+        sent: None,
+        deadline: Instant::now() + timeout,
+        ending: Ending::None,
+    };
+    let mut sched = Scheduler::new();
+    let session = sched.spawn_states(yield_now(), session, Session::begin);
+    let session = sched.join(session);
+    if !matches!(&session, Ok(Session { ending: Ending::Closed, .. })) {
+        child.kill()?;
+    }
+    // Dropped with the session, the terminal is gone: who is still there has SIGHUP.
+    let ending = session.map(|session| session.ending);
+    let status = match sched.block_on(child.exit().timeout(timeout)) {
+        Err(error) if error.kind() == ErrorKind::TimedOut => {
+            child.kill()?;
+            sched.block_on(child.exit())?
+        }
+        status => status?,
+    };
+    match ending? {
+        Ending::Interrupted(signal) => {
+            say("interrupted: the program was ended");
+            Ok(128 + signal)
+        }
+        _ => Ok(status.code().unwrap_or(128 + status.signal().unwrap_or(0)) as u8),
+    }
+}
+
+/// How a program is made to say when it waits for a line. What makes it say so does not have the mark in it, or its
+/// echo would be taken for it.
+struct Dialect {
+    environment: Vec<(&'static str, String)>,
+    setup: Vec<u8>,
+    mark: Vec<u8>,
+    after: Vec<u8>, // sent after each line
+}
+
+impl Dialect {
+    fn of(options: &Options) -> Dialect {
+        let (left, right) = ("<repl:", format!("{}>", std::process::id()));
+        let mark = format!("{left}{right}");
+        let program = options.program[0].rsplit('/').next().unwrap_or_default();
+        let (environment, setup, after) = match (&options.prompt, program) {
+            (Some(_), _) => (vec![], String::new(), String::new()),
+            (None, "sh" | "dash" | "bash") => {
+                (vec![], format!("PS1='{left}''{right}' PS2='{left}''{right}'\n"), String::new())
+            }
+            (None, program) if program.starts_with("python") => {
+                let setup = format!("import sys; sys.ps1 = sys.ps2 = '{left}' '{right}'\n");
+                (vec![("PYTHON_BASIC_REPL", "1".into())], setup, String::new())
+            }
+            // It has no prompt; an expression that is a string prints it.
+            (None, "bc") => {
+                let after = format!("\"{left}\"; \"{right}\"\n");
+                (vec![], after.clone(), after)
+            }
+            (None, _) => (vec![], String::new(), String::new()),
+        };
+        let mark = options.prompt.clone().unwrap_or(mark).into_bytes();
+        Dialect { environment, setup: setup.into_bytes(), mark, after: after.into_bytes() }
+    }
+}
+
+/// The program on the other side of a pseudo-terminal.
+fn start(options: &Options, dialect: &Dialect) -> io::Result<(AsyncFile, AsyncPipe)> {
+    let (master, slave) = terminal()?;
+    let mut command = Command::new(&options.program[0]);
+    command.args(&options.program[1..]).env("TERM", "dumb").envs(dialect.environment.iter().cloned());
+    command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
+    // SAFETY: between fork and exec it makes two system calls and nothing else.
+    unsafe {
+        command.pre_exec(|| match libc::setsid() != -1 && libc::ioctl(0, libc::TIOCSCTTY as _, 0) != -1 {
+            true => Ok(()),
+            false => Err(io::Error::last_os_error()),
+        })
+    };
+    let child = command.spawn()?;
+    Ok((AsyncFile::new(master)?, AsyncPipe::new(child)?)) // the command, dropped here, has our last copy of the slave
+}
+
+/// A pseudo-terminal that echoes nothing, changes no newline, and is wide.
+#[allow(clippy::unnecessary_mut_passed)] // macOS' openpty takes the size as *mut
+fn terminal() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (mut master, mut slave) = (-1, -1);
+    let mut size = libc::winsize { ws_row: 24, ws_col: 10_000, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the pointers are to live variables, or null where that is allowed.
+    if unsafe { libc::openpty(&mut master, &mut slave, null_mut(), null_mut(), &mut size) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: openpty has just made these two for us.
+    let (master, slave) = unsafe { (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
+    // SAFETY: the descriptors are open; a zeroed termios is a valid one, and tcgetattr fills it in.
+    let answer = unsafe {
+        let mut modes: libc::termios = std::mem::zeroed();
+        let answer = libc::tcgetattr(slave.as_raw_fd(), &mut modes);
+        modes.c_lflag &= !libc::ECHO;
+        modes.c_oflag &= !libc::OPOST;
+        answer | libc::tcsetattr(slave.as_raw_fd(), libc::TCSANOW, &modes)
+    };
+    // std's duplicates are closed on exec; openpty's are not.
+    // SAFETY: F_SETFD takes an int.
+    let set = |fd: &OwnedFd| unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) };
+    match answer | set(&master) | set(&slave) {
+        0 => Ok((master, slave)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Begin -> prompted -> (line -> sent -> listen -> heard, listen, ... -> printed -> line) until one of them ends.
+struct Session {
+    stdin: AsyncFile,
+    stdout: AsyncFile,
+    master: AsyncFile,
+    signals: AsyncFile,
+    setup: Vec<u8>,
+    mark: Vec<u8>,
+    after: Vec<u8>,
+    echoes: bool,
+    timeout: Duration,
+    heard: Vec<u8>,        // and not printed
+    sent: Option<Vec<u8>>, // what is awaited is the answer to this
+    deadline: Instant,
+    ending: Ending,
+}
+
+#[derive(PartialEq)]
+enum Ending {
+    None,
+    Asked,
+    Closed,
+    Interrupted(u8),
+}
+
+impl Session {
+    fn begin(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+        task.ok()?;
+        let setup = self.setup.clone();
+        self.send(setup, None)
+    }
+
+    fn send(&mut self, text: Vec<u8>, sent: Option<Vec<u8>>) -> io::Result<Next<Self>> {
+        self.sent = sent;
+        self.deadline = Instant::now() + self.timeout;
+        then(self.master.write(text).full().timeout(self.timeout), Self::sent)
+    }
+
+    fn sent(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+        match task.written() {
+            // Linux: EIO when the other side has gone. What it said before is still to be read.
+            Err(error) if error.kind() == ErrorKind::TimedOut => Err(error),
+            _ => self.listen(task),
+        }
+    }
+
+    /// One step of an expect: whatever comes first.
+    fn listen(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+        let left = self.deadline.saturating_duration_since(task.clock());
+        let ops: [Op; 3] = [self.master.read(4096).into(), self.signals.read(1).into(), sleep(left).into()];
+        then(first(ops), Self::heard)
+    }
+
+    fn heard(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+        match task.which() {
+            0 => {
+                let from = self.heard.len().saturating_sub(self.mark.len() - 1);
+                if self.take_in(task)? == End::Eof {
+                    let rest = std::mem::take(&mut self.heard);
+                    return self.print(rest);
+                }
+                let found = self.heard[from..].windows(self.mark.len()).position(|part| part == self.mark);
+                match found {
+                    Some(at) if self.ending == Ending::None => {
+                        let rest = self.heard.split_off(from + at + self.mark.len());
+                        let mut answer = std::mem::replace(&mut self.heard, rest);
+                        answer.truncate(from + at);
+                        self.print(answer)
+                    }
+                    _ => self.listen(task),
+                }
+            }
+            1 => self.interrupted(task),
+            _ => {
+                let line = match &self.sent {
+                    Some(line) => format!("no answer to {:?}", String::from_utf8_lossy(line)),
+                    None if self.ending == Ending::Asked => "it did not end".into(),
+                    None => "it did not ask for a line".into(),
+                };
+                let (timeout, heard) = (self.timeout, String::from_utf8_lossy(&self.heard));
+                Err(io::Error::new(ErrorKind::TimedOut, format!("{line} within {timeout:?}, but {heard:?}")))
+            }
+        }
+    }
+
+    /// More of what the program says; or it has ended.
+    fn take_in(&mut self, task: &mut Task) -> io::Result<End> {
+        let bytes = task.bytes()?;
+        self.heard.extend_from_slice(bytes);
+        if bytes.is_empty() {
+            self.ending = Ending::Closed;
+        }
+        Ok(task.end())
+    }
+
+    fn interrupted(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+        self.ending = Ending::Interrupted(task.bytes()?.first().copied().unwrap_or(0));
+        Next::done()
+    }
+
+    /// The line, if one was sent, and the answer to it.
+    fn print(&mut self, answer: Vec<u8>) -> io::Result<Next<Self>> {
+        let mut text = Vec::new();
+        let mut answer = &answer[..];
+        if let Some(line) = self.sent.take() {
+            text = [b"> ", &line[..], b"\n"].concat();
+            // A program that edits its lines itself echoes them.
+            if self.echoes {
+                answer = answer.strip_prefix(&line[..]).map_or(answer, |rest| rest.trim_ascii_start());
+                answer = answer.trim_ascii_end().strip_suffix(self.after.trim_ascii_end()).unwrap_or(answer);
+            }
+        } else if answer.trim_ascii().is_empty() {
+            answer = b""; // a last newline after the prompt
+        } else if self.ending == Ending::None && !self.setup.is_empty() {
+            // The greeting, and a prompt of its own.
+            let setup = self.setup.trim_ascii_end();
+            self.echoes = answer.windows(setup.len()).any(|part| part == setup);
+            answer = b"";
+        }
+        text.extend_from_slice(answer);
+        if !text.is_empty() && !text.ends_with(b"\n") {
+            text.push(b'\n');
+        }
+        then(self.stdout.write(text).full(), Self::printed)
+    }
+
+    fn printed(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+        task.written()?;
+        match self.ending {
+            Ending::None => self.ask(),
+            _ => Next::done(),
+        }
+    }
+
+    /// Waits for a line from stdin, and takes in what the program says unasked.
+    fn ask(&mut self) -> io::Result<Next<Self>> {
+        let line = self.stdin.readline().limit(LONGEST + 1);
+        then(first([line.into(), self.signals.read(1).into(), self.master.read(4096).into()]), Self::asked)
+    }
+
+    fn asked(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+        match task.which() {
+            0 => match task.line()? {
+                Some(line) => {
+                    let line = line.strip_suffix(b"\n").unwrap_or(line).to_vec();
+                    if line.len() > LONGEST {
+                        return Err(io::Error::new(ErrorKind::InvalidInput, format!("a line of over {LONGEST} bytes")));
+                    }
+                    let text = [&line[..], b"\n", &self.after].concat();
+                    self.send(text, Some(line))
+                }
+                None => {
+                    self.ending = Ending::Asked;
+                    self.send(END_OF_FILE.to_vec(), None)
+                }
+            },
+            1 => self.interrupted(task),
+            _ => match self.take_in(task)? {
+                End::Eof => {
+                    let rest = std::mem::take(&mut self.heard);
+                    self.print(rest)
+                }
+                _ => self.ask(),
+            },
+        }
+    }
+}
+
+/// Where the signal handler writes.
+static SIGNALS: AtomicI32 = AtomicI32::new(-1);
+
+extern "C" fn pass_on(signal: libc::c_int) {
+    let byte = signal as u8;
+    // SAFETY: one byte of a live variable. write(2) may be called in a handler, and one that succeeds leaves errno alone.
+    unsafe { libc::write(SIGNALS.load(Ordering::Relaxed), std::ptr::addr_of!(byte).cast(), 1) };
+}
+
+/// A file from which each SIGINT, SIGTERM and SIGHUP is read as a byte.
+fn signals() -> io::Result<AsyncFile> {
+    let (reader, writer) = UnixStream::pair()?;
+    writer.set_nonblocking(true)?;
+    SIGNALS.store(writer.into_raw_fd(), Ordering::Relaxed);
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        // SAFETY: the pointer is to a live structure. A zeroed sigaction is a valid one; its handler does only what a handler may.
+        let answer = unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            if libc::sigaction(signal, null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN {
+                continue; // nohup, or a shell's background: it stays ignored
+            }
+            action.sa_sigaction = pass_on as extern "C" fn(libc::c_int) as usize;
+            action.sa_flags = libc::SA_RESTART;
+            libc::sigaction(signal, &action, null_mut())
+        };
+        if answer != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    AsyncFile::new(reader)
+}
+
+struct Options {
+    program: Vec<String>,
+    timeout: Duration,
+    prompt: Option<String>,
+}
+
+fn arguments(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options = Options { program: Vec::new(), timeout: Duration::from_secs(10), prompt: None };
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--timeout" => {
+                let seconds = args.next().and_then(|value| value.parse().ok());
+                let seconds = seconds.filter(|seconds| (0.001..=1e6).contains(seconds));
+                options.timeout = Duration::from_secs_f64(seconds.ok_or("--timeout: not 0.001 to 1e6 seconds")?);
+            }
+            "--prompt" => {
+                options.prompt = Some(args.next().filter(|text| !text.is_empty()).ok_or("--prompt needs a text")?);
+            }
+            option if option.starts_with('-') => return Err(format!("unknown option {option}")),
+            _ => {
+                options.program.push(arg);
+                options.program.extend(args.by_ref()); // from here on all is the program's
+            }
+        }
+    }
+    let program = options.program.first().ok_or("no program given")?;
+    let name = program.rsplit('/').next().unwrap_or_default();
+    match options.prompt.is_some() || name.starts_with("python") || ["sh", "dash", "bash", "bc"].contains(&name) {
+        true => Ok(options),
+        false => Err(format!("{program}: what does it say when it waits for a line? --prompt tells")),
+    }
+}
