@@ -119,7 +119,7 @@ impl Client {
 }
 
 /// As many open files as the system lets us have, here and in the children. At least how many are needed?
-fn allow_files(needed: u64) -> bool {
+fn allow_files(needed: libc::rlim_t) -> bool {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointers are to a live structure.
     unsafe {
@@ -127,7 +127,7 @@ fn allow_files(needed: u64) -> bool {
         limit.rlim_cur = limit.rlim_max.min(65_536);
         assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
     }
-    limit.rlim_cur as u64 >= needed
+    limit.rlim_cur >= needed
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn the_chat_server_brings_every_line_to_a_thousand_clients() {
     const SPEAKERS: usize = 20;
     const LINES: usize = 5;
     let _watchdog = watchdog();
-    let clients_wanted = if allow_files(CLIENTS as u64 + 50) { CLIENTS } else { 200 };
+    let clients_wanted = if allow_files(CLIENTS as libc::rlim_t + 50) { CLIENTS } else { 200 };
     let mut server = Server::start();
     let mut clients: Vec<_> = (0..clients_wanted).map(|_| Client::connect(&server)).collect();
     for (n, client) in clients.iter_mut().enumerate() {

@@ -14,12 +14,12 @@ thread_local! {
     static WRITES: Cell<u64> = const { Cell::new(0) };
 }
 
-/// How often this thread has called poll(2).
+/// How often this thread has polled: calls of poll(2) that a signal interrupted do not count.
 pub fn polls() -> u64 {
     POLLS.get()
 }
 
-/// How often this thread has called write(2).
+/// How often this thread has written: calls of write(2) that a signal interrupted do not count.
 pub fn writes() -> u64 {
     WRITES.get()
 }
@@ -47,16 +47,18 @@ mod counted {
     // SAFETY: the caller's promises are passed on as they are.
     #[no_mangle]
     unsafe extern "C" fn poll(set: *mut pollfd, len: nfds_t, timeout: c_int) -> c_int {
-        super::POLLS.set(super::POLLS.get() + 1);
         let time = timespec { tv_sec: (timeout / 1000) as _, tv_nsec: (timeout % 1000 * 1_000_000) as _ };
         let time = if timeout < 0 { std::ptr::null() } else { &time as *const timespec };
-        unsafe { libc::ppoll(set, len, time, std::ptr::null()) }
+        let ready = unsafe { libc::ppoll(set, len, time, std::ptr::null()) };
+        super::POLLS.set(super::POLLS.get() + (ready >= 0) as u64);
+        ready
     }
 
     // SAFETY: the caller's promises are passed on as they are.
     #[no_mangle]
     unsafe extern "C" fn write(fd: c_int, data: *const c_void, len: size_t) -> ssize_t {
-        super::WRITES.set(super::WRITES.get() + 1);
-        unsafe { libc::writev(fd, &libc::iovec { iov_base: data as *mut c_void, iov_len: len }, 1) }
+        let written = unsafe { libc::writev(fd, &libc::iovec { iov_base: data as *mut c_void, iov_len: len }, 1) };
+        super::WRITES.set(super::WRITES.get() + (written >= 0) as u64);
+        written
     }
 }
