@@ -25,6 +25,12 @@ pub struct Kernel {
     pub reads: u64,
 }
 
+impl Default for Kernel {
+    fn default() -> Kernel {
+        Kernel::new()
+    }
+}
+
 /// What a simulated descriptor does, and when.
 #[derive(Debug, Default)]
 struct Stream {

@@ -141,11 +141,10 @@ impl<'e, 't> Task<'e, 't> {
     /// timeout cut is [`io::ErrorKind::TimedOut`], also if a part was written: [`written`](Task::written) says how much.
     pub fn ok(&mut self) -> io::Result<()> {
         match self.outcome {
-            Outcome::Written(size) if self.end == End::TimedOut => {
-                let message = format!("timed out, {size} bytes written");
-                let error = io::Error::new(io::ErrorKind::TimedOut, message);
-                Err(crate::error::named(self.op.ended().name(), self.op.ended().fd(), error))
-            }
+            Outcome::Written(size) if self.end == End::TimedOut => match &self.op.ended().0 {
+                Kind::Write(write) => Err(write.cut(size)),
+                _ => unreachable!("only a write hands over a count"),
+            },
             Outcome::Ok | Outcome::Written(_) => Ok(()),
             _ => self.other("ok()"),
         }

@@ -48,6 +48,11 @@ impl Write {
         &self.file
     }
 
+    /// As an error: its time was over when so many bytes were written.
+    pub(crate) fn cut(&self, written: usize) -> io::Error {
+        crate::error::named(self.name(), self.file.fd(), self.timeout.error(written, "written"))
+    }
+
     pub(crate) fn name(&self) -> &'static str {
         if self.machine.is_full() {
             "write full"
