@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use crate::error::TaskError;
 use crate::inbox::{Inbox, Key, TaskId};
-use crate::op::{Join, Op};
+use crate::op::{Join, Kind, Op};
 use crate::task::{Flow, Step, Task};
 
 /// Where a task leaves its result. None: it has not ended, or somebody took it.
@@ -127,6 +127,10 @@ where
                 // The short cut of who reads line after line: here the compiler sees the closure and can inline it.
                 // The operation is looked at where it lies, because moving it would cost more than all the rest.
                 if task.goes_on_with(op) {
+                    // It was a readline: no other kind's drop need be considered.
+                    if let Ok(Step::Wait(Op(Kind::Read(spent)))) = flow {
+                        drop(spent);
+                    }
                     continue;
                 }
             }

@@ -166,7 +166,9 @@ impl LineBuffer {
     pub fn consume(&mut self, size: usize) {
         assert!(size <= self.len(), "consumed more than there is");
         self.start += size;
-        self.scanned = self.scanned.max(self.start);
+        if self.scanned < self.start {
+            self.scanned = self.start;
+        }
     }
 
     /// Puts back the last `size` bytes that were consumed. Only before the next `room`.

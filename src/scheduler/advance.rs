@@ -169,8 +169,9 @@ impl<'t> Scheduler<'t> {
     /// The running task is to be resumed once more in this turn: whether it has not had its share yet.
     #[inline]
     pub(crate) fn spend_resume(&mut self) -> bool {
-        self.resumes = self.resumes.saturating_sub(1);
-        self.resumes > 0
+        let some_are_left = self.resumes > 1;
+        self.resumes -= usize::from(some_are_left);
+        some_are_left
     }
 
     /// The running task may be resumed once more in this turn, and nothing has to be done or shown before that.
