@@ -1,0 +1,268 @@
+//! The line buffer and the reading machine against the oracle, told what to do by a fuzzer's bytes.
+//!
+//! The fuzz target runs this, and so does a plain test with each file of the corpus.
+
+use std::io::{self, ErrorKind};
+
+use arbitrary::{Arbitrary, Unstructured};
+use asyncfile::machine::read::{Reader, Want};
+
+use crate::naive::reading::{Answer, Rig};
+
+/// More comes from no source: what a run may cost is bounded.
+const MOST_BYTES: usize = 448 * 1024;
+const MOST_STEPS: usize = 64;
+
+/// What happens to a file and its readers.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Step {
+    /// A reader begins, in place of those that are reading or (as in a `first`) after them. The window is 0 for the default.
+    Begin {
+        kind: Kind,
+        size: Size,
+        window: u8,
+        beside: bool,
+    },
+    /// poll(2) speaks, and the source answers this and then that; after them it would block.
+    Source(Reply, Reply),
+    /// The readers are advanced although poll(2) has said nothing.
+    Spurious,
+    /// The first reader's time is over.
+    Due,
+    /// The readers are dropped.
+    Cancel,
+    /// The buffer rests, as while its reader is blocked.
+    Rest,
+    /// Nobody takes what is found.
+    Look(Size),
+    /// Bytes come in, or are taken, and no reader is there.
+    Append {
+        len: u16,
+        newlines: u8,
+    },
+    Consume(Size),
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Some,
+    Full,
+    ToEnd,
+    Line,
+    Lines,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Size {
+    Small(u8),
+    /// So many times four.
+    Large(u16),
+    Max,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Reply {
+    /// The first `len` of these, if the window has room for them.
+    Short {
+        bytes: [u8; 4],
+        len: u8,
+    },
+    /// So many whole windows, one after the other, with a newline after so many other bytes (0: none).
+    Fill {
+        windows: u8,
+        newlines: u8,
+    },
+    /// All but so many bytes of the window.
+    AllBut {
+        bytes: u8,
+        newlines: u8,
+    },
+    Interrupted,
+    Fails,
+    EndOfFile,
+}
+
+impl Size {
+    fn get(self) -> usize {
+        match self {
+            Size::Small(size) => size.into(),
+            Size::Large(size) => usize::from(size) * 4,
+            Size::Max => usize::MAX,
+        }
+    }
+}
+
+impl Kind {
+    fn want(self, size: Size) -> Want {
+        let size = size.get();
+        match self {
+            Kind::Some => Want::Some(size),
+            Kind::Full => Want::Full(size),
+            Kind::ToEnd => Want::ToEnd(size),
+            Kind::Line => Want::Line(size),
+            Kind::Lines => Want::Lines(size),
+        }
+    }
+}
+
+/// Bytes that tell where they belong: no two neighbours are the same, and a piece that is lost or given twice shows.
+fn write_text(newlines: u8, to: &mut [u8]) {
+    const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwABCDEFGHIJKLMNOPQRSTUVW01234567";
+    for piece in to.chunks_mut(LETTERS.len()) {
+        piece.copy_from_slice(&LETTERS[..piece.len()]);
+    }
+    if newlines > 0 {
+        let newlines = usize::from(newlines);
+        to.iter_mut().skip(newlines).step_by(newlines + 1).for_each(|byte| *byte = b'\n');
+    }
+}
+
+/// The answers of the source that are left.
+struct Script {
+    replies: Vec<Reply>,
+    given: usize,
+}
+
+impl io::Read for Script {
+    fn read(&mut self, window: &mut [u8]) -> io::Result<usize> {
+        let (size, newlines) = match self.replies.pop() {
+            None => return Err(ErrorKind::WouldBlock.into()),
+            Some(Reply::Interrupted) => return Err(ErrorKind::Interrupted.into()),
+            Some(Reply::Fails) => return Err(ErrorKind::ConnectionReset.into()),
+            Some(Reply::EndOfFile) => return Ok(0),
+            Some(Reply::Short { bytes, len }) => {
+                let size = usize::from(len).clamp(1, 4).min(window.len());
+                window[..size].copy_from_slice(&bytes[..size]);
+                self.given += size;
+                return Ok(size);
+            }
+            Some(Reply::Fill { windows, newlines }) => {
+                if windows > 1 {
+                    self.replies.push(Reply::Fill { windows: windows - 1, newlines });
+                }
+                (window.len(), newlines)
+            }
+            Some(Reply::AllBut { bytes, newlines }) => (window.len().saturating_sub(bytes.into()), newlines),
+        };
+        let size = size.min(MOST_BYTES.saturating_sub(self.given));
+        if size == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        write_text(newlines, &mut window[..size]);
+        self.given += size;
+        Ok(size)
+    }
+}
+
+/// A file, its readers in the order in which they are advanced, and how each that has gone has answered.
+struct Bench {
+    rig: Rig,
+    script: Script,
+    readers: Vec<Reader>,
+    answers: Vec<(Want, Answer)>,
+    /// Searched for those who only looked: it may be searched again.
+    looked: u64,
+}
+
+impl Bench {
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Begin { kind, size, window, beside } => {
+                if !beside || self.readers.len() == 2 {
+                    self.readers.clear();
+                }
+                let mut reader = Reader::new(kind.want(size));
+                reader.set_window(window.into());
+                self.readers.push(reader);
+                self.advance();
+            }
+            Step::Source(first, second) => {
+                self.script.replies = vec![second, first];
+                self.rig.poll_said();
+                self.advance();
+            }
+            Step::Spurious => self.advance(),
+            Step::Due => {
+                self.readers.truncate(1);
+                self.advance();
+                if let Some(mut reader) = self.readers.pop() {
+                    let answer = self.rig.time_out(&mut reader);
+                    self.answers.push((reader.want(), answer));
+                }
+            }
+            Step::Cancel => self.readers.clear(),
+            Step::Rest => self.rig.rest(),
+            Step::Look(size) if size.get() > 0 => {
+                let before = searched(&self.rig);
+                self.rig.look(size.get());
+                self.looked += searched(&self.rig) - before;
+            }
+            Step::Look(_) => {} // a limit of 0 is the machine's to refuse
+            Step::Append { len, newlines } => {
+                let size = usize::from(len).min(MOST_BYTES.saturating_sub(self.script.given));
+                let mut text = vec![0; size];
+                write_text(newlines, &mut text);
+                self.script.given += size;
+                self.readers.clear(); // a blocked one would be told
+                self.rig.append(&text);
+            }
+            Step::Consume(size) => {
+                self.readers.clear();
+                self.rig.consume(size.get().min(self.rig.naive.held().len()));
+            }
+        }
+    }
+
+    /// Advances the readers. The first to end is served, and the others are dropped.
+    fn advance(&mut self) {
+        let Bench { rig, script, readers, answers, .. } = self;
+        for reader in readers.iter_mut() {
+            let answer = rig.advance(reader, script);
+            answers.push((reader.want(), answer));
+            if !matches!(answer, Answer::Blocked | Answer::Yield) {
+                readers.clear();
+                break;
+            }
+        }
+    }
+}
+
+/// The steps that these bytes stand for.
+pub fn steps(data: &[u8]) -> Vec<Step> {
+    let mut data = Unstructured::new(data);
+    let mut steps = Vec::new();
+    while !data.is_empty() && steps.len() < MOST_STEPS {
+        steps.extend(Step::arbitrary(&mut data));
+    }
+    steps
+}
+
+/// Takes the steps that these bytes stand for, and fails if the oracle disagrees. The answer is what each reader said.
+pub fn run(data: &[u8]) -> Vec<(Want, Answer)> {
+    let mut bench = Bench {
+        rig: Rig::new(),
+        script: Script { replies: Vec::new(), given: 0 },
+        readers: Vec::new(),
+        answers: Vec::new(),
+        looked: 0,
+    };
+    for step in steps(data) {
+        bench.step(step);
+        let given = bench.script.given as u64;
+        assert!(searched(&bench.rig) <= 2 * given + bench.looked, "{} bytes searched of {given}", searched(&bench.rig));
+    }
+    // Whatever was done: all that came in was handed over, or is handed over now.
+    bench.script.replies.clear();
+    bench.step(Step::Begin { kind: Kind::ToEnd, size: Size::Max, window: 0, beside: false });
+    bench.step(Step::Source(Reply::EndOfFile, Reply::EndOfFile));
+    assert!(bench.rig.inflow.is_empty() && bench.rig.naive.taken().len() == bench.script.given);
+    bench.answers
+}
+
+/// How many bytes were searched for a newline, where that is counted.
+fn searched(_rig: &Rig) -> u64 {
+    #[cfg(fuzzing)]
+    return _rig.inflow.buffer.searched;
+    #[cfg(not(fuzzing))]
+    0
+}

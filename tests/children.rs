@@ -1,0 +1,28 @@
+//! Children: AsyncPipe, communicate and exit, with real processes. Gotchas 14, 15 and 21 to 25 of the guide are here, each under a
+//! heading with its number.
+
+mod descriptors;
+mod support;
+
+#[path = "children/bulk.rs"]
+mod bulk;
+#[path = "children/chains.rs"]
+mod chains;
+#[path = "children/communicate.rs"]
+mod communicate;
+#[path = "children/exits.rs"]
+mod exits;
+#[path = "children/help.rs"]
+mod help;
+#[path = "children/inputs.rs"]
+mod inputs;
+#[path = "children/linger.rs"]
+mod linger;
+#[path = "children/nothing_left.rs"]
+mod nothing_left;
+#[path = "children/reaped_behind.rs"]
+mod reaped_behind;
+#[path = "children/resuming.rs"]
+mod resuming;
+#[path = "children/streams.rs"]
+mod streams;

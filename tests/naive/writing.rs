@@ -1,0 +1,133 @@
+//! The writing machine beside its oracle, which is a `Vec<u8>` of what the sink took.
+
+use std::io::{self, ErrorKind};
+
+use asyncfile::machine::write::{Outflow, State, Writer};
+use asyncfile::machine::{Advance, End, SHARE};
+
+pub use super::reading::Answer;
+
+/// One sink, and what it took of one writer's data.
+pub struct Rig {
+    pub outflow: Outflow,
+    taken: Vec<u8>,
+}
+
+impl Rig {
+    /// `ready`: the sink may be tried before poll(2) was asked.
+    pub fn new(ready: bool) -> Rig {
+        Rig { outflow: Outflow { ready }, taken: Vec::new() }
+    }
+
+    /// Another writer begins: nothing was taken of its data.
+    pub fn begin(&mut self, full: bool) -> Writer {
+        self.taken.clear();
+        let mut writer = Writer::new();
+        if full {
+            writer.set_full();
+        }
+        writer
+    }
+
+    pub fn poll_said(&mut self) {
+        self.outflow.ready = true;
+    }
+
+    /// Advances the writer with this sink.
+    pub fn advance(&mut self, writer: &mut Writer, data: &[u8], sink: &mut impl io::Write) -> Answer {
+        let begun_at = self.taken.len();
+        let was_ready = self.outflow.ready;
+        let rest = if was_ready { &data[begun_at..] } else { &[] };
+        let mut sink =
+            Watched { sink, rest, taken: &mut self.taken, is_full: writer.is_full(), wrote: false, said: None };
+        let advance = writer.advance(data, &mut self.outflow, &mut sink);
+        let Watched { said, .. } = sink;
+        let moved = self.taken.len() - begun_at;
+        assert!(moved <= SHARE, "one advance moved {moved} bytes");
+        let is_done = self.taken.len() == data.len() || !writer.is_full() && !self.taken.is_empty();
+        let answer = match advance {
+            Advance::Ended(end, len) => {
+                assert_eq!((end, len), (End::Complete, self.taken.len()));
+                assert!(is_done, "ended with {len} of {} bytes written", data.len());
+                Answer::Ended(end, len)
+            }
+            Advance::Blocked => {
+                assert!(!is_done, "blocked at the end");
+                assert!(!was_ready || said == Some(ErrorKind::WouldBlock), "blocked, and the sink did not say so");
+                assert!(!self.outflow.ready);
+                assert_eq!(writer.state(), State::Blocked);
+                Answer::Blocked
+            }
+            Advance::Yield => {
+                assert!(!is_done && moved == SHARE && self.outflow.ready);
+                Answer::Yield
+            }
+            Advance::Failed(error) => {
+                assert_eq!(Some(error.kind()), said);
+                assert!(!matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted));
+                Answer::Failed(error.kind())
+            }
+        };
+        self.check(writer, data, answer)
+    }
+
+    /// The writer's time is over.
+    pub fn time_out(&mut self, writer: &mut Writer, data: &[u8]) -> Answer {
+        let answer = match writer.time_out() {
+            Advance::Ended(end, len) => {
+                assert_eq!((end, len), (End::TimedOut, self.taken.len()));
+                assert!(len > 0);
+                Answer::Ended(end, len)
+            }
+            Advance::Failed(error) => {
+                assert_eq!((error.kind(), self.taken.len()), (ErrorKind::TimedOut, 0));
+                Answer::Failed(error.kind())
+            }
+            other => panic!("timed out: {other:?}"),
+        };
+        self.check(writer, data, answer)
+    }
+
+    /// The sink took the data's beginning, once, in order, and the writer knows how much.
+    fn check(&self, writer: &Writer, data: &[u8], answer: Answer) -> Answer {
+        assert!(self.taken == data[..self.taken.len()], "the sink took {:?} of {data:?}", self.taken);
+        assert_eq!(writer.written(), self.taken.len());
+        let is_over = matches!(answer, Answer::Ended(..) | Answer::Failed(_));
+        assert_eq!(writer.state() == State::Ended, is_over);
+        answer
+    }
+}
+
+/// The sink, and what the machine may do with it.
+struct Watched<'a, S> {
+    sink: &'a mut S,
+    /// What the next call must offer the beginning of; empty: there must be no call.
+    rest: &'a [u8],
+    taken: &'a mut Vec<u8>,
+    is_full: bool,
+    wrote: bool,
+    said: Option<ErrorKind>,
+}
+
+impl<S: io::Write> io::Write for Watched<'_, S> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        assert!(!data.is_empty() && self.rest.starts_with(data), "the sink was offered {data:?} of {:?}", self.rest);
+        assert!(self.is_full || !self.wrote, "a second write of one that is not full");
+        assert!(self.said.is_none_or(|kind| kind == ErrorKind::Interrupted), "the sink had said {:?}", self.said);
+        let result = self.sink.write(data);
+        match &result {
+            Ok(0) => self.said = Some(ErrorKind::WriteZero),
+            Ok(size) => {
+                self.wrote = true;
+                self.taken.extend_from_slice(&data[..*size]);
+                self.rest = &self.rest[*size..];
+            }
+            Err(error) => self.said = Some(error.kind()),
+        }
+        result
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        panic!("the machine has nothing to flush");
+    }
+}
