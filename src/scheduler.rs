@@ -126,7 +126,7 @@ impl<'t> Scheduler<'t> {
         self.spawn(op, state_fn::body(state, at))
     }
 
-    /// Runs until no task is left, or [`Remote::stop`] says so.
+    /// Runs until no task is left, or [`Remote::stop`](crate::Remote::stop) says so.
     ///
     /// # Errors
     ///
