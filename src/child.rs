@@ -37,6 +37,8 @@ pub(crate) struct ChildProcess {
     ended_at: Cell<Option<Instant>>,
     /// Its pidfd, while somebody waits for its exit.
     notice: RefCell<Option<Rc<Descriptor>>>,
+    /// It is on the thread's list.
+    is_left: Cell<bool>,
 }
 
 impl ChildProcess {
@@ -48,6 +50,7 @@ impl ChildProcess {
             status: Cell::new(Status::Running),
             ended_at: Cell::new(None),
             notice: RefCell::new(None),
+            is_left: Cell::new(false),
         }
     }
 
@@ -163,7 +166,7 @@ thread_local! {
 
 /// The child's pipe is gone: if it lives, the thread's list keeps it until it can be reaped.
 pub(crate) fn leave(child: Rc<ChildProcess>) {
-    if child.try_wait() == Status::Running {
+    if child.try_wait() == Status::Running && !child.is_left.replace(true) {
         // At the thread's end the list may be gone: then the process's own end must do.
         let _ = LEFT.try_with(|left| left.borrow_mut().push(child));
     }

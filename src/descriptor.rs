@@ -168,8 +168,9 @@ impl Descriptor {
 
     /// Waits in the queue of this direction; at its front, and `parked`, until poll(2) has something to say.
     pub fn block(self: &Rc<Self>, inbox: &Rc<Inbox>, key: Key, direction: Direction, parked: bool) {
+        let _before; // declared first, dropped last
         let mut state = self.state();
-        state.claim(inbox);
+        _before = state.claim(inbox);
         let queue = state.queue(direction);
         queue.waiters.enter(key);
         if queue.waiters.front() == Some(key) {
@@ -206,8 +207,9 @@ impl Descriptor {
 
     /// Whether poll(2) has said something to this watcher: None if it has not, otherwise what. A first call makes it one.
     pub fn watch(self: &Rc<Self>, inbox: &Rc<Inbox>, key: Key, direction: Direction) -> Option<c_short> {
+        let _before; // declared first, dropped last
         let mut state = self.state();
-        state.claim(inbox);
+        _before = state.claim(inbox);
         let watchers = state.watchers.get_or_insert_with(Box::default);
         match watchers.iter().find(|watcher| watcher.key == key && watcher.direction == direction) {
             Some(watcher) if watcher.said != 0 => return Some(watcher.said),
@@ -298,7 +300,7 @@ impl Descriptor {
 
     /// Gives the descriptor back, its flags as they were found, with the bytes that were read ahead. None if it is closed.
     pub fn into_inner(self) -> Option<(OwnedFd, Vec<u8>)> {
-        if !self.is_open() {
+        if !self.is_ours() {
             return None;
         }
         let bytes = self.state().inflow.buffer.bytes().to_vec();
@@ -309,6 +311,11 @@ impl Descriptor {
     /// There never was one.
     pub fn is_absent(&self) -> bool {
         matches!(self.state.borrow().standing, Standing::Absent(_))
+    }
+
+    /// Open, and the number was not closed behind our back for all we know.
+    pub fn is_ours(&self) -> bool {
+        self.state.borrow().standing == Standing::Open
     }
 
     pub fn is_open(&self) -> bool {
@@ -407,9 +414,12 @@ impl State {
         reader.into_iter().chain(writer).chain(watched).reduce(|all, events| all | events)
     }
 
-    fn claim(&mut self, inbox: &Rc<Inbox>) {
-        if !self.inbox.as_ref().map_or(false, |mine| Rc::ptr_eq(mine, inbox)) {
-            self.inbox = Some(Rc::clone(inbox));
+    /// Gives back the inbox of those who waited before, to be dropped where nothing is borrowed: it may be the last handle to it.
+    #[must_use = "to be dropped after the borrow of the state"]
+    fn claim(&mut self, inbox: &Rc<Inbox>) -> Option<Rc<Inbox>> {
+        match &self.inbox {
+            Some(mine) if Rc::ptr_eq(mine, inbox) => None,
+            _ => self.inbox.replace(Rc::clone(inbox)),
         }
     }
 

@@ -140,13 +140,13 @@ impl AsyncFile {
     ///
     /// # Errors
     ///
-    /// The file itself, if another handle or a pending operation has it, or it is closed.
+    /// The file itself, if another handle or a pending operation has it, or it is closed, also behind the library's back.
     pub fn into_inner(self) -> Result<(OwnedFd, Vec<u8>), AsyncFile> {
-        if !self.descriptor.is_open() {
+        if !self.descriptor.is_ours() {
             return Err(self);
         }
         let descriptor = Rc::try_unwrap(self.descriptor).map_err(|descriptor| AsyncFile { descriptor })?;
-        Ok(descriptor.into_inner().expect("it is open"))
+        Ok(descriptor.into_inner().expect("it is ours"))
     }
 }
 

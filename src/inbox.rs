@@ -20,25 +20,36 @@ use crate::error::TaskError;
 use crate::poll_set::PollSet;
 use crate::wake::Wake;
 
-/// Names a task of one scheduler. A slot is used again, a generation is not.
+/// Names a task: its slot in its scheduler, and a number that no other task of the thread has, of whichever scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub index: u32,
-    pub generation: NonZeroU32,
+    pub number: NonZeroU32,
 }
 
-/// A task's name, for messages and traces. Unique among the tasks of one scheduler, over its whole life.
+thread_local! {
+    /// The number of the next task.
+    static NEXT: Cell<NonZeroU32> = const { Cell::new(FIRST) };
+}
+
+/// Comes round after 4 billion tasks; a key that is as old as that, in the same slot, may then mean another task.
+const FIRST: NonZeroU32 = match NonZeroU32::new(1) {
+    Some(one) => one,
+    None => unreachable!(),
+};
+
+fn fresh_number() -> NonZeroU32 {
+    let number = NEXT.try_with(|next| next.replace(next.get().checked_add(1).unwrap_or(FIRST)));
+    number.unwrap_or(FIRST) // at the end of the thread
+}
+
+/// A task's name, for messages and traces: a number that no other task of the thread has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TaskId(pub(crate) Key);
 
 impl fmt::Display for TaskId {
-    /// The number of the task's slot; a slot's second task is `3.2`, and so on.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.index)?;
-        match self.0.generation.get() {
-            1 => Ok(()),
-            generation => write!(f, ".{generation}"),
-        }
+        self.0.number.fmt(f)
     }
 }
 
@@ -120,8 +131,8 @@ pub(crate) struct Inbox {
     cancelled: RefCell<Vec<Key>>,
     /// Failures that nobody holds a handle for, to come out of the next drive.
     failures: RefCell<VecDeque<TaskError>>,
-    /// The generation of each slot's present or next task.
-    generations: RefCell<Vec<NonZeroU32>>,
+    /// The number of each slot's present or next task.
+    numbers: RefCell<Vec<NonZeroU32>>,
     /// Who waits for a task's end.
     joiners: RefCell<HashMap<Key, Waiters>>,
     /// What poll(2) is asked.
@@ -148,7 +159,7 @@ impl Inbox {
             later: RefCell::default(),
             cancelled: RefCell::default(),
             failures: RefCell::default(),
-            generations: RefCell::default(),
+            numbers: RefCell::default(),
             joiners: RefCell::default(),
             poll_set: RefCell::new(PollSet::new()),
             has_news: Cell::new(false),
@@ -255,26 +266,25 @@ impl Inbox {
 
     /// The key of a new task in this slot.
     pub fn name(&self, index: u32) -> Key {
-        let mut generations = self.generations.borrow_mut();
-        if generations.len() <= index as usize {
-            generations.push(NonZeroU32::new(1).expect("1 is not 0"));
+        let mut numbers = self.numbers.borrow_mut();
+        if numbers.len() <= index as usize {
+            numbers.push(fresh_number());
         }
-        Key { index, generation: generations[index as usize] }
+        Key { index, number: numbers[index as usize] }
     }
 
     pub fn is_alive(&self, key: Key) -> bool {
-        self.open.get() && self.generations.borrow().get(key.index as usize) == Some(&key.generation)
+        self.open.get() && self.numbers.borrow().get(key.index as usize) == Some(&key.number)
     }
 
     /// The present task of this slot.
     pub fn key_at(&self, index: u32) -> Key {
-        Key { index, generation: self.generations.borrow()[index as usize] }
+        Key { index, number: self.numbers.borrow()[index as usize] }
     }
 
     /// The task has ended: its key means nobody from here on, and who waited for its end is ready.
     pub fn retire(&self, key: Key) {
-        let next = key.generation.get().wrapping_add(1).max(1);
-        self.generations.borrow_mut()[key.index as usize] = NonZeroU32::new(next).expect("at least 1");
+        self.numbers.borrow_mut()[key.index as usize] = fresh_number();
         let joiners = {
             let mut table = self.joiners.borrow_mut();
             if table.is_empty() {
@@ -376,7 +386,9 @@ impl Inbox {
             Watched::File(file) => file.upgrade().iter().for_each(|file| file.said(revents)),
             // As for a file: an error, once, instead of a loop that spins. Wakes count as long as something else ends its sleep.
             Watched::Wake if revents & libc::POLLNVAL != 0 => {
-                self.is_wake_lost.set(true);
+                if self.is_wake_lost.replace(true) {
+                    return;
+                }
                 let error = io::Error::from_raw_os_error(libc::EBADF);
                 self.report(TaskError::Failed(crate::error::named("wake", fd, error)));
             }

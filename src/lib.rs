@@ -25,7 +25,7 @@
 //!
 //! # The map of the house
 //!
-//! Lower floors know nothing of higher ones. One concept a file, the file named for it.
+//! What a room does rests on the floors below it. One concept a file, the file named for it.
 //!
 //! | floor | room | what lives there |
 //! |---|---|---|
@@ -104,3 +104,8 @@ pub use state_fn::{then, Next, StateFn};
 pub use sys::process::refuse_pidfds;
 pub use task::{done, wait, Flow, Lines, Outcome, Step, Task};
 pub use trace::Trace;
+
+/// The programs in README, run by the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -72,7 +72,8 @@ impl AsyncPipe {
     }
 
     /// Starts commands whose stdout is each the next one's stdin, as in `a | b | c`. The first one's stdin and the last one's stdout
-    /// are piped; every stderr is what its command says, and only the last one's is read here.
+    /// are piped. Every stderr is what its command says; only the last one's is read here, so another's should not be piped: nobody could
+    /// read it, and a full pipe would stop its stage.
     ///
     /// # Errors
     ///
@@ -253,7 +254,9 @@ struct Started(Vec<Child>);
 impl Drop for Started {
     fn drop(&mut self) {
         for child in self.0.drain(..) {
-            ChildProcess::new(child).kill_and_wait();
+            let child = ChildProcess::new(child);
+            child.kill_and_wait();
+            child::leave(Rc::new(child)); // one that could not be killed
         }
     }
 }

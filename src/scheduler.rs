@@ -106,12 +106,12 @@ impl<'t> Scheduler<'t> {
         op: impl Into<Op>,
         body: impl FnMut(&mut Task<'_, 't>) -> Flow<T> + 't,
     ) -> JoinHandle<T> {
+        let mut op = op.into();
         let index = self.free.pop().unwrap_or_else(|| {
             self.tasks.push(None);
             u32::try_from(self.tasks.len() - 1).expect("fewer than 2^32 tasks fit into memory")
         });
         let key = self.inbox.name(index);
-        let mut op = op.into();
         op.enter(&self.inbox, key);
         self.trace(key, Event::Spawned(&op));
         let (handle, running) = handle::pair(&self.inbox, key, op, body);
@@ -182,9 +182,11 @@ impl<'t> Scheduler<'t> {
     /// The failure of a detached task, as soon as it happens; without timeout, [`TaskError::Stalled`].
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<usize, TaskError> {
         self.begin_drive(false)?;
+        let has_work = self.inbox.has_work(); // before the sweep: to drop a task is something done
         self.sweep(None);
         if !self.inbox.take_stop() && (self.alive > 0 || self.inbox.is_woken()) {
             let wait = match timeout {
+                _ if has_work => Wait::Not,
                 None => self.unless_stalled()?,
                 Some(Duration::ZERO) => Wait::Not,
                 Some(timeout) => sys::now().checked_add(timeout).map_or(Wait::Forever, Wait::Until),
@@ -238,6 +240,8 @@ impl<'t> Scheduler<'t> {
                 self.inbox.said(entry.fd, owner, entry.revents);
             }
         }
+        drop(set);
+        self.inbox.watch_wake(); // no more, if it was lost
         Ok(())
     }
 
@@ -260,10 +264,15 @@ impl<'t> Scheduler<'t> {
         self.hear();
         let ready = self.inbox.begin_turn();
         let mut share = ready.saturating_mul(2).max(ADVANCES);
+        // All who wait on what is closed can be served, but not those who close what others wait on, for ever.
+        let mut urgent_share = self.alive.saturating_mul(2).max(ADVANCES);
         while !self.must_stop() {
-            if let Some(key) = self.inbox.next_urgent() {
-                self.advance(key);
-                continue;
+            if urgent_share > 0 {
+                if let Some(key) = self.inbox.next_urgent() {
+                    urgent_share -= 1;
+                    self.advance(key);
+                    continue;
+                }
             }
             share -= 1;
             match self.inbox.next_ready() {
@@ -323,13 +332,17 @@ impl Default for Scheduler<'_> {
 impl Drop for Scheduler<'_> {
     /// Drops all tasks; their handles say Cancelled. What their operations had read stays in the files.
     fn drop(&mut self) {
-        self.observer = None;
+        let observer = self.observer.take();
+        self.guard(|| drop(observer));
         for index in 0..self.tasks.len() {
             if let Some(running) = self.tasks[index].take() {
                 self.end(self.inbox.key_at(index as u32), running);
             }
         }
         self.inbox.close();
+        while let Some(failure) = self.inbox.next_failure() {
+            self.guard(|| drop(failure)); // an error of the user's own kind
+        }
         let calls = self.calls.take();
         for call in calls.iter().flat_map(|calls| calls.close()) {
             self.guard(|| drop(call));

@@ -129,7 +129,7 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// After [`AsyncPipe::exit`](crate::AsyncFile): how the child ended.
+    /// After [`AsyncPipe::exit`](crate::AsyncPipe::exit): how the child ended.
     pub fn exit(&mut self) -> io::Result<ExitStatus> {
         match self.outcome {
             Outcome::Exit(status) => Ok(status),
@@ -210,8 +210,9 @@ impl<'e, 't> Task<'e, 't> {
     /// its share. Then it gives the operation back.
     #[inline(always)]
     pub(crate) fn goes_on_with(&mut self, next: &Op) -> bool {
-        match (self.storage, &mut self.outcome, &next.0) {
-            (Some(storage), Outcome::Line(line), Kind::Read(read)) if self.scheduler.lets_go_on() => {
+        match (self.storage, &mut self.outcome, &next.0, &self.op.0) {
+            // The operation that has ended stands for the next one, too: not if it was a `first`.
+            (Some(storage), Outcome::Line(line), Kind::Read(read), Kind::Read(_)) if self.scheduler.lets_go_on() => {
                 match read.line_at_hand(storage) {
                     Some((end, next_line)) => {
                         *line = Some(next_line);

@@ -384,7 +384,7 @@ fn what_waits_for_a_message_is_not_stalled_and_its_line_says_how_many_senders_th
     sched.spawn(receiver.ready().timeout(Duration::from_secs(1800)), |task| done(task.ok()?));
     sched.turn(Some(Duration::ZERO)).unwrap();
     let line = format!("{sched:?}");
-    assert!(line.starts_with("task 0: ready of a channel, 2 senders, 1"), "{line}");
+    assert!(line.starts_with("task 1: ready of a channel, 2 senders, 1"), "{line}");
     let thread = thread::spawn(move || drop((sender, second)));
     sched.run().unwrap();
     thread.join().unwrap();

@@ -179,7 +179,13 @@ impl Communicator {
     }
 
     fn converse(&mut self, mut given: Given<'_>) -> io::Result<Answer> {
-        let fed = self.feed(&mut given.input, &mut given.stdin)?;
+        let fed = match self.feed(&mut given.input, &mut given.stdin) {
+            Ok(fed) => fed,
+            Err(error) => {
+                self.stop_feeding(); // an input that has failed will not do better
+                return Err(error);
+            }
+        };
         let beside = given.stderr.as_ref().map_or(0, |tap| tap.inflow.len());
         let out = collect(&mut self.stdout, &mut given.stdout, given.limit, beside, given.is_over)?;
         let beside = given.stdout.as_ref().map_or(0, |tap| tap.inflow.len());
@@ -273,6 +279,9 @@ impl Communicator {
     }
 }
 
+/// What a pipe holds at most, unless somebody privileged has made it larger (pipe(7), pipe-max-size): 1 MiB.
+const PIPE_MAX: usize = 1024 * 1024;
+
 /// Takes in what a stream has. `beside`: how much the other one has. `is_last`: there will be no other time, so what the child
 /// said before its exit is taken now, whether poll(2) has told of it or not; not what somebody goes on saying.
 fn collect(
@@ -299,7 +308,8 @@ fn collect(
                 return Ok(Part::Done);
             }
             Advance::Ended(..) => return Ok(Part::Limit),
-            Advance::Blocked if is_last && tap.inflow.len() > before && tap.inflow.len() - begun_at < SHARE => {}
+            Advance::Blocked | Advance::Yield
+                if is_last && tap.inflow.len() > before && tap.inflow.len() - begun_at < PIPE_MAX => {}
             Advance::Blocked => return Ok(Part::Blocked),
             Advance::Yield => return Ok(Part::Yield),
             Advance::Failed(error) => return Err(error),

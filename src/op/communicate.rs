@@ -115,8 +115,13 @@ impl Communicate {
             return self.output(context.key);
         }
         let [stdin, ..] = processes.streams();
-        if !stdin.is_open() {
+        if !stdin.is_open() && !conversation.machine.is_fed() {
             conversation.machine.stop_feeding();
+            if !conversation.input.is_nothing() {
+                conversation.release_input(context.key);
+                let error = io::Error::new(io::ErrorKind::NotConnected, "stdin was closed before all input was fed");
+                return Progress::failed("communicate", None, error);
+            }
         }
         self.is_entered = true;
         let Options { limit, linger, over_at, exits } = &mut *self.options;
@@ -174,7 +179,7 @@ impl Communicate {
             return Ok(());
         }
         let [stdin, stdout, stderr] = self.processes.streams();
-        if !input.is_nothing() {
+        if !input.is_nothing() || stdin.is_open() {
             stdin.state().admits(context.inbox)?;
         }
         for stream in [stdout, stderr].into_iter().filter(|stream| !stream.is_absent()) {

@@ -52,9 +52,9 @@ impl Exit {
 
     pub(crate) fn advance(&mut self, context: &Context<'_>) -> Progress {
         // As std's wait does: a child that reads until its end would never exit. A handle that somebody took is
-        // theirs to close.
+        // theirs to close, and a communicate that feeds it closes it itself.
         let [stdin, ..] = self.processes.streams();
-        if Rc::strong_count(stdin) == 1 {
+        if Rc::strong_count(stdin) == 1 && !stdin.state().has_waiters() {
             stdin.close();
         }
         self.is_watching = true;

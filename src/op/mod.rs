@@ -59,6 +59,8 @@ pub(crate) struct Context<'a> {
     pub key: Key,
     /// The time this turn began.
     pub now: Instant,
+    /// Which turn it is.
+    pub turn: u64,
     /// The deadline that this operation asked for has come.
     pub due: bool,
 }

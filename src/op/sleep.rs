@@ -65,27 +65,31 @@ impl From<Sleep> for Op {
 #[derive(Clone)]
 #[must_use = "an operation does nothing until a task waits for it"]
 pub struct YieldNow {
-    has_yielded: bool,
+    /// The turn in which it began; 0: before any.
+    began: Option<u64>,
 }
 
 /// Lets all others that are ready go first, and poll(2) be asked. As a task's first operation: begin at once.
 pub fn yield_now() -> YieldNow {
-    YieldNow { has_yielded: false }
+    YieldNow { began: None }
 }
 
 impl YieldNow {
     /// A task that is spawned with it has others before it already.
     pub(crate) fn enter(&mut self) {
-        self.has_yielded = true;
+        self.began = Some(0);
     }
 
     pub(crate) fn advance(&mut self, context: &Context<'_>) -> Progress {
-        if self.has_yielded {
-            return Progress::complete(Value::Nothing);
+        match self.began {
+            Some(began) if began < context.turn => Progress::complete(Value::Nothing),
+            Some(_) => Progress::Blocked(None), // woken by what the task waited for before
+            None => {
+                self.began = Some(context.turn);
+                context.inbox.wake_later(context.key);
+                Progress::Blocked(None)
+            }
         }
-        self.has_yielded = true;
-        context.inbox.wake_later(context.key);
-        Progress::Blocked(None)
     }
 }
 

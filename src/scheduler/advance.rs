@@ -29,7 +29,7 @@ impl<'t> Scheduler<'t> {
         self.resumes = RESUMES;
         loop {
             let due = std::mem::take(&mut running.is_due);
-            let context = Context { inbox: &self.inbox, key, now: self.now, due };
+            let context = Context { inbox: &self.inbox, key, now: self.now, turn: self.turns, due };
             let progress = if self.observer.is_none() {
                 running.op.advance(&context)
             } else {

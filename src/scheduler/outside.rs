@@ -13,7 +13,8 @@ use crate::remote::{Call, Calls, Remote};
 use crate::sys;
 
 impl Scheduler<'_> {
-    /// For a foreign loop: appends what to wait for to its poll(2) set, and says how long to wait at most: `Some(ZERO)` if work is
+    /// For a foreign loop: appends what to wait for to its poll(2) set, and says how long to wait at most (to be rounded up, not down, to
+    /// poll's milliseconds): `Some(ZERO)` if work is
     /// ready, None if only the descriptors can wake a task. Then call [`dispatch`](Scheduler::dispatch).
     pub fn pollfds(&mut self, set: &mut Vec<pollfd>) -> Option<Duration> {
         self.sweep(None);
@@ -41,6 +42,7 @@ impl Scheduler<'_> {
                 }
             }
         }
+        self.inbox.watch_wake(); // no more, if it was lost
         self.fall_due();
         self.advance_ready();
         self.failure()?;

@@ -1,0 +1,456 @@
+//! Bugs that were found and must not come back: each test asserts the right behaviour of what once went wrong.
+
+mod descriptors;
+#[path = "children/help.rs"]
+mod help;
+mod support;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::process::Command;
+use std::time::Duration;
+
+use asyncfile::{done, first, sleep, wait, yield_now, AsyncFile, AsyncPipe, Flow, Op, Scheduler, TaskError};
+use descriptors::{alone, close_behind, ms, numbered_pipe, sockets, Test, HOUR, ZERO};
+use help::{assert_pattern, cat, pattern, spawn, Gate};
+use support::{kind, settle, watchdog, CountDrops, SHORT};
+
+/// What a wait that is lost lasts: a failure then, and no hang.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// No child is left, neither alive nor as a zombie.
+#[track_caller]
+fn assert_childless() {
+    // SAFETY: a null status is allowed.
+    let answer = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) };
+    let error = io::Error::last_os_error();
+    assert_eq!((answer, error.raw_os_error()), (-1, Some(libc::ECHILD)), "0: one lives; above: that one was a zombie");
+}
+
+// ------------------------------------------------------------------ communicate, and who closes stdin beside it
+
+#[test]
+fn an_exit_beside_a_communicate_does_not_truncate_it() {
+    const LEN: usize = 4_000_000;
+    for is_exit_first in [false, true] {
+        let _watchdog = watchdog();
+        let pipe = cat();
+        let mut sched = Scheduler::new();
+        let waits_for_exit = |sched: &mut Scheduler<'_>| sched.spawn(pipe.exit(), |task| done(task.exit()?));
+        let before = is_exit_first.then(|| waits_for_exit(&mut sched));
+        let communicates = sched.spawn(pipe.communicate(pattern(LEN)), |task| done(task.output()?));
+        let exits = before.unwrap_or_else(|| waits_for_exit(&mut sched));
+
+        let output = sched.join(communicates).unwrap();
+        assert_pattern(&output.stdout, LEN);
+        assert!(output.status.success() && sched.join(exits).unwrap().success());
+    }
+}
+
+#[test]
+fn a_communicate_whose_stdin_another_task_closes_is_an_error() {
+    let _watchdog = watchdog();
+    let pipe = cat();
+    pipe.signal(libc::SIGSTOP).unwrap(); // the input fills the pipe and waits
+    let mut sched = Scheduler::new();
+    let communicates = sched.spawn(pipe.communicate(pattern(4_000_000)), |task| done(task.output()?.stdout.len()));
+    settle(&mut sched);
+    assert!(!communicates.is_finished());
+    sched.spawn(yield_now(), |_| {
+        pipe.close_stdin();
+        done(())
+    });
+    settle(&mut sched);
+    pipe.signal(libc::SIGCONT).unwrap();
+
+    let result: io::Result<usize> = sched.join(communicates).map_err(io::Error::from);
+    assert_eq!(kind(result), ErrorKind::NotConnected);
+}
+
+#[test]
+fn a_communicate_that_goes_on_after_an_exit_closed_its_stdin_is_an_error() {
+    let _watchdog = watchdog();
+    let pipe = cat();
+    pipe.signal(libc::SIGSTOP).unwrap();
+    let mut sched = Scheduler::new();
+    assert_eq!(kind(sched.block_on(pipe.communicate(pattern(1_000_000)).timeout(SHORT))), ErrorKind::TimedOut);
+    assert_eq!(kind(sched.block_on(pipe.exit().timeout(SHORT))), ErrorKind::TimedOut);
+    pipe.signal(libc::SIGCONT).unwrap();
+
+    let resumed = sched.block_on(pipe.communicate(())).map(|output| output.stdout.len());
+    assert_eq!(kind(resumed), ErrorKind::NotConnected);
+}
+
+// ------------------------------------------------------------------ two schedulers, whose tasks have equal places
+
+#[test]
+fn a_communicate_that_is_refused_leaves_another_schedulers_reader_waiting() {
+    let _watchdog = watchdog();
+    let gate = Gate::new();
+    let pipe = spawn(&format!("read line < {gate}; echo hello; cat"));
+    let (mut a, mut b) = (Scheduler::new(), Scheduler::new());
+    let reads = a.spawn(pipe.readline().timeout(PATIENCE), |task| done(task.line()?.map(<[u8]>::to_vec)));
+    settle(&mut a);
+    assert_eq!(kind(b.block_on(pipe.communicate("x"))), ErrorKind::InvalidInput);
+
+    writeln!(gate.reached(&mut a)).unwrap();
+    assert_eq!(a.join(reads).unwrap().as_deref(), Some(&b"hello\n"[..]));
+}
+
+#[test]
+fn an_exit_that_times_out_leaves_another_schedulers_exit_waiting() {
+    let _watchdog = watchdog();
+    let pipe = cat();
+    let stdin = pipe.stdin().cloned().unwrap(); // so that an exit does not close it
+    let (mut a, mut b) = (Scheduler::new(), Scheduler::new());
+    let exits = a.spawn(pipe.exit().timeout(PATIENCE), |task| done(task.exit()?));
+    settle(&mut a);
+    assert_eq!(kind(b.block_on(pipe.exit().timeout(SHORT))), ErrorKind::TimedOut);
+
+    stdin.close();
+    assert!(a.join(exits).unwrap().success());
+}
+
+#[test]
+fn a_communicate_without_input_is_refused_while_another_scheduler_writes() {
+    const LEN: usize = 1_000_000;
+    let _watchdog = watchdog();
+    let pipe = spawn("exec cat > /dev/null");
+    pipe.signal(libc::SIGSTOP).unwrap();
+    let (mut a, mut b) = (Scheduler::new(), Scheduler::new());
+    let write = pipe.write(pattern(LEN)).full().timeout(PATIENCE);
+    let writes = a.spawn(write, |task| done(task.written()?));
+    settle(&mut a);
+    assert_eq!(kind(b.block_on(pipe.communicate(()).timeout(SHORT))), ErrorKind::InvalidInput);
+
+    pipe.signal(libc::SIGCONT).unwrap();
+    assert_eq!(a.join(writes).unwrap(), LEN);
+}
+
+thread_local! {
+    /// What the error's drop looks at.
+    static FILE: RefCell<Option<AsyncFile>> = const { RefCell::new(None) };
+    static LOOKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Uses a file when it is dropped.
+#[derive(Debug)]
+struct Looking;
+
+impl fmt::Display for Looking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("looking")
+    }
+}
+
+impl std::error::Error for Looking {}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        FILE.with(|file| {
+            if let Some(file) = &*file.borrow() {
+                assert_eq!(file.buffered(), 0);
+                LOOKED.with(|looked| looked.set(true));
+            }
+        });
+    }
+}
+
+#[test]
+fn an_errors_drop_may_use_a_file_while_that_changes_its_scheduler() {
+    let _watchdog = watchdog();
+    let (file, _peer) = sockets().unwrap();
+    FILE.with(|kept| *kept.borrow_mut() = Some(file.clone()));
+    let mut a = Scheduler::new();
+    // Nobody holds its handle: the failure is kept for the next drive, which never comes.
+    a.spawn(yield_now(), |_| -> Flow { Err(io::Error::new(ErrorKind::Other, Looking)) });
+    assert_eq!(kind(a.block_on(file.readline().timeout(ms(5)))), ErrorKind::TimedOut);
+    drop(a);
+
+    assert_eq!(kind(Scheduler::new().block_on(file.readline().timeout(ms(5)))), ErrorKind::TimedOut);
+    assert!(LOOKED.with(Cell::get), "the error is still kept");
+    FILE.with(RefCell::take);
+}
+
+// ------------------------------------------------------------------ what the child leaves: its last words, and itself
+
+#[cfg(target_os = "linux")]
+#[test]
+fn linger_hands_over_all_that_the_child_said_before_its_exit() {
+    const LEN: usize = 1_000_000;
+    let _watchdog = watchdog();
+    // A grandchild keeps the pipe open; stderr says who it is.
+    let script = format!("sleep 600 2>/dev/null & echo $! >&2; head -c {LEN} /dev/zero");
+    let child = help::piped(&script, "oe");
+    let stdout = child.stdout.as_ref().unwrap().as_raw_fd();
+    // SAFETY: no pointers.
+    if unsafe { libc::fcntl(stdout, libc::F_SETPIPE_SZ, 1 << 20) } < 1 << 20 {
+        eprintln!("skipped: no pipe of 1 MiB: {}", io::Error::last_os_error());
+        let pipe = AsyncPipe::new(child).unwrap();
+        let grandchild = Scheduler::new().block_on(pipe.readline_stderr()).unwrap().unwrap();
+        return help::kill(support::text(&grandchild).trim().parse().unwrap(), libc::SIGKILL);
+    }
+    help::await_end(child.id());
+
+    let pipe = AsyncPipe::new(child).unwrap();
+    let output = Scheduler::new().block_on(pipe.communicate(()).linger(ZERO)).unwrap();
+    help::kill(support::text(&output.stderr).trim().parse().unwrap(), libc::SIGKILL);
+    assert_eq!(output.stdout.len(), LEN);
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[test]
+fn a_started_stage_that_cannot_be_killed_is_reaped_when_it_ends() -> Test {
+    /// The real and the effective user; the saved one stays root.
+    fn become_user(id: libc::uid_t) {
+        // SAFETY: takes three numbers.
+        assert_eq!(unsafe { libc::setresuid(id, id, 0) }, 0, "{}", io::Error::last_os_error());
+    }
+
+    // SAFETY: takes nothing.
+    if unsafe { libc::geteuid() } != 0 {
+        eprintln!("skipped: only root can become somebody who may not kill its child");
+        return Ok(());
+    }
+    alone(|| {
+        let _watchdog = watchdog();
+        let mut sched = Scheduler::new();
+        let gate = Gate::new();
+        let mut stage = Some(help::sh(&format!("read line < {gate}")));
+        let mut opened = None;
+        let mut missing = Some(Command::new("/nonexistent"));
+        let stages = std::iter::from_fn(|| {
+            stage.take().or_else(|| {
+                let next = missing.take()?;
+                opened = Some(gate.reached(&mut sched));
+                become_user(65534);
+                Some(next)
+            })
+        });
+        let error = AsyncPipe::pipeline(stages).map(|_| ()).unwrap_err();
+        become_user(0);
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+
+        writeln!(opened.take().unwrap())?;
+        // SAFETY: a zeroed siginfo_t is valid, and the pointer is to a live one.
+        let answer = unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            libc::waitid(libc::P_ALL, 0, &mut info, libc::WEXITED | libc::WNOWAIT)
+        };
+        assert_eq!(answer, 0, "it was killed all the same: {}", io::Error::last_os_error());
+        sched.turn(Some(ZERO))?;
+        assert_childless();
+        Ok(())
+    })
+}
+
+// ------------------------------------------------------------------ descriptors that somebody else has closed
+
+#[test]
+fn a_lost_wake_pipe_is_reported_once_and_does_not_spin() -> Test {
+    alone(|| {
+        let _watchdog = watchdog();
+        let turns = Cell::new((u64::MAX, 0));
+        let mut sched = Scheduler::new();
+        let remote = sched.remote()?;
+        let mut set = Vec::new();
+        sched.pollfds(&mut set);
+        close_behind(set[0].fd);
+        sched.observe(|trace| {
+            let (first, _) = turns.get();
+            turns.set((first.min(trace.turn), trace.turn));
+        });
+        let sleeps = sched.spawn(sleep(ms(100)), |task| done(task.ok()?));
+        sched.join(sleeps)?;
+        let (first, last) = turns.get();
+        assert!(last - first < 10, "{} turns for a sleep", last - first);
+
+        let mut errors = Vec::new();
+        while let Err(error) = sched.run() {
+            errors.push(error.to_string());
+            assert!(errors.len() < 10, "{errors:?}");
+        }
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        std::mem::forget((remote, sched)); // their descriptor is closed already
+        Ok(())
+    })
+}
+
+#[test]
+fn a_file_whose_descriptor_was_closed_behind_it_is_given_back_by_into_inner() -> Test {
+    alone(|| {
+        let _watchdog = watchdog();
+        let (file, fd, _writer) = numbered_pipe()?;
+        close_behind(fd);
+        Scheduler::new().block_on(file.readline()).unwrap_err();
+        let other = File::open("/dev/null")?;
+        assert_eq!(other.as_raw_fd(), fd, "the number is not free");
+
+        let file = file.into_inner().map(|_| "a descriptor that is not ours").unwrap_err();
+        drop(file);
+        other.metadata()?; // nobody has closed it
+        Ok(())
+    })
+}
+
+// ------------------------------------------------------------------ tasks and turns
+
+#[test]
+fn which_is_0_after_a_plain_readline_that_follows_a_first() {
+    let _watchdog = watchdog();
+    let (file, mut peer) = sockets().unwrap();
+    peer.write_all(b"1\n2\n3\n").unwrap(); // all of it is read, and buffered, for the first line
+    let seen = RefCell::new(Vec::new());
+    let mut sched = Scheduler::new();
+    let reads = sched.spawn(first([sleep(HOUR).into(), file.readline().into()]), |task| {
+        seen.borrow_mut().push((task.which(), task.line()?.unwrap_or_default().to_vec()));
+        match seen.borrow().len() {
+            3 => done(()),
+            _ => wait(file.readline()),
+        }
+    });
+    sched.join(reads).unwrap();
+    assert_eq!(*seen.borrow(), [(1, b"1\n".to_vec()), (0, b"2\n".to_vec()), (0, b"3\n".to_vec())]);
+}
+
+#[test]
+fn yield_now_waits_for_the_next_turn_also_after_a_doubled_wake() {
+    let _watchdog = watchdog();
+    let pairs = [sockets().unwrap(), sockets().unwrap()];
+    let resumes = Cell::new(0);
+    let mut sched = Scheduler::new();
+    sched.spawn(first(pairs.iter().map(|(file, _)| file.readable().into())), |task| {
+        task.ok()?;
+        resumes.set(resumes.get() + 1);
+        match resumes.get() {
+            10 => done(()),
+            _ => wait(yield_now()),
+        }
+    });
+    settle(&mut sched);
+    for (_, peer) in &pairs {
+        (&*peer).write_all(b"x").unwrap();
+    }
+    for turn in 1..=10 {
+        sched.turn(Some(PATIENCE)).unwrap();
+        assert_eq!(resumes.get(), turn, "after turn {turn}");
+    }
+}
+
+#[test]
+fn a_panic_in_an_observers_drop_leaves_handles_cancelled_and_files_usable() {
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("the observer's drop");
+        }
+    }
+
+    let _watchdog = watchdog();
+    let (file, mut peer) = sockets().unwrap();
+    let drops = CountDrops::default();
+    let mut sched = Scheduler::new();
+    let bomb = Bomb;
+    sched.observe(move |_| {
+        let _ = &bomb;
+    });
+    let held = drops.clone();
+    let reads = sched.spawn(file.readline(), move |task| {
+        let _ = &held;
+        done(task.line()?.is_some())
+    });
+    sched.turn(Some(ZERO)).unwrap();
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(sched))); // whether it is passed on is not the matter here
+
+    assert!(reads.is_finished());
+    assert!(matches!(reads.take(), Some(Err(TaskError::Cancelled))));
+    assert_eq!(drops.0.get(), 1, "its body is kept");
+    peer.write_all(b"a line\n").unwrap();
+    let line = Scheduler::new().block_on(file.readline().timeout(PATIENCE)).unwrap();
+    assert_eq!(line.as_deref(), Some(&b"a line\n"[..]));
+}
+
+#[test]
+fn a_turn_that_had_a_cancelled_task_to_drop_returns() {
+    let _watchdog = watchdog();
+    let (file, _peer) = sockets().unwrap();
+    let drops = CountDrops::default();
+    let mut sched = Scheduler::new();
+    let _reads = sched.spawn(file.readline(), |task| done(task.line()?.is_some()));
+    let held = drops.clone();
+    let cancelled = sched.spawn(sleep(HOUR), move |_| {
+        let _ = &held;
+        done(())
+    });
+    let patience = sched.spawn(sleep(PATIENCE), |task| done(task.ok()?));
+    settle(&mut sched);
+    cancelled.cancel();
+
+    assert_eq!(sched.turn(None).unwrap(), 2);
+    assert_eq!(drops.0.get(), 1);
+    assert!(!patience.is_finished(), "it slept");
+}
+
+#[test]
+fn two_tasks_that_close_each_others_files_do_not_keep_a_turn_from_ending() {
+    const ENDLESS: usize = 100_000;
+    let _watchdog = watchdog();
+    let resumes = Cell::new(0);
+    let (files, peers) = ([const { RefCell::new(None) }; 2], RefCell::new(None::<UnixStream>));
+    let renew = |me: usize| -> AsyncFile {
+        let (file, peer) = sockets().unwrap();
+        *files[me].borrow_mut() = Some(file.clone());
+        *peers.borrow_mut() = Some(peer);
+        file
+    };
+    let mut sched = Scheduler::new();
+    for me in 0..2 {
+        let (renew, files, resumes) = (&renew, &files, &resumes);
+        sched.spawn(renew(me).readable(), move |task| {
+            let _ = task.outcome();
+            resumes.set(resumes.get() + 1);
+            let file = renew(me);
+            let others: Option<AsyncFile> = files[1 - me].borrow().clone();
+            if let (Some(other), 0..=ENDLESS) = (others, resumes.get()) {
+                other.close();
+            }
+            wait::<()>(file.readable())
+        });
+    }
+    sched.turn(Some(ZERO)).unwrap();
+    let before = resumes.get();
+    files[0].borrow().as_ref().unwrap().close();
+    sched.turn(Some(ZERO)).unwrap();
+    let resumed = resumes.get() - before;
+    assert!((1..10_000).contains(&resumed), "{resumed} resumes in one turn");
+}
+
+#[test]
+fn an_operation_whose_making_panics_starts_no_task_and_hinders_none() {
+    struct Bomb;
+
+    impl From<Bomb> for Op {
+        fn from(_: Bomb) -> Op {
+            panic!("into");
+        }
+    }
+
+    let _watchdog = watchdog();
+    let mut sched = Scheduler::new();
+    for _ in 0..3 {
+        assert!(catch_unwind(AssertUnwindSafe(|| sched.spawn(Bomb, |_| done(())))).is_err());
+    }
+    assert_eq!(sched.turn(Some(ZERO)).unwrap(), 0);
+    let task = sched.spawn(yield_now(), |task| {
+        task.ok()?;
+        done(7)
+    });
+    assert_eq!(sched.join(task).unwrap(), 7);
+    sched.run().unwrap();
+}
