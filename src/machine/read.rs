@@ -168,8 +168,8 @@ impl Reader {
     pub fn time_out(&mut self, inflow: &Inflow) -> Advance {
         self.state = State::Ended;
         match self.want {
-            Want::Some(_) | Want::Full(_) | Want::ToEnd(_) if !inflow.buffer.is_empty() => {
-                Advance::Ended(End::TimedOut, inflow.len())
+            Want::Some(size) | Want::Full(size) | Want::ToEnd(size) if !inflow.buffer.is_empty() => {
+                Advance::Ended(End::TimedOut, inflow.len().min(size))
             }
             _ => self.give_up(),
         }
