@@ -3,6 +3,8 @@
 //!
 //! That a process is gone is seen at the end of file of a FIFO or pipe that it had open: its number may be another's.
 
+mod signals;
+
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -24,6 +26,7 @@ fn example(name: &str) -> Command {
     assert!(path.exists(), "{} is not there: `cargo build --examples` builds it", path.display());
     let mut command = Command::new(path);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    signals::with_defaults(&mut command);
     command
 }
 

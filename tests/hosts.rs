@@ -2,6 +2,7 @@
 //! loop, the hosts in C and GLib. `cargo test` builds the examples; with `cargo test --test hosts` alone, `cargo build
 //! --examples` does.
 
+mod signals;
 mod threads;
 
 use std::collections::HashMap;
@@ -18,7 +19,9 @@ fn example(name: &str) -> Command {
     let test = std::env::current_exe().unwrap();
     let path = test.parent().unwrap().parent().unwrap().join("examples").join(name);
     assert!(path.exists(), "{} is not there: `cargo build --examples` builds it", path.display());
-    Command::new(path)
+    let mut command = Command::new(path);
+    signals::with_defaults(&mut command);
+    command
 }
 
 fn stdout(output: &Output) -> &str {
