@@ -253,8 +253,9 @@ impl LineBuffer {
                         bytes.copy_within(self.start..self.end, 0);
                         self.rebase();
                     }
-                    // Full of one long answer: a large block is grown by remapping its pages, not by copying them.
-                    Some(bytes) if capacity > pool::LARGE && self.start == 0 => bytes.resize(2 * capacity, 0),
+                    // Full of one long answer: Vec doubles its block by remapping pages, not by copying them, and only what
+                    // the next read may fill is made ready.
+                    Some(bytes) if capacity > pool::LARGE && self.start == 0 => bytes.resize(self.end + pool::CHUNK, 0),
                     // Lent (somebody looks at the old bytes), small (a blocked reader's rest), or full.
                     _ => {
                         let size = if held < pool::SMALL { pool::LARGE } else { held.max(pool::LARGE) * 2 };

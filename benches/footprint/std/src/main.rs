@@ -1,0 +1,18 @@
+//! Runs a command and counts the lines that it prints: by std alone.
+
+use std::io::BufRead;
+use std::process::{Command, Stdio};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args_os().skip(1);
+    let mut command = Command::new(args.next().ok_or("which command?")?);
+    let mut child = command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut out = std::io::BufReader::new(child.stdout.take().expect("piped"));
+    let (mut lines, mut line) = (0_u64, Vec::new());
+    while out.read_until(b'\n', &mut line)? > 0 {
+        lines += 1;
+        line.clear();
+    }
+    println!("{lines} lines, {}", child.wait()?);
+    Ok(())
+}
