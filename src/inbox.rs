@@ -39,7 +39,7 @@ const FIRST: NonZeroU32 = match NonZeroU32::new(1) {
 };
 
 fn fresh_number() -> NonZeroU32 {
-    let number = NEXT.try_with(|next| next.replace(next.get().checked_add(1).unwrap_or(FIRST)));
+    let number = NEXT.try_with(|next| next.replace(NonZeroU32::new(next.get().get().wrapping_add(1)).unwrap_or(FIRST)));
     number.unwrap_or(FIRST) // at the end of the thread
 }
 
