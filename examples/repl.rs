@@ -198,6 +198,7 @@ struct Session {
 enum Ending {
     None,
     Asked,
+    AskedAgain,
     Closed,
     Interrupted(u8),
 }
@@ -250,10 +251,15 @@ impl Session {
                 }
             }
             1 => self.interrupted(task),
+            // A program that changes its terminal's mode (as line editors do between lines) may have thrown our ^D away: once more.
+            _ if self.ending == Ending::Asked => {
+                self.ending = Ending::AskedAgain;
+                self.send(END_OF_FILE.to_vec(), None)
+            }
             _ => {
                 let line = match &self.sent {
                     Some(line) => format!("no answer to {:?}", String::from_utf8_lossy(line)),
-                    None if self.ending == Ending::Asked => "it did not end".into(),
+                    None if self.ending == Ending::AskedAgain => "it did not end".into(),
                     None => "it did not ask for a line".into(),
                 };
                 let (timeout, heard) = (self.timeout, String::from_utf8_lossy(&self.heard));

@@ -55,7 +55,7 @@ pub struct Task<'e, 't> {
     pub(crate) outcome: Outcome<'e>,
     /// The task knows that it failed.
     pub(crate) is_seen: Cell<bool>,
-    /// Where the lent bytes lie.
+    /// Where the lent bytes lie, if it was a readline alone: the operation that has ended stands for the ones that go on from it.
     pub(crate) storage: Option<&'e Storage>,
 }
 
@@ -210,9 +210,8 @@ impl<'e, 't> Task<'e, 't> {
     /// its share. Then it gives the operation back.
     #[inline(always)]
     pub(crate) fn goes_on_with(&mut self, next: &Op) -> bool {
-        match (self.storage, &mut self.outcome, &next.0, &self.op.0) {
-            // The operation that has ended stands for the next one, too: not if it was a `first`.
-            (Some(storage), Outcome::Line(line), Kind::Read(read), Kind::Read(_)) if self.scheduler.lets_go_on() => {
+        match (self.storage, &mut self.outcome, &next.0) {
+            (Some(storage), Outcome::Line(line), Kind::Read(read)) if self.scheduler.lets_go_on() => {
                 match read.line_at_hand(storage) {
                     Some((end, next_line)) => {
                         *line = Some(next_line);

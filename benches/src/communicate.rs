@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use calloop::generic::{Generic, NoIoDrop};
 use calloop::{EventLoop, PostAction};
 use mio::Interest;
-use smol::io::AsyncWriteExt as _;
+use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::measure;
@@ -198,17 +198,29 @@ fn tokio(input: Vec<u8>, times: usize) -> Vec<u8> {
     })
 }
 
+/// Not `Child::output`: futures-lite's `read_to_end` clears all the room it has anew with each poll.
 fn smol(input: Vec<u8>, times: usize) -> Vec<u8> {
     on_smol(|_| async {
         let mut output = Vec::new();
+        let mut chunk = vec![0; CHUNK];
         for input in each(input, times) {
             let mut command = smol::process::Command::new("cat");
             let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("cat");
-            let mut stdin = child.stdin.take().expect("piped");
+            let (mut stdin, mut stdout) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
             let feed = async move { stdin.write_all(&input).await };
-            let (fed, ended) = smol::future::zip(feed, child.output()).await;
+            let collect = async {
+                let mut output = Vec::new();
+                loop {
+                    match stdout.read(&mut chunk).await? {
+                        0 => return Ok::<_, std::io::Error>(output),
+                        read => output.extend_from_slice(&chunk[..read]),
+                    }
+                }
+            };
+            let (fed, collected) = smol::future::zip(feed, collect).await;
             fed.expect("a pipe");
-            output = ended.expect("a pipe").stdout;
+            output = collected.expect("a pipe");
+            assert!(child.status().await.expect("it is ours").success());
         }
         output
     })

@@ -11,7 +11,7 @@ use super::{Running, Scheduler};
 use crate::error::TaskError;
 use crate::handle::Alive;
 use crate::inbox::{Key, TaskId};
-use crate::op::{Context, Ended, Progress, Value};
+use crate::op::{Context, Ended, Kind, Progress, Value};
 use crate::pool::Storage;
 use crate::task::{Lines, Outcome, Task};
 use crate::trace::{Event, Trace};
@@ -81,6 +81,7 @@ impl<'t> Scheduler<'t> {
         let taken = Cell::new(0);
         let Alive { op, body, .. } = running;
         let (outcome, storage) = outcome(&mut value, &taken);
+        let storage = storage.filter(|_| matches!(op.0, Kind::Read(_)));
         let mut task = Task { scheduler: self, key, op, end, outcome, is_seen: Cell::new(false), storage };
         let flow = catch_unwind(AssertUnwindSafe(|| body.resume(&mut task)));
         drop(value); // what was lent is the file's alone again
