@@ -62,6 +62,23 @@ impl Deadlines {
         }
     }
 
+    /// For the simulation: whether it has a deadline.
+    #[cfg(any(test, fuzzing))]
+    pub fn contains(&self, waiter: u32) -> bool {
+        self.place(waiter).is_some()
+    }
+
+    /// For the simulation: fails unless each waiter knows its place, and no parent is later than its child.
+    #[cfg(any(test, fuzzing))]
+    pub fn check(&self) {
+        for (place, &(at, waiter)) in self.heap.iter().enumerate() {
+            assert_eq!(self.place(waiter), Some(place), "waiter {waiter} does not know its place");
+            assert!(place == 0 || self.heap[(place - 1) / 2].0 <= at, "a later parent");
+        }
+        let places = self.places.iter().filter(|place| **place != NOWHERE).count();
+        assert_eq!(places, self.heap.len(), "who thinks that it has a deadline");
+    }
+
     fn place(&self, waiter: u32) -> Option<usize> {
         match self.places.get(waiter as usize) {
             Some(&place) if place != NOWHERE => Some(place as usize),

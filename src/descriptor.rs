@@ -7,6 +7,9 @@
 //! The descriptor and the inbox know each other, the one circle in the house: a descriptor's close must wake
 //! tasks, and poll's answer must find the descriptor.
 
+#[cfg(any(test, fuzzing))]
+mod invariants;
+
 use std::cell::{RefCell, RefMut};
 use std::fmt;
 use std::io;

@@ -313,6 +313,19 @@ impl Inbox {
         }
     }
 
+    /// For the simulation: the task is to be advanced or dropped without waiting.
+    #[cfg(any(test, fuzzing))]
+    pub fn is_queued(&self, key: Key) -> bool {
+        [&self.ready, &self.urgent, &self.later].iter().any(|queue| queue.borrow().contains(&key))
+            || self.cancelled.borrow().contains(&key)
+    }
+
+    /// For the simulation: `key` waits for the end of `target`.
+    #[cfg(any(test, fuzzing))]
+    pub fn is_joined_by(&self, target: Key, key: Key) -> bool {
+        self.joiners.borrow().get(&target).map_or(false, |waiters| waiters.contains(key))
+    }
+
     /// How other threads wake the scheduler.
     pub fn wake_handle(&self) -> io::Result<Arc<Wake>> {
         let mut wake = self.wake.borrow_mut();

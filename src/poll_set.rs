@@ -111,6 +111,17 @@ impl<W> PollSet<W> {
         }
     }
 
+    /// For the simulation: fails unless each descriptor knows its entry, and has one.
+    #[cfg(any(test, fuzzing))]
+    pub fn check(&self) {
+        assert_eq!(self.entries.len(), self.owners.len());
+        for (place, entry) in self.entries.iter().enumerate() {
+            assert_eq!(self.place(entry.fd), Some(place), "fd {} does not know its entry", entry.fd);
+        }
+        let places = self.places.iter().filter(|place| **place != NOWHERE).count();
+        assert_eq!(places, self.entries.len(), "who thinks that it has an entry");
+    }
+
     fn place(&self, fd: RawFd) -> Option<usize> {
         match self.places.get(fd as usize) {
             Some(&place) if place != NOWHERE => Some(place as usize),

@@ -8,6 +8,8 @@
 //! step, and names the next operation, which is advanced at once: a task goes on until it is blocked, or has had its share.
 
 mod advance;
+#[cfg(any(test, fuzzing))]
+mod invariants;
 mod outside;
 
 use std::cell::RefCell;

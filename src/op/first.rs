@@ -60,6 +60,12 @@ impl First {
         self.winner.map(|index| &self.ops[index])
     }
 
+    /// For the simulation: all of them.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn ops(&self) -> &[Op] {
+        &self.ops
+    }
+
     /// The index of the one that ended.
     pub(crate) fn which(&self) -> usize {
         self.winner.unwrap_or(0)

@@ -23,6 +23,12 @@ impl Join {
         Join { inbox: Rc::clone(inbox), target, is_entered: false }
     }
 
+    /// For the simulation: whose end it waits for.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn target(&self) -> Key {
+        self.target
+    }
+
     pub(crate) fn leave(&mut self, key: Key) {
         if std::mem::replace(&mut self.is_entered, false) {
             self.inbox.leave_join(self.target, key);

@@ -56,6 +56,15 @@ impl Ready {
         }
     }
 
+    /// For the simulation: the file it watches; None: a channel.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn watched(&self) -> Option<(&Rc<Descriptor>, Direction)> {
+        match &self.source {
+            Source::File(file, direction) => Some((file, *direction)),
+            Source::Channel(_) => None,
+        }
+    }
+
     pub(crate) fn leave(&mut self, key: Key) {
         if !std::mem::replace(&mut self.is_entered, false) {
             return;

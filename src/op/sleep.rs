@@ -40,6 +40,12 @@ pub fn sleep(time: Duration) -> Sleep {
 }
 
 impl Sleep {
+    /// For the simulation: it has no end.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn is_endless(&self) -> bool {
+        self.0.is_endless()
+    }
+
     pub(crate) fn advance(&mut self, context: &Context<'_>) -> Progress {
         if self.0.is_over(context) {
             Progress::complete(Value::Nothing)

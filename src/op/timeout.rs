@@ -23,6 +23,12 @@ impl Timeout {
         Timeout { after: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), due: None }
     }
 
+    /// For the simulation: it is never over.
+    #[cfg(any(test, fuzzing))]
+    pub fn is_endless(&self) -> bool {
+        self.after == u64::MAX
+    }
+
     /// The operation must block: until when at most.
     pub fn start(&mut self) -> Option<Instant> {
         if self.due.is_none() && self.after != u64::MAX {
