@@ -61,10 +61,10 @@ impl Kernel {
         let may_wait = call == Call::Plain && !self.descriptions[id].is_nonblocking();
         match self.reading(id) {
             Truth::Wait if may_wait => panic!("the library would block in read on fd {fd}"),
-            Truth::Wait => return Err(io::ErrorKind::WouldBlock.into()),
+            Truth::Wait => return Err(errno(libc::EAGAIN)),
             Truth::Now if may_wait || is_regular => {}
             Truth::Now if self.hit(self.faults.read_eagain, "read EAGAIN") => {
-                return Err(io::ErrorKind::WouldBlock.into());
+                return Err(errno(libc::EAGAIN));
             }
             Truth::Now => {}
         }
@@ -119,7 +119,7 @@ impl Kernel {
             Object::Reader(input) | Object::Socket { input, .. } => {
                 let stream = &mut self.streams[*input];
                 match stream.take(bytes) {
-                    0 if stream.has_writer => Err(io::ErrorKind::WouldBlock.into()),
+                    0 if stream.has_writer => Err(errno(libc::EAGAIN)),
                     0 if std::mem::take(&mut stream.is_reset) => Err(errno(libc::ECONNRESET)),
                     size => {
                         self.is_stirred |= size > 0;
@@ -186,7 +186,7 @@ impl Kernel {
                 panic!("the library would block in write on fd {fd}");
             }
             if !fits || is_nonblocking && self.hit(self.faults.write_eagain, "write EAGAIN") {
-                return Err(io::ErrorKind::WouldBlock.into());
+                return Err(errno(libc::EAGAIN));
             }
             if !is_whole && is_nonblocking && size > 1 && self.hit(self.faults.write_short, "write short") {
                 size = 1 + self.choose(size as u32 - 1) as usize;
@@ -228,7 +228,7 @@ impl Kernel {
                     return Err(errno(libc::EPIPE));
                 }
                 match stream.put(bytes) {
-                    0 if !bytes.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
+                    0 if !bytes.is_empty() => Err(errno(libc::EAGAIN)),
                     size => {
                         self.is_stirred |= size > 0;
                         Ok(size)
