@@ -10,7 +10,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -18,6 +18,7 @@ use crate::descriptor::{Descriptor, Direction};
 use crate::inbox::{Inbox, Key};
 use crate::port::Port;
 use crate::sys;
+use crate::sys::process::Process;
 
 /// What is known of a child's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub(crate) enum Status {
 /// A child process that is ours to reap.
 pub(crate) struct ChildProcess {
     id: u32,
-    child: RefCell<Child>,
+    process: RefCell<Process>,
     status: Cell<Status>,
     /// When that end was noticed.
     ended_at: Cell<Option<Instant>>,
@@ -42,11 +43,11 @@ pub(crate) struct ChildProcess {
 }
 
 impl ChildProcess {
-    pub fn new(child: Child) -> ChildProcess {
-        let id = child.id();
+    pub fn new(process: Process) -> ChildProcess {
+        let id = process.id();
         ChildProcess {
             id,
-            child: RefCell::new(child),
+            process: RefCell::new(process),
             status: Cell::new(Status::Running),
             ended_at: Cell::new(None),
             notice: RefCell::new(None),
@@ -71,7 +72,7 @@ impl ChildProcess {
     /// Asks waitpid(2), if the end is not known; reaps the child if it has ended.
     pub fn try_wait(&self) -> Status {
         if self.status.get() == Status::Running {
-            let answer = self.child.borrow_mut().try_wait();
+            let answer = self.process.borrow_mut().try_wait();
             match answer {
                 Ok(None) => return Status::Running,
                 Ok(Some(status)) => self.has_ended(Status::Exited(status)),
@@ -147,7 +148,7 @@ impl ChildProcess {
     /// Ends it at once and reaps it: for a child that was started for nothing.
     pub fn kill_and_wait(&self) {
         if self.signal(libc::SIGKILL).is_ok() && self.status() == Status::Running {
-            let answer = self.child.borrow_mut().wait();
+            let answer = self.process.borrow_mut().wait();
             self.has_ended(answer.map_or(Status::Unknown, Status::Exited));
         }
     }
@@ -180,4 +181,11 @@ pub(crate) fn reap() {
             left.retain(|child| child.try_wait() == Status::Running);
         }
     });
+}
+
+/// The kernel that is simulated ends: its children are nobody's.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn abandon() {
+    let is_real = |child: &Rc<ChildProcess>| matches!(*child.process.borrow(), Process::Real(_));
+    let _ = LEFT.try_with(|left| left.borrow_mut().retain(is_real));
 }

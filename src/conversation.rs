@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::io::AsRawFd;
+use std::os::unix::io::OwnedFd;
 use std::rc::Rc;
 
 use crate::data::Data;
@@ -13,7 +13,7 @@ use crate::inbox::Key;
 use crate::machine::communicate::Communicator;
 use crate::machine::read::Inflow;
 use crate::port::Port;
-use crate::sys::{self, Kind};
+use crate::sys::{self, Kind, Owned};
 
 /// What a child is fed by a communicate: nothing (`()`), bytes and strings as for a write, a `File` from its current position, an
 /// [`AsyncFile`](crate::AsyncFile) (what it has buffered first).
@@ -23,7 +23,7 @@ pub(crate) enum Source {
     Nothing,
     Bytes(Data),
     /// A regular file, read in bounded pieces: it never makes poll(2) wait.
-    File(File, Box<Inflow>),
+    File(Owned, Box<Inflow>),
     Stream(Rc<Descriptor>),
     /// It could not be made asynchronous.
     Broken(io::Error),
@@ -88,9 +88,10 @@ impl From<()> for Input {
 impl From<File> for Input {
     /// One that is not a regular file (a FIFO, a terminal) is treated as an AsyncFile.
     fn from(file: File) -> Input {
-        Input(match sys::kind(file.as_raw_fd()) {
+        let file = Owned::from(OwnedFd::from(file));
+        Input(match sys::kind(file.number()) {
             Ok(Kind::Regular) => Source::File(file, Box::default()),
-            Ok(_) => match Port::take_over(file.into()) {
+            Ok(_) => match Port::take_over(file) {
                 Ok(port) => Source::Stream(Rc::new(Descriptor::new(port))),
                 Err(error) => Source::Broken(error),
             },

@@ -3,7 +3,7 @@
 use std::borrow::BorrowMut;
 use std::fmt;
 use std::io;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::rc::Rc;
 
 use crate::child::{self, ChildProcess, Status};
@@ -12,7 +12,7 @@ use crate::data::Data;
 use crate::file::AsyncFile;
 use crate::op::{Communicate, Exit, Read, ReadToEnd, Readline, Readlines, Write};
 use crate::processes::Processes;
-use crate::sys;
+use crate::sys::process::{Process, Stdin};
 
 /// A child process, or several whose stdout is the next one's stdin, to be talked to by tasks.
 ///
@@ -48,7 +48,7 @@ impl AsyncPipe {
     ///
     /// Those of fcntl(2). The child lives on, its streams closed, and is reaped by a later turn.
     pub fn new(child: Child) -> io::Result<AsyncPipe> {
-        AsyncPipe::of(vec![child])
+        AsyncPipe::of(vec![Process::Real(child)])
     }
 
     /// Takes over two children of which the first's stdout is the last's stdin: the first's stdin; the last's stdout, stderr and exit.
@@ -58,7 +58,7 @@ impl AsyncPipe {
     ///
     /// As for [`new`](AsyncPipe::new).
     pub fn chain(first: Child, last: Child) -> io::Result<AsyncPipe> {
-        AsyncPipe::of(vec![first, last])
+        AsyncPipe::of(vec![Process::Real(first), Process::Real(last)])
     }
 
     /// Starts a command with stdin and stdout piped, whatever it said of these; stderr is what the command says (piped, somebody must
@@ -89,15 +89,10 @@ impl AsyncPipe {
         for mut command in commands {
             let command = command.borrow_mut();
             let stdin = match started.0.last_mut() {
-                None => Stdio::piped(),
-                Some(before) => before.stdout.take().map_or_else(Stdio::null, Stdio::from),
+                None => Stdin::Piped,
+                Some(before) => before.take_stdout().map_or(Stdin::Null, Stdin::From),
             };
-            let low_numbers = sys::process::hold_low_numbers();
-            let spawned = command.stdin(stdin).stdout(Stdio::piped()).spawn();
-            drop(low_numbers);
-            // The command keeps what it was given: this reader of the inner pipe would keep its writer alive.
-            command.stdin(Stdio::piped());
-            match spawned {
+            match Process::spawn(command, stdin) {
                 Ok(child) => started.0.push(child),
                 Err(error) => {
                     let program = command.get_program().to_string_lossy().into_owned();
@@ -111,7 +106,7 @@ impl AsyncPipe {
         }
     }
 
-    fn of(children: Vec<Child>) -> io::Result<AsyncPipe> {
+    fn of(children: Vec<Process>) -> io::Result<AsyncPipe> {
         child::reap();
         Ok(AsyncPipe { processes: Rc::new(Processes::new(children)?) })
     }
@@ -249,7 +244,7 @@ impl AsyncPipe {
 }
 
 /// The children of a pipeline that is not whole yet. If it never will be (an error, a panic of the caller's iterator), they are ended.
-struct Started(Vec<Child>);
+struct Started(Vec<Process>);
 
 impl Drop for Started {
     fn drop(&mut self) {

@@ -6,13 +6,13 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::unix::io::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::io::{OwnedFd, RawFd};
 
 use libc::c_int;
 
 use crate::machine::read::Inflow;
 use crate::machine::write::Outflow;
-use crate::sys::{self, Kind};
+use crate::sys::{self, Kind, Owned};
 
 /// Not `usize` everywhere.
 #[allow(clippy::unnecessary_cast)]
@@ -45,16 +45,17 @@ pub(crate) struct Port {
 
 impl Port {
     /// Takes over the open file description.
-    pub fn take_over(fd: OwnedFd) -> io::Result<Port> {
-        let kind = sys::kind(fd.as_raw_fd())?;
+    pub fn take_over(fd: impl Into<Owned>) -> io::Result<Port> {
+        let fd = fd.into();
+        let kind = sys::kind(fd.number())?;
         match kind {
             Kind::Regular => Ok(Port::new(fd, Mode::Regular, kind, libc::O_RDWR)),
             Kind::Socket => Ok(Port::new(fd, Mode::Socket, kind, libc::O_RDWR)),
             Kind::Pipe | Kind::Tty | Kind::Other => {
-                let flags = sys::status_flags(fd.as_raw_fd())?;
+                let flags = sys::status_flags(fd.number())?;
                 let mut set_by = None;
                 if flags & libc::O_NONBLOCK == 0 {
-                    sys::set_status_flags(fd.as_raw_fd(), flags | libc::O_NONBLOCK)?;
+                    sys::set_status_flags(fd.number(), flags | libc::O_NONBLOCK)?;
                     set_by = Some(std::process::id());
                 }
                 Ok(Port::new(fd, Mode::Nonblocking { set_by }, kind, flags))
@@ -80,7 +81,7 @@ impl Port {
     }
 
     /// One that is only watched.
-    pub fn watched(fd: OwnedFd) -> Port {
+    pub fn watched(fd: Owned) -> Port {
         Port::new(fd, Mode::Careful { nowait: false }, Kind::Other, libc::O_RDWR)
     }
 
@@ -89,9 +90,9 @@ impl Port {
         Port { fd: -1, mode: Cell::new(Mode::Careful { nowait: false }), is_tty: false, access: libc::O_RDWR }
     }
 
-    fn new(fd: OwnedFd, mode: Mode, kind: Kind, flags: c_int) -> Port {
+    fn new(fd: Owned, mode: Mode, kind: Kind, flags: c_int) -> Port {
         let access = flags & libc::O_ACCMODE;
-        Port { fd: fd.into_raw_fd(), mode: Cell::new(mode), is_tty: kind == Kind::Tty, access }
+        Port { fd: fd.into_number(), mode: Cell::new(mode), is_tty: kind == Kind::Tty, access }
     }
 
     pub fn fd(&self) -> RawFd {

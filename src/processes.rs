@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::rc::Rc;
 
 use crate::child::{self, ChildProcess, Status};
@@ -12,7 +12,8 @@ use crate::file::AsyncFile;
 use crate::inbox::{Inbox, Key};
 use crate::machine::exit::Given;
 use crate::port::Port;
-use crate::sys;
+use crate::sys::process::Process;
+use crate::sys::{self, Owned};
 
 /// See the head of this file.
 pub(crate) struct Processes {
@@ -30,23 +31,19 @@ pub(crate) struct Processes {
 
 impl Processes {
     /// The streams that were piped are taken over; children that cannot be are left to the thread's list.
-    pub fn new(mut children: Vec<Child>) -> io::Result<Processes> {
-        let stdin = children.first_mut().and_then(|first| first.stdin.take());
+    pub fn new(mut children: Vec<Process>) -> io::Result<Processes> {
+        let stdin = children.first_mut().and_then(Process::take_stdin);
         let (stdout, stderr) = match children.last_mut() {
-            Some(last) => (last.stdout.take(), last.stderr.take()),
+            Some(last) => (last.take_stdout(), last.take_stderr()),
             None => (None, None),
         };
         // What was not handed on within the chain nobody will read or write.
         for child in &mut children {
-            drop((child.stdin.take(), child.stdout.take()));
+            drop((child.take_stdin(), child.take_stdout()));
         }
         let children: Vec<_> = children.into_iter().map(|child| Rc::new(ChildProcess::new(child))).collect();
         let streams = || -> io::Result<[Descriptor; 3]> {
-            Ok([
-                stream(Stream::Stdin, stdin.map(Into::into))?,
-                stream(Stream::Stdout, stdout.map(Into::into))?,
-                stream(Stream::Stderr, stderr.map(Into::into))?,
-            ])
+            Ok([stream(Stream::Stdin, stdin)?, stream(Stream::Stdout, stdout)?, stream(Stream::Stderr, stderr)?])
         };
         match streams() {
             Ok([stdin, stdout, stderr]) => {
@@ -142,7 +139,7 @@ impl Drop for Processes {
 }
 
 /// The parent's end of a child's stream.
-fn stream(stream: Stream, fd: Option<std::os::unix::io::OwnedFd>) -> io::Result<Descriptor> {
+fn stream(stream: Stream, fd: Option<Owned>) -> io::Result<Descriptor> {
     match fd {
         Some(fd) => Ok(Descriptor::new(Port::take_over(fd)?)),
         None => Ok(Descriptor::absent(stream)),

@@ -1,74 +1,316 @@
-//! The simulated kernel's hook: in test and fuzzing builds, what stands behind the functions of `sys` while one is
-//! installed on the thread. See [`Kernel`].
+//! The simulated kernel: in test and fuzzing builds, what stands behind the functions of `sys` while one is installed on the thread.
+//!
+//! It has a clock of its own, in which time passes only in poll, and makes every decision by asking one function: the same
+//! answers replay the same run. It does what Linux does, and with [`Faults`] what Linux may do. What it can tell of the
+//! library's broken promises it tells by a panic: a call that would block, a sleep that nothing would end, a loop that spins.
+//!
+//! ```text
+//!     library ── sys ──► calls (transfer, polling, table, child) ──► streams ◄── actors, the programs at the other ends
+//! ```
 
-#![allow(dead_code)]
+mod actor;
+mod child;
+#[cfg(test)]
+mod differential;
+mod faults;
+mod polling;
+mod stream;
+mod table;
+#[cfg(test)]
+mod tests;
+mod transfer;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::io::RawFd;
+use std::os::unix::io::{OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use libc::pollfd;
+use libc::{c_int, pollfd, POLLIN, POLLOUT};
 
+use self::actor::Actor;
+use self::stream::Stream;
+use self::table::{Description, Id, Object};
 use crate::sys::Kind;
 
-/// A kernel with a clock of its own, in which descriptors are scripted streams. Time passes only in poll.
-#[derive(Debug)]
+pub use self::actor::Act;
+pub use self::child::Program;
+pub use self::faults::Faults;
+
+pub(crate) use self::child::Handle;
+pub(crate) use self::transfer::Call;
+
+/// Not `usize` everywhere.
+#[allow(clippy::unnecessary_cast)]
+const PIPE_BUF: usize = libc::PIPE_BUF as usize;
+
+/// See the head of this file.
 pub struct Kernel {
+    /// What it does wrong.
+    pub faults: Faults,
+    /// What it has done wrong so far, by name.
+    pub injected: BTreeMap<&'static str, u64>,
+    /// More system calls than these are a loop that spins.
+    pub most_calls: u64,
+    /// How many system calls were made.
+    pub calls: u64,
+    /// How many of them were polls.
+    pub polls: u64,
+    /// How many of them were reads.
+    pub reads: u64,
+    /// The capacity of the pipes to and from children.
+    pub pipe_capacity: usize,
+    /// Told from others that were or will be installed.
+    id: u64,
     zero: Instant,
     time: Duration,
-    files: BTreeMap<RawFd, Stream>,
-    /// How many system calls were made of each kind.
-    pub polls: u64,
-    /// How many reads.
-    pub reads: u64,
+    choose: Box<dyn FnMut(u32) -> u32>,
+    trace: Option<Box<dyn FnMut(&str)>>,
+    /// What the process's numbers refer to, from the first one on.
+    numbers: Vec<Option<Id>>,
+    descriptions: Vec<Description>,
+    streams: Vec<Stream>,
+    actors: Vec<Actor>,
+    /// Something has happened that an actor may have waited for.
+    is_stirred: bool,
+    children: Vec<child::Child>,
+    programs: BTreeMap<String, Program>,
+    changed_flags: usize,
+    read_log: Vec<(RawFd, Vec<u8>)>,
+    written_log: Vec<(RawFd, Vec<u8>)>,
 }
 
-impl Default for Kernel {
-    fn default() -> Kernel {
-        Kernel::new()
-    }
-}
-
-/// What a simulated descriptor does, and when.
-#[derive(Debug, Default)]
-struct Stream {
-    /// At which time which bytes arrive; empty bytes are the end.
-    arrivals: VecDeque<(Duration, Vec<u8>)>,
-}
+static KERNELS: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static KERNEL: RefCell<Option<Kernel>> = const { RefCell::new(None) };
 }
 
 impl Kernel {
-    /// A kernel without files, at time 0.
-    pub fn new() -> Kernel {
-        Kernel { zero: Instant::now(), time: Duration::ZERO, files: BTreeMap::new(), polls: 0, reads: 0 }
+    /// A kernel at time 0 with nothing open. `choose(n)`, n at least 1, is any number below n.
+    pub fn new(choose: impl FnMut(u32) -> u32 + 'static) -> Kernel {
+        Kernel {
+            faults: Faults::none(),
+            injected: BTreeMap::new(),
+            most_calls: 1_000_000,
+            calls: 0,
+            polls: 0,
+            reads: 0,
+            pipe_capacity: 1 << 16,
+            id: KERNELS.fetch_add(1, Ordering::Relaxed),
+            zero: Instant::now(),
+            time: Duration::ZERO,
+            choose: Box::new(choose),
+            trace: None,
+            numbers: Vec::new(),
+            descriptions: Vec::new(),
+            streams: Vec::new(),
+            actors: Vec::new(),
+            is_stirred: false,
+            children: Vec::new(),
+            programs: BTreeMap::new(),
+            changed_flags: 0,
+            read_log: Vec::new(),
+            written_log: Vec::new(),
+        }
     }
 
-    /// A descriptor on which these bytes arrive at these times after the start, in order. Empty bytes: the end.
-    pub fn stream(&mut self, fd: RawFd, arrivals: impl IntoIterator<Item = (Duration, Vec<u8>)>) {
-        self.files.insert(fd, Stream { arrivals: arrivals.into_iter().collect() });
-    }
-
-    /// Runs `f` with this kernel behind `sys` on this thread, and gives it back.
+    /// Runs `f` with this kernel behind `sys` on this thread, and gives it back. What `f` leaves open must not be used afterwards.
     pub fn run<R>(self, f: impl FnOnce() -> R) -> (Kernel, R) {
-        KERNEL.with(|kernel| *kernel.borrow_mut() = Some(self));
+        /// Takes the kernel out also when `f` unwinds.
+        struct Installed;
+        impl Drop for Installed {
+            fn drop(&mut self) {
+                // The thread's list may have children of this kernel, which the next one knows nothing of.
+                crate::child::abandon();
+                KERNEL.with(|kernel| kernel.borrow_mut().take());
+            }
+        }
+        let before = KERNEL.with(|kernel| kernel.borrow_mut().replace(self));
+        assert!(before.is_none(), "two kernels on one thread");
+        let installed = Installed;
         let result = f();
-        let kernel = KERNEL.with(|kernel| kernel.borrow_mut().take());
-        (kernel.expect("it was installed above"), result)
+        crate::child::abandon();
+        let kernel = KERNEL.with(|kernel| kernel.borrow_mut().take()).expect("it was installed above");
+        drop(installed);
+        (kernel, result)
     }
 
-    fn is_readable(&self, fd: RawFd) -> bool {
-        let stream = &self.files[&fd];
-        stream.arrivals.front().map_or(true, |(at, _)| *at <= self.time)
+    /// How long it has run, by its own clock.
+    pub fn time(&self) -> Duration {
+        self.time
+    }
+
+    /// Any number below `below`.
+    pub fn choose(&mut self, below: u32) -> u32 {
+        let chosen = (self.choose)(below);
+        assert!(chosen < below, "chose {chosen}, which is not below {below}");
+        chosen
+    }
+
+    /// Has every call and every act of an actor told from here on, a line each.
+    pub fn trace(&mut self, to: impl FnMut(&str) + 'static) {
+        self.trace = Some(Box::new(to));
+    }
+
+    /// A pipe, reader first; the process has both ends.
+    pub fn pipe(&mut self, capacity: usize) -> (RawFd, RawFd) {
+        let (reader, writer) = self.describe_pipe(capacity);
+        (self.number(reader), self.number(writer))
+    }
+
+    /// A pair of sockets; the process has both.
+    pub fn socketpair(&mut self, capacity: usize) -> (RawFd, RawFd) {
+        let (one, other) = self.describe_socketpair(capacity);
+        (self.number(one), self.number(other))
+    }
+
+    /// A pipe's end to read from. The other is an actor's end 0.
+    pub fn reader(&mut self, capacity: usize, acts: Vec<Act>) -> RawFd {
+        let (reader, writer) = self.describe_pipe(capacity);
+        self.opposite(reader, writer, acts)
+    }
+
+    /// A pipe's end to write to. The other is an actor's end 0.
+    pub fn writer(&mut self, capacity: usize, acts: Vec<Act>) -> RawFd {
+        let (reader, writer) = self.describe_pipe(capacity);
+        self.opposite(writer, reader, acts)
+    }
+
+    /// A socket. Its peer is an actor's end 0.
+    pub fn socket(&mut self, capacity: usize, acts: Vec<Act>) -> RawFd {
+        let (one, other) = self.describe_socketpair(capacity);
+        self.opposite(one, other, acts)
+    }
+
+    fn opposite(&mut self, ours: Id, theirs: Id, acts: Vec<Act>) -> RawFd {
+        let fd = self.number(ours);
+        self.add_actor(acts, vec![Some(theirs)], None);
+        fd
+    }
+
+    /// A regular file at its beginning.
+    pub fn regular(&mut self, contents: Vec<u8>) -> RawFd {
+        let id = self.describe(Object::Regular { contents, position: 0 }, libc::O_RDWR);
+        self.number(id)
+    }
+
+    /// What a command of this name starts from here on.
+    pub fn program(&mut self, name: &str, program: Program) {
+        self.programs.insert(name.to_owned(), program);
+    }
+
+    /// Closes it behind the library's back.
+    pub fn close_behind(&mut self, fd: RawFd) {
+        self.note(|| format!("somebody closes fd {fd}"));
+        self.close_number(fd, true);
+    }
+
+    /// The process's numbers that are open.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        let open = (table::FIRST..).zip(&self.numbers).filter(|(_, id)| id.is_some());
+        open.map(|(fd, _)| fd).collect()
+    }
+
+    /// The status flags of the open file description.
+    pub fn flags(&self, fd: RawFd) -> c_int {
+        let id = self.lookup(fd).unwrap_or_else(|| panic!("fd {fd} is not open"));
+        self.descriptions[id].flags
+    }
+
+    /// Of how many open file descriptions O_NONBLOCK was not as found when the library closed the process's last number of it.
+    pub fn changed_flags(&self) -> usize {
+        self.changed_flags
+    }
+
+    /// What each read has read since this was asked last.
+    pub fn take_read(&mut self) -> Vec<(RawFd, Vec<u8>)> {
+        std::mem::take(&mut self.read_log)
+    }
+
+    /// What each write has written since this was asked last.
+    pub fn take_written(&mut self) -> Vec<(RawFd, Vec<u8>)> {
+        std::mem::take(&mut self.written_log)
+    }
+
+    /// Whether a read would get bytes, the end, or an error.
+    pub fn is_readable_now(&self, fd: RawFd) -> bool {
+        self.is_true(fd, POLLIN)
+    }
+
+    /// Whether poll(2) would truthfully wake who waits to write.
+    pub fn is_writable_now(&self, fd: RawFd) -> bool {
+        self.is_true(fd, POLLOUT)
+    }
+
+    /// Nothing goes wrong any more, and all actors close their ends and end.
+    pub fn finale(&mut self) {
+        self.note(|| "finale".to_owned());
+        self.faults = Faults::none();
+        self.end_actors();
+    }
+
+    /// A system call begins.
+    fn enter(&mut self) {
+        // Not on top of another panic.
+        if self.calls >= self.most_calls && !std::thread::panicking() {
+            panic!("the loop spins: {} system calls", self.calls);
+        }
+        self.begin();
+    }
+
+    /// The same for a call of which nobody expects a panic: what unwinds closes files.
+    fn begin(&mut self) {
+        self.calls += 1;
+        if self.hit(self.faults.clock_jumps, "clock jumps") {
+            let jump = 1 + u64::from(self.choose(3000));
+            self.time += Duration::from_millis(jump);
+        }
+        if self.faults.child_killed > 0 {
+            self.kill_somebody();
+        }
+        if !self.hit(self.faults.actors_lag, "actors lag") {
+            self.run_actors();
+        }
+    }
+
+    /// Whether this goes wrong this time.
+    fn hit(&mut self, rate: u8, name: &'static str) -> bool {
+        if rate == 0 || self.choose(256) >= u32::from(rate) {
+            return false;
+        }
+        *self.injected.entry(name).or_default() += 1;
+        self.note(|| format!("fault: {name}"));
+        true
+    }
+
+    fn first_hit<const N: usize>(&mut self, errors: &[(u8, &'static str, c_int); N]) -> Option<io::Error> {
+        let hit = errors.iter().find(|(rate, name, _)| self.hit(*rate, name));
+        hit.map(|(_, _, error)| errno(*error))
+    }
+
+    /// A line of the trace.
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace(&format!("{:>12.6} {}", self.time.as_secs_f64(), line()));
+        }
     }
 }
 
-fn with<R>(call: impl FnOnce(&mut Kernel) -> R) -> Option<R> {
-    KERNEL.with(|kernel| kernel.borrow_mut().as_mut().map(call))
+fn errno(error: c_int) -> io::Error {
+    io::Error::from_raw_os_error(error)
+}
+
+/// The kernel that is installed on this thread. None: the real one.
+pub fn with<R>(f: impl FnOnce(&mut Kernel) -> R) -> Option<R> {
+    KERNEL.try_with(|kernel| kernel.borrow_mut().as_mut().map(f)).ok().flatten()
+}
+
+/// Makes a simulated number a descriptor, for those who cannot do so themselves. Only the library may drop it: std's close is the
+/// real kernel's.
+pub fn owned(fd: RawFd) -> OwnedFd {
+    crate::sys::owned(fd)
 }
 
 pub(crate) fn now() -> Option<Instant> {
@@ -76,130 +318,61 @@ pub(crate) fn now() -> Option<Instant> {
 }
 
 pub(crate) fn poll(set: &mut [pollfd], timeout: Option<Duration>) -> Option<io::Result<usize>> {
-    with(|kernel| {
-        kernel.polls += 1;
-        let arrivals = set.iter().filter_map(|entry| kernel.files[&entry.fd].arrivals.front().map(|(at, _)| *at));
-        let ready = set.iter().any(|entry| entry.events & libc::POLLOUT != 0 || kernel.is_readable(entry.fd));
-        if !ready {
-            let next = arrivals.min().unwrap_or(Duration::MAX);
-            let end = timeout.map_or(Duration::MAX, |timeout| kernel.time + timeout);
-            assert!(next.min(end) < Duration::MAX, "the loop sleeps for ever");
-            kernel.time = kernel.time.max(next.min(end));
-        }
-        let mut ready = 0;
-        for entry in set {
-            entry.revents = entry.events & libc::POLLOUT;
-            if kernel.is_readable(entry.fd) {
-                entry.revents |= entry.events & libc::POLLIN;
-            }
-            ready += usize::from(entry.revents != 0);
-        }
-        Ok(ready)
-    })
+    with(|kernel| kernel.poll(set, timeout))
 }
 
-pub(crate) fn read(fd: RawFd, bytes: &mut [u8]) -> Option<io::Result<usize>> {
-    with(|kernel| {
-        kernel.reads += 1;
-        if !kernel.is_readable(fd) {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let stream = kernel.files.get_mut(&fd).expect("checked above");
-        match stream.arrivals.front_mut() {
-            None => Ok(0),
-            Some((_, arrived)) => {
-                let size = arrived.len().min(bytes.len());
-                bytes[..size].copy_from_slice(&arrived[..size]);
-                arrived.drain(..size);
-                if arrived.is_empty() {
-                    stream.arrivals.pop_front();
-                }
-                Ok(size)
-            }
-        }
-    })
+pub(crate) fn read(fd: RawFd, bytes: &mut [u8], call: Call) -> Option<io::Result<usize>> {
+    with(|kernel| kernel.read(fd, bytes, call))
 }
 
-pub(crate) fn write(_fd: RawFd, bytes: &[u8]) -> Option<io::Result<usize>> {
-    with(|_| Ok(bytes.len()))
+pub(crate) fn write(fd: RawFd, bytes: &[u8], call: Call) -> Option<io::Result<usize>> {
+    with(|kernel| kernel.write(fd, bytes, call))
 }
 
+/// Whether the number was a simulated one.
 pub(crate) fn close(fd: RawFd) -> bool {
-    with(|kernel| kernel.files.remove(&fd)).is_some()
+    let answer = with(|kernel| {
+        kernel.begin();
+        let was_open = kernel.close_number(fd, false);
+        kernel.note(|| format!("close(fd {fd}) = {was_open}"));
+        was_open || fd >= table::FIRST
+    });
+    answer == Some(true)
 }
 
-pub(crate) fn kind(_fd: RawFd) -> Option<io::Result<Kind>> {
-    with(|_| Ok(Kind::Pipe))
+pub(crate) fn kind(fd: RawFd) -> Option<io::Result<Kind>> {
+    with(|kernel| kernel.kind(fd))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{done, sleep, wait, AsyncFile, End, Scheduler};
+pub(crate) fn status_flags(fd: RawFd) -> Option<io::Result<c_int>> {
+    with(|kernel| kernel.status_flags(fd))
+}
 
-    const SECOND: Duration = Duration::from_secs(1);
+pub(crate) fn set_status_flags(fd: RawFd, flags: c_int) -> Option<io::Result<()>> {
+    with(|kernel| kernel.set_status_flags(fd, flags))
+}
 
-    fn file(fd: RawFd) -> AsyncFile {
-        AsyncFile::new(crate::sys::owned(fd)).unwrap()
-    }
+pub(crate) fn duplicate(fd: RawFd) -> Option<io::Result<RawFd>> {
+    with(|kernel| kernel.duplicate(fd))
+}
 
-    #[test]
-    fn a_trickle_does_not_extend_a_deadline() {
-        let mut kernel = Kernel::new();
-        let bytes = (1..100).map(|n| (SECOND * n, b"x".to_vec()));
-        kernel.stream(1000, bytes);
-        let (kernel, (line, held)) = kernel.run(|| {
-            let file = file(1000);
-            let line = Scheduler::new().block_on(file.readline().timeout(SECOND * 5 / 2));
-            (line.unwrap_err().kind(), file.buffered())
-        });
-        assert_eq!((line, held), (io::ErrorKind::TimedOut, 2));
-        assert_eq!(kernel.time, SECOND * 5 / 2, "to the instant");
-    }
+pub(crate) fn wake_pipe() -> Option<io::Result<(RawFd, RawFd)>> {
+    with(Kernel::wake_pipe)
+}
 
-    #[test]
-    fn data_beats_the_deadline_of_the_same_turn() {
-        let mut kernel = Kernel::new();
-        kernel.stream(1000, [(SECOND, b"just in time\n".to_vec())]);
-        let (_, line) = kernel.run(|| Scheduler::new().block_on(file(1000).readline().timeout(SECOND)));
-        assert_eq!(line.unwrap().unwrap(), b"just in time\n");
-    }
+/// Whether there was a kernel to take the byte.
+pub(crate) fn wake(fd: RawFd) -> bool {
+    with(|kernel| kernel.wake(fd)).is_some()
+}
 
-    #[test]
-    fn a_timeout_of_zero_gets_what_is_there_and_no_more() {
-        let mut kernel = Kernel::new();
-        kernel.stream(1000, [(Duration::ZERO, b"now".to_vec()), (SECOND, b"later".to_vec())]);
-        let (kernel, ends) = kernel.run(|| {
-            let file = file(1000);
-            let mut sched = Scheduler::new();
-            let mut ends = Vec::new();
-            let task = sched.spawn(file.read(9).full().timeout(Duration::ZERO), move |task| {
-                ends.push((task.end(), task.bytes().map_or(0, <[u8]>::len)));
-                if ends.len() < 2 {
-                    wait(file.read(9).full().timeout(Duration::ZERO))
-                } else {
-                    done(ends.clone())
-                }
-            });
-            sched.join(task).unwrap()
-        });
-        assert_eq!(ends, [(End::TimedOut, 3), (End::TimedOut, 0)]);
-        assert_eq!(kernel.time, Duration::ZERO);
-    }
+pub(crate) fn spawn(name: &str, stdin: Option<Option<RawFd>>) -> Option<io::Result<Handle>> {
+    with(|kernel| kernel.spawn(name, stdin))
+}
 
-    #[test]
-    fn a_hundred_thousand_sleeps_take_as_long_as_the_longest() {
-        let (kernel, ()) = Kernel::new().run(|| {
-            let mut sched = Scheduler::new();
-            for n in 0..100_000_u64 {
-                sched.spawn(sleep(Duration::from_millis(n * 7919 % 1000)), |task| {
-                    task.ok()?;
-                    done(())
-                });
-            }
-            sched.run().unwrap();
-        });
-        assert_eq!(kernel.time, Duration::from_millis(999));
-        assert!(kernel.polls <= 1001, "one poll for each moment at which somebody wakes: {}", kernel.polls);
-    }
+pub(crate) fn kill(process: u32, signal: c_int) -> Option<io::Result<()>> {
+    with(|kernel| if child::is_simulated(process) { Some(kernel.kill(process, signal)) } else { None }).flatten()
+}
+
+pub(crate) fn pidfd(process: u32) -> Option<io::Result<RawFd>> {
+    with(|kernel| if child::is_simulated(process) { Some(kernel.pidfd(process)) } else { None }).flatten()
 }

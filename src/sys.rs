@@ -11,7 +11,7 @@ pub(crate) mod sigpipe;
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::unix::io::{FromRawFd, OwnedFd, RawFd};
+use std::os::unix::io::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use libc::{c_int, pollfd};
@@ -80,7 +80,7 @@ fn milliseconds(time: Duration) -> c_int {
 /// read(2).
 pub(crate) fn read(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
     #[cfg(any(test, fuzzing))]
-    if let Some(answer) = sim::read(fd, bytes) {
+    if let Some(answer) = sim::read(fd, bytes, sim::Call::Plain) {
         return answer;
     }
     // SAFETY: the pointer and the length are those of a live, exclusive slice.
@@ -90,7 +90,7 @@ pub(crate) fn read(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
 /// recv(2) with MSG_DONTWAIT: does not wait, whatever the flags of the open file description say.
 pub(crate) fn recv(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
     #[cfg(any(test, fuzzing))]
-    if let Some(answer) = sim::read(fd, bytes) {
+    if let Some(answer) = sim::read(fd, bytes, sim::Call::Socket) {
         return answer;
     }
     // SAFETY: the pointer and the length are those of a live, exclusive slice.
@@ -101,7 +101,7 @@ pub(crate) fn recv(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
 /// description says that it may (Linux 4.14; pipes since 5.10). [`io::ErrorKind::Unsupported`] where there is none.
 pub(crate) fn read_nowait(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
     #[cfg(any(test, fuzzing))]
-    if let Some(answer) = sim::read(fd, bytes) {
+    if let Some(answer) = sim::read(fd, bytes, sim::Call::Nowait) {
         return answer;
     }
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -132,7 +132,7 @@ const RWF_NOWAIT: c_int = 8; // linux/fs.h
 /// write(2), with the calling thread safe from SIGPIPE: a dead reader is EPIPE and nothing else.
 pub(crate) fn write(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     #[cfg(any(test, fuzzing))]
-    if let Some(answer) = sim::write(fd, bytes) {
+    if let Some(answer) = sim::write(fd, bytes, sim::Call::Plain) {
         return answer;
     }
     sigpipe::held_back(|| {
@@ -144,7 +144,7 @@ pub(crate) fn write(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
 /// send(2) with MSG_DONTWAIT and without SIGPIPE.
 pub(crate) fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     #[cfg(any(test, fuzzing))]
-    if let Some(answer) = sim::write(fd, bytes) {
+    if let Some(answer) = sim::write(fd, bytes, sim::Call::Socket) {
         return answer;
     }
     #[cfg(not(any(target_os = "macos", target_os = "ios")))]
@@ -173,20 +173,24 @@ pub(crate) fn close(fd: RawFd) {
 }
 
 /// A pipe, reader first: neither end makes anybody wait, and no child inherits them.
-pub(crate) fn wake_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn wake_pipe() -> io::Result<(Owned, Owned)> {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::wake_pipe() {
+        return answer.map(|(reader, writer)| (Owned(reader), Owned(writer)));
+    }
     let mut ends = [0; 2];
     #[cfg(not(any(target_os = "macos", target_os = "ios")))]
     {
         // SAFETY: the pointer is to two ints.
         check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK | libc::O_CLOEXEC) } as isize)?;
-        Ok((owned(ends[0]), owned(ends[1])))
+        Ok((Owned(ends[0]), Owned(ends[1])))
     }
     // Darwin has no pipe2: a child that another thread forks in between inherits the ends.
     #[cfg(any(target_os = "macos", target_os = "ios"))]
     {
         // SAFETY: the pointer is to two ints.
         check(unsafe { libc::pipe(ends.as_mut_ptr()) } as isize)?;
-        let pipe = (owned(ends[0]), owned(ends[1]));
+        let pipe = (Owned(ends[0]), Owned(ends[1]));
         for fd in ends {
             // SAFETY: F_SETFD takes an int.
             check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } as isize)?;
@@ -199,6 +203,10 @@ pub(crate) fn wake_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 /// Writes the one byte that wakes whoever polls the other end of a wake pipe. For signal handlers, too: no
 /// lock, no allocation, no thread-local of ours; errno stays what it was. A full pipe wakes as well as one byte.
 pub(crate) fn wake(fd: RawFd) {
+    #[cfg(any(test, fuzzing))]
+    if sim::wake(fd) {
+        return;
+    }
     // SAFETY: each thread has its own errno, and the address is good as long as the thread lives.
     let errno = unsafe { errno_location() };
     // SAFETY: as above.
@@ -220,6 +228,39 @@ use libc::__error as errno_location;
 
 #[cfg(any(target_os = "illumos", target_os = "solaris"))]
 use libc::___errno as errno_location;
+
+/// A descriptor that is closed when it is dropped: std's [`OwnedFd`], but through [`close`].
+#[derive(Debug)]
+pub(crate) struct Owned(RawFd);
+
+impl Owned {
+    pub fn number(&self) -> RawFd {
+        self.0
+    }
+
+    /// The number, to be closed by somebody else.
+    pub fn into_number(self) -> RawFd {
+        std::mem::ManuallyDrop::new(self).0
+    }
+}
+
+impl From<OwnedFd> for Owned {
+    fn from(fd: OwnedFd) -> Owned {
+        Owned(fd.into_raw_fd())
+    }
+}
+
+impl io::Read for Owned {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        read(self.0, bytes)
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        close(self.0);
+    }
+}
 
 /// Makes the descriptor somebody's again.
 pub(crate) fn owned(fd: RawFd) -> OwnedFd {
@@ -264,8 +305,8 @@ fn stat(fd: RawFd) -> io::Result<libc::stat> {
 /// The status flags and the access mode of the open file description.
 pub(crate) fn status_flags(fd: RawFd) -> io::Result<c_int> {
     #[cfg(any(test, fuzzing))]
-    if sim::now().is_some() {
-        return Ok(libc::O_RDWR | libc::O_NONBLOCK);
+    if let Some(answer) = sim::status_flags(fd) {
+        return answer;
     }
     // SAFETY: F_GETFL takes no third argument.
     check(unsafe { libc::fcntl(fd, libc::F_GETFL) } as isize).map(|flags| flags as c_int)
@@ -273,23 +314,30 @@ pub(crate) fn status_flags(fd: RawFd) -> io::Result<c_int> {
 
 /// Changes the status flags of the open file description, for all who share it.
 pub(crate) fn set_status_flags(fd: RawFd, flags: c_int) -> io::Result<()> {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::set_status_flags(fd, flags) {
+        return answer;
+    }
     // SAFETY: F_SETFL takes an int.
     check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags) } as isize).map(drop)
 }
 
 /// A second descriptor of the same open file description, closed on exec; not 0, 1 or 2, which others
 /// take for the standard streams.
-pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+pub(crate) fn duplicate(fd: RawFd) -> io::Result<Owned> {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::duplicate(fd) {
+        return answer.map(Owned);
+    }
     // SAFETY: F_DUPFD_CLOEXEC takes an int.
     let copy = check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) } as isize)? as RawFd;
-    // SAFETY: the kernel has just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+    Ok(Owned(copy))
 }
 
 /// Opens the terminal behind a descriptor once more, by its name: an open file description of our own, whose
 /// O_NONBLOCK nobody else feels. An error where that is not possible (no name, no permission, another device
 /// of that name: a container's terminal may be of another namespace).
-pub(crate) fn reopen_tty(fd: RawFd) -> io::Result<OwnedFd> {
+pub(crate) fn reopen_tty(fd: RawFd) -> io::Result<Owned> {
     // A pseudo-terminal's master also has a name, but opening that makes another pseudo-terminal.
     // SAFETY: takes a number; the static name that it may return is not looked at.
     if !unsafe { libc::ptsname(fd) }.is_null() {
@@ -304,10 +352,8 @@ pub(crate) fn reopen_tty(fd: RawFd) -> io::Result<OwnedFd> {
     let access = status_flags(fd)? & libc::O_ACCMODE;
     let flags = access | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
     // SAFETY: the name is NUL-terminated.
-    let opened = check(unsafe { libc::open(name.as_ptr(), flags) } as isize)? as RawFd;
-    // SAFETY: the kernel has just made this descriptor for us.
-    let opened = unsafe { OwnedFd::from_raw_fd(opened) };
-    let (theirs, ours) = (stat(fd)?, stat(std::os::unix::io::AsRawFd::as_raw_fd(&opened))?);
+    let opened = Owned(check(unsafe { libc::open(name.as_ptr(), flags) } as isize)? as RawFd);
+    let (theirs, ours) = (stat(fd)?, stat(opened.number())?);
     if (theirs.st_rdev, theirs.st_ino, theirs.st_dev) != (ours.st_rdev, ours.st_ino, ours.st_dev) {
         return Err(io::ErrorKind::NotFound.into());
     }
@@ -321,12 +367,11 @@ fn check(answer: isize) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::io::AsRawFd;
 
     #[test]
     fn a_wake_leaves_errno_alone() {
         let (_reader, writer) = wake_pipe().unwrap();
-        wake(writer.as_raw_fd());
+        wake(writer.number());
         // SAFETY: each thread has its own errno.
         unsafe { *errno_location() = libc::EDOM };
         wake(-1); // fails with EBADF
@@ -339,7 +384,7 @@ mod tests {
         for end in [reader, writer] {
             // SAFETY: these take no third argument.
             let (fd, fl) =
-                unsafe { (libc::fcntl(end.as_raw_fd(), libc::F_GETFD), libc::fcntl(end.as_raw_fd(), libc::F_GETFL)) };
+                unsafe { (libc::fcntl(end.number(), libc::F_GETFD), libc::fcntl(end.number(), libc::F_GETFL)) };
             assert_ne!(fd & libc::FD_CLOEXEC, 0);
             assert_ne!(fl & libc::O_NONBLOCK, 0);
         }

@@ -16,7 +16,7 @@
 //! It knows nothing of tasks but their keys, and nothing of those who wake.
 
 use std::io;
-use std::os::unix::io::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::io::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -40,8 +40,8 @@ pub(crate) struct Wake {
     /// Tasks that can go on, in order.
     tasks: Mutex<Vec<Key>>,
     /// Both ends live as long as anybody can write: the pipe is never without reader, and a write never raises SIGPIPE.
-    reader: OwnedFd,
-    writer: OwnedFd,
+    reader: sys::Owned,
+    writer: sys::Owned,
 }
 
 impl Wake {
@@ -59,14 +59,14 @@ impl Wake {
 
     /// What poll(2) is to watch.
     pub fn fd(&self) -> RawFd {
-        self.reader.as_raw_fd()
+        self.reader.number()
     }
 
     /// Never waits. For signal handlers, too: atomics and one write(2), and errno stays what it was.
     pub fn wake(&self) {
         // Release: what was left before is seen by the turn that leaves Woken.
         if self.state.swap(WOKEN, Ordering::AcqRel) == AWAY {
-            sys::wake(self.writer.as_raw_fd());
+            sys::wake(self.writer.number());
         }
     }
 
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn a_full_pipe_neither_blocks_nor_loses_a_wake() {
         let wake = Wake::new().unwrap();
-        while sys::write(wake.writer.as_raw_fd(), &[0; 4096]).is_ok() {}
+        while sys::write(wake.writer.number(), &[0; 4096]).is_ok() {}
         wake.wake();
         assert!(wake.is_woken());
         assert_eq!(bytes_in_the_pipe(&wake), 64, "poll sees it all the same");

@@ -1,0 +1,261 @@
+//! Those at the other ends: sequential programs in virtual time.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use super::table::{Id, Object};
+use super::Kernel;
+
+/// One act of an actor. Ends are numbered as the actor was given them; to use one that it has closed is an end of file, or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Does nothing for so long.
+    Sleep(Duration),
+    /// Writes all of it to an end. If nobody is left to read it, that is the actor's end: SIGPIPE.
+    Write(usize, Vec<u8>),
+    /// Reads once from an end: 1 to so many bytes, or the end of file.
+    Read(usize, usize),
+    /// Reads an end until its end of file.
+    Drain(usize),
+    /// Writes all that comes from one end to another, until the end of file: cat.
+    Copy {
+        /// The end to read.
+        from: usize,
+        /// The end to write.
+        to: usize,
+    },
+    /// Closes an end.
+    Close(usize),
+    /// Starts another actor that shares all ends which are open by then: a child's child, that outlives it.
+    Leave(Vec<Act>),
+    /// Ends, with this exit code. The last act is followed by one of code 0.
+    Exit(i32),
+}
+
+/// What Copy takes at a time.
+const CHUNK: usize = 4096;
+
+#[derive(Debug, Default)]
+pub(super) struct Actor {
+    acts: VecDeque<Act>,
+    ends: Vec<Option<Id>>,
+    /// It sleeps until then.
+    wake: Option<Duration>,
+    /// Of a Copy: what was read and not written.
+    held: Vec<u8>,
+    /// How many bytes of `held` or of a Write are written.
+    written: usize,
+    /// The process that it is.
+    pub child: Option<u32>,
+    pub is_stopped: bool,
+    is_over: bool,
+}
+
+/// How a step went.
+enum Step {
+    /// On to the next act.
+    Next,
+    /// Something was done of this one.
+    Part,
+    /// Nothing can be done.
+    Blocked,
+    /// It is over, with this status as waitpid(2) has it.
+    Over(i32),
+}
+
+impl Kernel {
+    /// Starts an actor that holds these.
+    pub(super) fn add_actor(&mut self, acts: Vec<Act>, ends: Vec<Option<Id>>, child: Option<u32>) {
+        ends.iter().flatten().for_each(|&id| self.hold(id));
+        self.actors.push(Actor { acts: acts.into(), ends, child, ..Actor::default() });
+        self.is_stirred = true;
+    }
+
+    /// When the next actor wakes that sleeps.
+    pub(super) fn next_wake(&self) -> Option<Duration> {
+        let awake = self.actors.iter().filter(|actor| !actor.is_stopped);
+        awake.filter_map(|actor| actor.wake).min()
+    }
+
+    /// Lets all actors go on as far as they can by now. Whether any did something.
+    pub(super) fn run_actors(&mut self) -> bool {
+        let is_time = self.next_wake().map_or(false, |at| at <= self.time);
+        if !self.is_stirred && !is_time {
+            return false;
+        }
+        let mut has_moved = false;
+        loop {
+            self.is_stirred = false;
+            for index in 0..self.actors.len() {
+                has_moved |= self.run_actor(index);
+            }
+            if !self.is_stirred {
+                break;
+            }
+        }
+        self.actors.retain(|actor| !actor.is_over);
+        has_moved
+    }
+
+    fn run_actor(&mut self, index: usize) -> bool {
+        let mut actor = std::mem::take(&mut self.actors[index]);
+        let mut has_moved = false;
+        while !actor.is_stopped && !actor.is_over {
+            match actor.wake {
+                Some(at) if at > self.time => break,
+                _ => actor.wake = None,
+            }
+            match self.step(&mut actor) {
+                Step::Next => {
+                    let act = actor.acts.pop_front();
+                    actor.written = 0;
+                    self.note(|| format!("actor {index}: has done {act:?}"));
+                }
+                Step::Part => {}
+                Step::Blocked => break,
+                Step::Over(status) => {
+                    self.note(|| format!("actor {index}: over, with {status:#x}"));
+                    self.end_actor(&mut actor, status);
+                }
+            }
+            has_moved = true;
+        }
+        self.actors[index] = actor;
+        has_moved
+    }
+
+    fn step(&mut self, actor: &mut Actor) -> Step {
+        let act = match actor.acts.front_mut() {
+            Some(act) => act,
+            None => return Step::Over(0),
+        };
+        match act {
+            Act::Sleep(time) => {
+                actor.wake = Some(self.time.saturating_add(*time));
+                Step::Next
+            }
+            Act::Write(end, bytes) => {
+                let end = actor.ends.get(*end).copied().flatten();
+                self.write_part(end, bytes, &mut actor.written, &mut actor.wake)
+            }
+            Act::Read(end, size) => match self.read_part(&actor.ends, *end, *size, &mut actor.held) {
+                Step::Part => {
+                    actor.held.clear();
+                    Step::Next
+                }
+                step => step,
+            },
+            Act::Drain(end) => {
+                let step = self.read_part(&actor.ends, *end, CHUNK, &mut actor.held);
+                actor.held.clear();
+                step
+            }
+            Act::Copy { from, .. } if actor.held.is_empty() => {
+                self.read_part(&actor.ends, *from, CHUNK, &mut actor.held)
+            }
+            Act::Copy { to, .. } => {
+                let end = actor.ends.get(*to).copied().flatten();
+                match self.write_part(end, &actor.held, &mut actor.written, &mut actor.wake) {
+                    Step::Next => {
+                        actor.held.clear();
+                        actor.written = 0;
+                        Step::Part
+                    }
+                    step => step,
+                }
+            }
+            Act::Close(end) => {
+                if let Some(id) = actor.ends.get_mut(*end).and_then(Option::take) {
+                    self.release(id);
+                }
+                Step::Next
+            }
+            Act::Leave(acts) => {
+                let acts = std::mem::take(acts);
+                self.add_actor(acts, actor.ends.clone(), None);
+                Step::Next
+            }
+            Act::Exit(code) => Step::Over((*code & 0xff) << 8),
+        }
+    }
+
+    /// Part: there are bytes in `held`. Next: it has ended.
+    fn read_part(&mut self, ends: &[Option<Id>], end: usize, size: usize, held: &mut Vec<u8>) -> Step {
+        let id = match ends.get(end).copied().flatten() {
+            Some(id) if size > 0 => id,
+            _ => return Step::Next,
+        };
+        let there = match self.descriptions[id].object {
+            Object::Reader(stream) | Object::Socket { input: stream, .. } => self.streams[stream].bytes.len(),
+            _ => 0,
+        };
+        held.resize(there.min(size).max(1), 0);
+        let answer = self.take(id, held);
+        held.truncate(*answer.as_ref().unwrap_or(&0));
+        match answer {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Step::Blocked,
+            Ok(0) | Err(_) => Step::Next,
+            Ok(_) => Step::Part,
+        }
+    }
+
+    /// Next: all is written.
+    fn write_part(&mut self, end: Option<Id>, bytes: &[u8], written: &mut usize, wake: &mut Option<Duration>) -> Step {
+        let rest = &bytes[*written..];
+        let id = match end {
+            Some(id) if !rest.is_empty() => id,
+            _ => return Step::Next,
+        };
+        let mut size = rest.len();
+        let pauses = size > 1 && self.hit(self.faults.actors_pause, "actor pauses");
+        if pauses {
+            size = 1 + self.choose(size as u32 - 1) as usize;
+        }
+        match self.put(id, &rest[..size]) {
+            Ok(size) => {
+                *written += size;
+                // Not if it can do nothing: then the time would go on for ever.
+                if pauses {
+                    let pause = 1 + u64::from(self.choose(2000));
+                    *wake = Some(self.time + Duration::from_micros(pause));
+                }
+                match *written == bytes.len() {
+                    true => Step::Next,
+                    false => Step::Part,
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Step::Blocked,
+            Err(error) if error.raw_os_error() == Some(libc::EPIPE) => Step::Over(libc::SIGPIPE),
+            Err(_) => Step::Next,
+        }
+    }
+
+    fn end_actor(&mut self, actor: &mut Actor, status: i32) {
+        actor.is_over = true;
+        actor.wake = None;
+        for end in &mut actor.ends {
+            if let Some(id) = end.take() {
+                self.release(id);
+            }
+        }
+        if let Some(child) = actor.child {
+            self.exit_child(child, status);
+        }
+    }
+
+    /// Ends the actor that is this child.
+    pub(super) fn end_child(&mut self, child: u32, status: i32) {
+        if let Some(index) = self.actors.iter().position(|actor| actor.child == Some(child)) {
+            let mut actor = self.actors.swap_remove(index);
+            self.end_actor(&mut actor, status);
+        }
+    }
+
+    /// Ends all.
+    pub(super) fn end_actors(&mut self) {
+        for mut actor in std::mem::take(&mut self.actors) {
+            self.end_actor(&mut actor, 0);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Children: programs that are started, end, are noticed and reaped.
+
+use std::io;
+use std::os::unix::io::RawFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use libc::{c_int, c_short};
+
+use super::actor::Act;
+use super::table::Object;
+use super::{errno, with, Kernel};
+use crate::sys::Owned;
+
+/// What a command's name stands for.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// What it does. Its ends 0, 1 and 2 are stdin, stdout and stderr.
+    pub acts: Vec<Act>,
+    /// Its stderr is piped. Otherwise what it writes there is gone.
+    pub stderr: bool,
+}
+
+/// The first child's number: above all that the real kernel gives (PID_MAX_LIMIT), so that no real process is ever meant.
+const FIRST: u32 = 100_000_000;
+
+/// How often at most waitpid(2) says that a child runs that has exited.
+const MOST_NOT_YETS: u8 = 3;
+
+#[derive(Debug)]
+pub(super) struct Child {
+    state: State,
+    not_yets: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Running,
+    /// It has exited with this status, and was not reaped.
+    Zombie(c_int),
+    Reaped,
+}
+
+/// A child, as the library has it: the counterpart of std's.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    /// The kernel that it is a child in. In another one it is nobody's.
+    kernel: u64,
+    pub id: u32,
+    pub stdin: Option<Owned>,
+    pub stdout: Option<Owned>,
+    pub stderr: Option<Owned>,
+}
+
+impl Handle {
+    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.with(|kernel, id| kernel.wait(id, false))
+    }
+
+    pub fn wait(&mut self) -> io::Result<ExitStatus> {
+        drop(self.stdin.take()); // as std's does
+        let status = self.with(|kernel, id| kernel.wait(id, true))?;
+        Ok(status.expect("it has exited"))
+    }
+
+    fn with<R>(&self, call: impl FnOnce(&mut Kernel, u32) -> io::Result<R>) -> io::Result<R> {
+        let answer = with(|kernel| if kernel.id == self.kernel { Some(call(kernel, self.id)) } else { None });
+        answer.flatten().unwrap_or_else(|| Err(errno(libc::ECHILD)))
+    }
+}
+
+/// Whether this number is a simulated child's.
+pub(super) fn is_simulated(process: u32) -> bool {
+    process >= FIRST
+}
+
+impl Kernel {
+    /// Starts the program of this name. `stdin` is the number of what it reads; None: a pipe is made.
+    pub(super) fn spawn(&mut self, name: &str, stdin: Option<Option<RawFd>>) -> io::Result<Handle> {
+        self.enter();
+        let faults = &self.faults;
+        let errors = [
+            (faults.spawn_emfile, "spawn EMFILE", libc::EMFILE),
+            (faults.spawn_eagain, "spawn EAGAIN", libc::EAGAIN),
+            (faults.spawn_enomem, "spawn ENOMEM", libc::ENOMEM),
+        ];
+        let fault = self.first_hit(&errors);
+        let program = self.programs.get(name).cloned();
+        let (program, fault) = match (program, fault) {
+            (Some(program), None) => (program, None),
+            (None, _) => return self.refuse(name, errno(libc::ENOENT)),
+            (Some(program), fault) => (program, fault),
+        };
+        if let Some(error) = fault {
+            return self.refuse(name, error);
+        }
+        let capacity = self.pipe_capacity;
+        let (input, stdin) = match stdin {
+            Some(None) => (self.describe(Object::Null, libc::O_RDWR), None),
+            Some(Some(fd)) => (self.open(fd)?, None),
+            None => {
+                let (reader, writer) = self.describe_pipe(capacity);
+                (reader, Some(self.own(writer)))
+            }
+        };
+        let (stdout, output) = self.describe_pipe(capacity);
+        let stdout = self.own(stdout);
+        let (stderr, errors) = if program.stderr {
+            let (stderr, errors) = self.describe_pipe(capacity);
+            (Some(self.own(stderr)), errors)
+        } else {
+            (None, self.describe(Object::Null, libc::O_RDWR))
+        };
+        let id = FIRST + self.children.len() as u32;
+        self.children.push(Child { state: State::Running, not_yets: 0 });
+        self.add_actor(program.acts, vec![Some(input), Some(output), Some(errors)], Some(id));
+        self.note(|| format!("spawn({name}) = {id}"));
+        Ok(Handle { kernel: self.id, id, stdin, stdout: Some(stdout), stderr })
+    }
+
+    fn refuse(&mut self, name: &str, error: io::Error) -> io::Result<Handle> {
+        self.note(|| format!("spawn({name}) = {error}"));
+        Err(error)
+    }
+
+    fn own(&mut self, id: usize) -> Owned {
+        Owned::from(crate::sys::owned(self.number(id)))
+    }
+
+    fn child(&mut self, process: u32) -> io::Result<&mut Child> {
+        let place = process.checked_sub(FIRST).map(|place| place as usize);
+        let child = place.and_then(|place| self.children.get_mut(place));
+        child.ok_or_else(|| errno(libc::ESRCH))
+    }
+
+    /// It has exited.
+    pub(super) fn exit_child(&mut self, process: u32, status: c_int) {
+        self.is_stirred = true;
+        self.child(process).expect("an actor that is a child").state = State::Zombie(status);
+    }
+
+    fn wait(&mut self, process: u32, may_wait: bool) -> io::Result<Option<ExitStatus>> {
+        self.enter();
+        let answer = self.reap(process, may_wait);
+        self.note(|| format!("waitpid({process}) = {answer:?}"));
+        answer
+    }
+
+    fn reap(&mut self, process: u32, may_wait: bool) -> io::Result<Option<ExitStatus>> {
+        let (state, not_yets) = match self.child(process) {
+            Ok(child) => (child.state, child.not_yets),
+            Err(_) => return Err(errno(libc::ECHILD)),
+        };
+        match state {
+            State::Running if may_wait => panic!("the library would block in waitpid of child {process}"),
+            State::Running => return Ok(None),
+            State::Reaped => return Err(errno(libc::ECHILD)),
+            State::Zombie(_) => {}
+        }
+        if !may_wait && not_yets < MOST_NOT_YETS && self.hit(self.faults.wait_not_yet, "waitpid not yet") {
+            self.child(process)?.not_yets += 1;
+            return Ok(None);
+        }
+        let is_stolen = self.hit(self.faults.wait_echild, "waitpid ECHILD");
+        let child = self.child(process)?;
+        match std::mem::replace(&mut child.state, State::Reaped) {
+            State::Zombie(status) if !is_stolen => Ok(Some(ExitStatus::from_raw(status))),
+            _ => Err(errno(libc::ECHILD)),
+        }
+    }
+
+    pub(super) fn kill(&mut self, process: u32, signal: c_int) -> io::Result<()> {
+        self.enter();
+        self.note(|| format!("kill({process}, {signal})"));
+        match self.child(process)?.state {
+            State::Reaped => panic!("a signal to process {process}, which was reaped: it may be somebody else by then"),
+            State::Running | State::Zombie(_) => {}
+        }
+        if !(0..=64).contains(&signal) {
+            return Err(errno(libc::EINVAL));
+        }
+        if self.hit(self.faults.kill_eperm, "kill EPERM") {
+            return Err(errno(libc::EPERM));
+        }
+        match signal {
+            0 | libc::SIGCHLD | libc::SIGURG | libc::SIGWINCH => {}
+            libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => self.stop(process, true),
+            libc::SIGCONT => self.stop(process, false),
+            signal => self.end_child(process, signal),
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, process: u32, is_stopped: bool) {
+        self.is_stirred = true;
+        for actor in self.actors.iter_mut().filter(|actor| actor.child == Some(process)) {
+            actor.is_stopped = is_stopped;
+        }
+    }
+
+    /// Somebody else kills one of those that run.
+    pub(super) fn kill_somebody(&mut self) {
+        let (running, _) = self.children();
+        if running > 0 && self.hit(self.faults.child_killed, "child killed") {
+            let mut living = (0..).zip(&self.children).filter(|(_, child)| child.state == State::Running);
+            // The kernel's own choice cannot be asked while the children are looked at.
+            let living: Vec<u32> = living.by_ref().map(|(place, _)| FIRST + place).collect();
+            let process = living[self.choose(living.len() as u32) as usize];
+            let signals = [libc::SIGKILL, libc::SIGTERM, libc::SIGSEGV, libc::SIGHUP];
+            let signal = signals[self.choose(signals.len() as u32) as usize];
+            self.note(|| format!("somebody kills {process} with {signal}"));
+            self.end_child(process, signal);
+        }
+    }
+
+    pub(super) fn pidfd(&mut self, process: u32) -> io::Result<RawFd> {
+        self.enter();
+        let answer = self.open_pidfd(process);
+        self.note(|| format!("pidfd_open({process}) = {answer:?}"));
+        answer
+    }
+
+    fn open_pidfd(&mut self, process: u32) -> io::Result<RawFd> {
+        let faults = &self.faults;
+        let errors = [
+            (faults.pidfd_enosys, "pidfd_open ENOSYS", libc::ENOSYS),
+            (faults.pidfd_emfile, "pidfd_open EMFILE", libc::EMFILE),
+            (faults.pidfd_enfile, "pidfd_open ENFILE", libc::ENFILE),
+            (faults.pidfd_enomem, "pidfd_open ENOMEM", libc::ENOMEM),
+        ];
+        if let Some(error) = self.first_hit(&errors) {
+            return Err(error);
+        }
+        if self.child(process)?.state == State::Reaped {
+            return Err(errno(libc::ESRCH));
+        }
+        let id = self.describe(Object::Pidfd(process), libc::O_RDWR);
+        Ok(self.number(id))
+    }
+
+    /// Linux's pidfd_poll.
+    pub(super) fn pidfd_truth(&self, process: u32) -> c_short {
+        match self.children[(process - FIRST) as usize].state {
+            State::Running => 0,
+            State::Zombie(_) => libc::POLLIN,
+            State::Reaped => libc::POLLIN | libc::POLLHUP,
+        }
+    }
+
+    /// How many children run, and how many have exited and were not reaped.
+    pub fn children(&self) -> (usize, usize) {
+        let count = |is: fn(&State) -> bool| self.children.iter().filter(|child| is(&child.state)).count();
+        (count(|state| *state == State::Running), count(|state| matches!(state, State::Zombie(_))))
+    }
+}

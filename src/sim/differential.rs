@@ -1,0 +1,161 @@
+//! The simulated kernel answers as the real one: the same random calls on both, where Linux is deterministic.
+
+#![cfg(target_os = "linux")]
+
+use std::os::unix::io::{IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use libc::{c_short, pollfd, POLLIN, POLLOUT};
+
+use super::Kernel;
+use crate::sys::{self, Wait};
+
+/// A number that nobody has: one that was closed may be another thread's by then.
+const NOBODY: RawFd = 2_000_000;
+
+/// splitmix64
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % below
+    }
+
+    fn range(&mut self, below: usize) -> usize {
+        self.below(below as u64) as usize
+    }
+}
+
+/// A descriptor of either kernel. None: closed.
+#[derive(Clone, Copy)]
+struct End {
+    fd: Option<RawFd>,
+    is_socket: bool,
+}
+
+impl End {
+    fn number(self) -> RawFd {
+        self.fd.unwrap_or(NOBODY)
+    }
+}
+
+/// Reader and writer of a pipe, two sockets of a pair: none of them waits.
+fn ends(pipe: (RawFd, RawFd), sockets: (RawFd, RawFd)) -> Vec<End> {
+    let end = |fd, is_socket| {
+        let flags = sys::status_flags(fd).unwrap();
+        sys::set_status_flags(fd, flags | libc::O_NONBLOCK).unwrap();
+        End { fd: Some(fd), is_socket }
+    };
+    vec![end(pipe.0, false), end(pipe.1, false), end(sockets.0, true), end(sockets.1, true)]
+}
+
+fn real_pipe() -> (RawFd, RawFd) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    (OwnedFd::from(reader).into_raw_fd(), OwnedFd::from(writer).into_raw_fd())
+}
+
+fn real_ends() -> Vec<End> {
+    let (one, other) = UnixStream::pair().unwrap();
+    ends(real_pipe(), (one.into_raw_fd(), other.into_raw_fd()))
+}
+
+/// Random calls, and what was answered.
+fn play(seed: u64, mut ends: Vec<End>) -> Vec<String> {
+    let mut random = Random(seed);
+    // Small writes cost a socket more than their bytes: far more of them would fill it.
+    let mut writes_left = 20;
+    let mut told = Vec::new();
+    for _ in 0..60 {
+        let place = random.range(ends.len());
+        let end = ends[place];
+        let fd = end.number();
+        let line = match random.range(10) {
+            0..=2 => {
+                let mut bytes = vec![0; 1 + random.range(90)];
+                let answer = if end.is_socket { sys::recv(fd, &mut bytes) } else { sys::read(fd, &mut bytes) };
+                format!("read {place}: {:?} {bytes:?}", answer.map_err(|error| error.raw_os_error()))
+            }
+            3..=5 if writes_left > 0 => {
+                writes_left -= 1;
+                let bytes: Vec<u8> = (0..random.range(90)).map(|_| random.range(256) as u8).collect();
+                let answer = if end.is_socket { sys::send(fd, &bytes) } else { sys::write(fd, &bytes) };
+                format!("write {place}, {}: {:?}", bytes.len(), answer.map_err(|error| error.raw_os_error()))
+            }
+            6..=7 => {
+                let mut events = || [0, POLLIN, POLLOUT, POLLIN | POLLOUT][random.range(4)] as c_short;
+                let entry = |end: &End| pollfd { fd: end.number(), events: events(), revents: 0 };
+                // One that is closed may come only once.
+                let mut set: Vec<_> = ends.iter().filter(|end| end.fd.is_some()).map(entry).collect();
+                set.push(pollfd { fd: NOBODY, events: POLLIN, revents: 0 });
+                let answer = sys::poll(&mut set, Wait::Not).unwrap();
+                let said: Vec<_> = set.iter().map(|entry| (entry.events, entry.revents)).collect();
+                format!("poll: {answer} {said:?}")
+            }
+            8 if end.fd.is_some() && ends.len() < 7 => {
+                let fd = sys::duplicate(fd).unwrap().into_number();
+                ends.push(End { fd: Some(fd), ..end });
+                format!("dup {place}: {:?} {:?}", sys::kind(fd).unwrap(), sys::status_flags(fd).unwrap() & FLAGS)
+            }
+            9 if end.fd.is_some() && random.range(2) == 0 => {
+                sys::close(fd);
+                ends[place].fd = None;
+                format!("close {place}")
+            }
+            _ => continue,
+        };
+        told.push(line);
+    }
+    ends.iter().filter_map(|end| end.fd).for_each(sys::close);
+    told
+}
+
+const FLAGS: libc::c_int = libc::O_ACCMODE | libc::O_NONBLOCK;
+
+#[test]
+fn the_simulated_kernel_answers_as_the_real_one() {
+    for seed in 0..2000 {
+        let real = play(seed, real_ends());
+        let mut kernel = Kernel::new(|_| 0);
+        let (pipe, sockets) = (kernel.pipe(1 << 16), kernel.socketpair(1 << 17));
+        let (_, simulated) = kernel.run(|| play(seed, ends(pipe, sockets)));
+        assert_eq!(simulated, real, "seed {seed}");
+    }
+}
+
+/// Fills a pipe by pages, empties it by parts of one: when there is room again is a matter of pages.
+fn fill((reader, writer): (RawFd, RawFd)) -> (usize, Vec<(usize, c_short)>) {
+    for fd in [reader, writer] {
+        sys::set_status_flags(fd, sys::status_flags(fd).unwrap() | libc::O_NONBLOCK).unwrap();
+    }
+    let mut pages = 0;
+    while sys::write(writer, &[0; 4096]).is_ok() {
+        pages += 1;
+    }
+    let said = |size: usize| {
+        let size = sys::read(reader, &mut vec![0; size]).unwrap();
+        let mut set = [pollfd { fd: writer, events: POLLOUT, revents: 0 }];
+        sys::poll(&mut set, Wait::Until(sys::now() + Duration::from_millis(1))).unwrap();
+        (size, set[0].revents)
+    };
+    let told = [1, 4094, 1].map(said).to_vec();
+    assert!(sys::write(writer, &[0; 4096]).is_ok());
+    assert_eq!(sys::write(writer, &[0; 4096]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    sys::close(reader);
+    assert_eq!(sys::write(writer, &[0]).unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+    sys::close(writer);
+    (pages, told)
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_full_pipe_has_room_again_after_a_page() {
+    let (pages, real) = fill(real_pipe());
+    let mut kernel = Kernel::new(|_| 0);
+    let pipe = kernel.pipe(pages * 4096);
+    let (_, simulated) = kernel.run(|| fill(pipe));
+    assert_eq!(simulated, (pages, real));
+}

@@ -1,0 +1,162 @@
+//! What the simulated kernel may do wrong, and how often.
+
+/// How often each thing goes wrong: a probability in 256ths. 0 is never, and asks nobody to choose.
+///
+/// Each is what a manual page allows, or what kernels were seen to do. Errors pass: the call after one may succeed. Who counts on the
+/// time of things must know that several of these let time pass, and that withheld readiness and calls that say EAGAIN can make an
+/// operation miss what came just before its deadline.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// poll: EINTR, at once or after a part of its time.
+    pub poll_eintr: u8,
+    /// poll: ENOMEM.
+    pub poll_enomem: u8,
+    /// poll: EAGAIN, where other Unixes have it for a lack of memory.
+    pub poll_eagain: u8,
+    /// poll: says what is asked for and not true. Not of a pipe without O_NONBLOCK, where only a true answer keeps a call from waiting.
+    pub poll_spurious: u8,
+    /// poll: does not say all that is true. If that leaves nothing before its time is over, it says EINTR a little later.
+    pub poll_withheld: u8,
+    /// poll: returns later than it could, by up to 50 ms.
+    pub poll_oversleeps: u8,
+
+    /// read: EINTR.
+    pub read_eintr: u8,
+    /// read: EAGAIN although there is something, from what never waits.
+    pub read_eagain: u8,
+    /// read: fewer bytes than there are.
+    pub read_short: u8,
+    /// read: EIO.
+    pub read_eio: u8,
+    /// read: ENOMEM.
+    pub read_enomem: u8,
+    /// recv: ENOBUFS.
+    pub read_enobufs: u8,
+    /// recv: ECONNRESET, although the peer is well.
+    pub read_econnreset: u8,
+    /// recv: ETIMEDOUT.
+    pub read_etimedout: u8,
+    /// RWF_NOWAIT: not supported, by this open file description for ever. Decided at its first read.
+    pub nowait_unsupported: u8,
+
+    /// write: EINTR.
+    pub write_eintr: u8,
+    /// write: EAGAIN although something fits, from what never waits.
+    pub write_eagain: u8,
+    /// write: fewer bytes than fit; not of what a pipe takes whole or not at all.
+    pub write_short: u8,
+    /// write: EIO.
+    pub write_eio: u8,
+    /// write: ENOMEM.
+    pub write_enomem: u8,
+    /// write: ENOSPC, of a regular file.
+    pub write_enospc: u8,
+    /// write: EDQUOT, of a regular file.
+    pub write_edquot: u8,
+    /// send: ENOBUFS.
+    pub write_enobufs: u8,
+    /// send: ECONNRESET, although the peer is well.
+    pub write_econnreset: u8,
+
+    /// Any call: the clock goes forward by up to three seconds.
+    pub clock_jumps: u8,
+    /// Any call: the actors get no time before it.
+    pub actors_lag: u8,
+    /// An actor moves a part of its bytes and then sleeps for up to 2 ms.
+    pub actors_pause: u8,
+
+    /// fstat: ENOMEM.
+    pub stat_enomem: u8,
+    /// dup: EMFILE.
+    pub dup_emfile: u8,
+    /// The wake pipe: EMFILE.
+    pub wake_pipe_emfile: u8,
+    /// The wake pipe: ENFILE.
+    pub wake_pipe_enfile: u8,
+
+    /// spawn: EMFILE.
+    pub spawn_emfile: u8,
+    /// spawn: EAGAIN.
+    pub spawn_eagain: u8,
+    /// spawn: ENOMEM.
+    pub spawn_enomem: u8,
+    /// pidfd_open: ENOSYS.
+    pub pidfd_enosys: u8,
+    /// pidfd_open: EMFILE.
+    pub pidfd_emfile: u8,
+    /// pidfd_open: ENFILE.
+    pub pidfd_enfile: u8,
+    /// pidfd_open: ENOMEM.
+    pub pidfd_enomem: u8,
+    /// waitpid: says that a child runs that has exited, a few times at most.
+    pub wait_not_yet: u8,
+    /// waitpid: ECHILD, somebody else was faster.
+    pub wait_echild: u8,
+    /// kill: EPERM.
+    pub kill_eperm: u8,
+    /// Any call: a child is killed by somebody else.
+    pub child_killed: u8,
+}
+
+impl Faults {
+    /// A kernel in good health.
+    pub fn none() -> Faults {
+        Faults::default()
+    }
+
+    /// Each kind is off in half of the runs, otherwise rare to frequent: what hides behind one fault shows where that one is off
+    /// (Groce and others, "Swarm testing", 2012).
+    pub fn swarm(choose: &mut dyn FnMut(u32) -> u32) -> Faults {
+        let mut rate = || match choose(8) {
+            0..=3 => 0,
+            4 => 1,
+            5 => 4,
+            6 => 16,
+            _ => 64,
+        };
+        Faults {
+            poll_eintr: rate(),
+            poll_enomem: rate(),
+            poll_eagain: rate(),
+            poll_spurious: rate(),
+            poll_withheld: rate(),
+            poll_oversleeps: rate(),
+            read_eintr: rate(),
+            read_eagain: rate(),
+            read_short: rate(),
+            read_eio: rate(),
+            read_enomem: rate(),
+            read_enobufs: rate(),
+            read_econnreset: rate(),
+            read_etimedout: rate(),
+            nowait_unsupported: rate(),
+            write_eintr: rate(),
+            write_eagain: rate(),
+            write_short: rate(),
+            write_eio: rate(),
+            write_enomem: rate(),
+            write_enospc: rate(),
+            write_edquot: rate(),
+            write_enobufs: rate(),
+            write_econnreset: rate(),
+            clock_jumps: rate(),
+            actors_lag: rate(),
+            actors_pause: rate(),
+            stat_enomem: rate(),
+            dup_emfile: rate(),
+            wake_pipe_emfile: rate(),
+            wake_pipe_enfile: rate(),
+            spawn_emfile: rate(),
+            spawn_eagain: rate(),
+            spawn_enomem: rate(),
+            pidfd_enosys: rate(),
+            pidfd_emfile: rate(),
+            pidfd_enfile: rate(),
+            pidfd_enomem: rate(),
+            wait_not_yet: rate(),
+            wait_echild: rate(),
+            kill_eperm: rate(),
+            child_killed: rate(),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Numbers, open file descriptions, and what is behind them.
+//!
+//! ```text
+//!     number of the process ──┐
+//!     number of the process ──┼──► open file description (flags, position) ──► a stream or two, a file, a child
+//!     end of an actor       ──┘
+//! ```
+
+use std::io;
+use std::os::unix::io::RawFd;
+
+use libc::c_int;
+
+use super::stream::Stream;
+use super::{errno, Kernel};
+use crate::sys::Kind;
+
+/// The first number that the process gets: far from those of the real kernel.
+pub(super) const FIRST: RawFd = 1000;
+
+/// The place of an open file description.
+pub(super) type Id = usize;
+
+/// What an open file description is of. Streams are named by their place.
+#[derive(Debug)]
+pub(super) enum Object {
+    Reader(usize),
+    Writer(usize),
+    Socket { input: usize, output: usize },
+    Regular { contents: Vec<u8>, position: usize },
+    Pidfd(u32),
+    Null,
+}
+
+#[derive(Debug)]
+pub(super) struct Description {
+    pub object: Object,
+    /// Access mode and O_NONBLOCK.
+    pub flags: c_int,
+    /// As they were when the process got it.
+    found: c_int,
+    /// How many numbers and actors' ends refer to it.
+    holders: usize,
+    /// How many of these are the process's numbers.
+    numbers: usize,
+    /// Whether it can do RWF_NOWAIT, once that was asked for.
+    pub has_nowait: Option<bool>,
+    /// It is an end of a wake pipe: its bytes are nobody's data.
+    pub is_wake: bool,
+}
+
+impl Description {
+    pub fn is_nonblocking(&self) -> bool {
+        self.flags & libc::O_NONBLOCK != 0
+    }
+
+    pub fn kind(&self) -> Kind {
+        match self.object {
+            Object::Reader(_) | Object::Writer(_) => Kind::Pipe,
+            Object::Socket { .. } => Kind::Socket,
+            Object::Regular { .. } => Kind::Regular,
+            Object::Pidfd(_) | Object::Null => Kind::Other,
+        }
+    }
+}
+
+impl Kernel {
+    /// An open file description that nobody holds yet.
+    pub(super) fn describe(&mut self, object: Object, flags: c_int) -> Id {
+        let description =
+            Description { object, flags, found: flags, holders: 0, numbers: 0, has_nowait: None, is_wake: false };
+        self.descriptions.push(description);
+        self.descriptions.len() - 1
+    }
+
+    /// The two ends of a pipe, reader first.
+    pub(super) fn describe_pipe(&mut self, capacity: usize) -> (Id, Id) {
+        let stream = self.add_stream(capacity);
+        (self.describe(Object::Reader(stream), libc::O_RDONLY), self.describe(Object::Writer(stream), libc::O_WRONLY))
+    }
+
+    pub(super) fn describe_socketpair(&mut self, capacity: usize) -> (Id, Id) {
+        let (there, back) = (self.add_stream(capacity), self.add_stream(capacity));
+        let one = self.describe(Object::Socket { input: back, output: there }, libc::O_RDWR);
+        (one, self.describe(Object::Socket { input: there, output: back }, libc::O_RDWR))
+    }
+
+    fn add_stream(&mut self, capacity: usize) -> usize {
+        self.streams.push(Stream::new(capacity));
+        self.streams.len() - 1
+    }
+
+    /// Gives it the lowest free number.
+    pub(super) fn number(&mut self, id: Id) -> RawFd {
+        let description = &mut self.descriptions[id];
+        description.holders += 1;
+        description.numbers += 1;
+        let place = match self.numbers.iter().position(Option::is_none) {
+            Some(place) => place,
+            None => {
+                self.numbers.push(None);
+                self.numbers.len() - 1
+            }
+        };
+        self.numbers[place] = Some(id);
+        FIRST + place as RawFd
+    }
+
+    /// An actor has it.
+    pub(super) fn hold(&mut self, id: Id) {
+        self.descriptions[id].holders += 1;
+    }
+
+    /// A holder lets go of it. After the last one its ends of streams are nobody's.
+    pub(super) fn release(&mut self, id: Id) {
+        self.is_stirred = true;
+        let description = &mut self.descriptions[id];
+        description.holders -= 1;
+        if description.holders > 0 {
+            return;
+        }
+        match description.object {
+            Object::Reader(stream) => self.streams[stream].has_reader = false,
+            Object::Writer(stream) => self.streams[stream].has_writer = false,
+            Object::Socket { input, output } => {
+                // Linux's unix_release_sock: the peer learns that its bytes were not read.
+                self.streams[output].is_reset = !self.streams[input].bytes.is_empty();
+                self.streams[input].bytes.clear();
+                self.streams[input].has_reader = false;
+                self.streams[output].has_writer = false;
+            }
+            Object::Regular { .. } | Object::Pidfd(_) | Object::Null => {}
+        }
+    }
+
+    pub(super) fn lookup(&self, fd: RawFd) -> Option<Id> {
+        let place = usize::try_from(fd.checked_sub(FIRST)?).ok()?;
+        self.numbers.get(place).copied().flatten()
+    }
+
+    pub(super) fn open(&self, fd: RawFd) -> io::Result<Id> {
+        self.lookup(fd).ok_or_else(|| errno(libc::EBADF))
+    }
+
+    /// Whether it was open.
+    pub(super) fn close_number(&mut self, fd: RawFd, is_behind: bool) -> bool {
+        let id = match self.lookup(fd) {
+            Some(id) => id,
+            None => return false,
+        };
+        self.numbers[(fd - FIRST) as usize] = None;
+        let description = &mut self.descriptions[id];
+        description.numbers -= 1;
+        let is_changed = (description.flags ^ description.found) & libc::O_NONBLOCK != 0;
+        if description.numbers == 0 && is_changed && !is_behind {
+            self.changed_flags += 1;
+        }
+        self.release(id);
+        true
+    }
+
+    pub(super) fn status_flags(&mut self, fd: RawFd) -> io::Result<c_int> {
+        self.enter();
+        let answer = self.open(fd).map(|id| self.descriptions[id].flags);
+        self.note(|| format!("fcntl(fd {fd}, F_GETFL) = {answer:x?}"));
+        answer
+    }
+
+    pub(super) fn set_status_flags(&mut self, fd: RawFd, flags: c_int) -> io::Result<()> {
+        self.enter();
+        self.note(|| format!("fcntl(fd {fd}, F_SETFL, {flags:#x})"));
+        let description = self.open(fd)?;
+        let description = &mut self.descriptions[description];
+        // F_SETFL ignores the access mode (fcntl(2)).
+        description.flags = (description.flags & libc::O_ACCMODE) | (flags & libc::O_NONBLOCK);
+        Ok(())
+    }
+
+    pub(super) fn duplicate(&mut self, fd: RawFd) -> io::Result<RawFd> {
+        self.enter();
+        let answer = self.open(fd).and_then(|id| match self.hit(self.faults.dup_emfile, "dup EMFILE") {
+            true => Err(errno(libc::EMFILE)),
+            false => Ok(self.number(id)),
+        });
+        self.note(|| format!("dup(fd {fd}) = {answer:?}"));
+        answer
+    }
+
+    /// Reader first.
+    pub(super) fn wake_pipe(&mut self) -> io::Result<(RawFd, RawFd)> {
+        self.enter();
+        if self.hit(self.faults.wake_pipe_emfile, "wake pipe EMFILE") {
+            return Err(errno(libc::EMFILE));
+        }
+        if self.hit(self.faults.wake_pipe_enfile, "wake pipe ENFILE") {
+            return Err(errno(libc::ENFILE));
+        }
+        let (reader, writer) = self.describe_pipe(1 << 16);
+        for id in [reader, writer] {
+            let description = &mut self.descriptions[id];
+            description.flags |= libc::O_NONBLOCK;
+            description.found = description.flags;
+            description.is_wake = true;
+        }
+        let ends = (self.number(reader), self.number(writer));
+        self.note(|| format!("pipe2() = {ends:?}"));
+        Ok(ends)
+    }
+
+    pub(super) fn kind(&mut self, fd: RawFd) -> io::Result<Kind> {
+        self.enter();
+        let answer = self.open(fd).and_then(|id| match self.hit(self.faults.stat_enomem, "fstat ENOMEM") {
+            true => Err(errno(libc::ENOMEM)),
+            false => Ok(self.descriptions[id].kind()),
+        });
+        self.note(|| format!("fstat(fd {fd}) = {answer:?}"));
+        answer
+    }
+}

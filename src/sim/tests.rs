@@ -1,0 +1,295 @@
+use std::io;
+use std::os::unix::io::RawFd;
+use std::process::Command;
+use std::time::Duration;
+
+use super::{with, Act, Faults, Kernel, Program};
+use crate::sys;
+use crate::{done, sleep, wait, AsyncFile, AsyncPipe, End, Scheduler};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn kernel() -> Kernel {
+    Kernel::new(|_| 0)
+}
+
+fn file(fd: RawFd) -> AsyncFile {
+    AsyncFile::new(sys::owned(fd)).unwrap()
+}
+
+#[test]
+fn a_trickle_does_not_extend_a_deadline() {
+    let mut kernel = kernel();
+    let trickle = (1..100).flat_map(|_| [Act::Sleep(SECOND), Act::Write(0, b"x".to_vec())]);
+    let fd = kernel.reader(4096, trickle.collect());
+    let (kernel, (line, held)) = kernel.run(|| {
+        let file = file(fd);
+        let line = Scheduler::new().block_on(file.readline().timeout(SECOND * 5 / 2));
+        (line.unwrap_err().kind(), file.buffered())
+    });
+    assert_eq!((line, held), (io::ErrorKind::TimedOut, 2));
+    assert_eq!(kernel.time(), SECOND * 5 / 2, "to the instant");
+}
+
+#[test]
+fn data_beats_the_deadline_of_the_same_turn() {
+    let mut kernel = kernel();
+    let fd = kernel.reader(4096, vec![Act::Sleep(SECOND), Act::Write(0, b"just in time\n".to_vec())]);
+    let (_, line) = kernel.run(|| Scheduler::new().block_on(file(fd).readline().timeout(SECOND)));
+    assert_eq!(line.unwrap().unwrap(), b"just in time\n");
+}
+
+#[test]
+fn a_timeout_of_zero_gets_what_is_there_and_no_more() {
+    let mut kernel = kernel();
+    let acts = vec![Act::Write(0, b"now".to_vec()), Act::Sleep(SECOND), Act::Write(0, b"later".to_vec())];
+    let fd = kernel.reader(4096, acts);
+    let (kernel, ends) = kernel.run(|| {
+        let file = file(fd);
+        let mut sched = Scheduler::new();
+        let mut ends = Vec::new();
+        let task = sched.spawn(file.read(9).full().timeout(Duration::ZERO), move |task| {
+            ends.push((task.end(), task.bytes().map_or(0, <[u8]>::len)));
+            if ends.len() < 2 {
+                wait(file.read(9).full().timeout(Duration::ZERO))
+            } else {
+                done(ends.clone())
+            }
+        });
+        sched.join(task).unwrap()
+    });
+    assert_eq!(ends, [(End::TimedOut, 3), (End::TimedOut, 0)]);
+    assert_eq!(kernel.time(), Duration::ZERO);
+}
+
+#[test]
+fn a_hundred_thousand_sleeps_take_as_long_as_the_longest() {
+    let (kernel, ()) = kernel().run(|| {
+        let mut sched = Scheduler::new();
+        for n in 0..100_000_u64 {
+            sched.spawn(sleep(Duration::from_millis(n * 7919 % 1000)), |task| {
+                task.ok()?;
+                done(())
+            });
+        }
+        sched.run().unwrap();
+    });
+    assert_eq!(kernel.time(), Duration::from_millis(999));
+    assert!(kernel.polls <= 1001, "one poll for each moment at which somebody wakes: {}", kernel.polls);
+}
+
+#[test]
+fn numbers_are_the_lowest_free_ones_and_closing_is_seen() {
+    let mut kernel = kernel();
+    let (reader, writer) = kernel.pipe(4096);
+    assert_eq!((reader, writer), (1000, 1001));
+    let (mut kernel, ()) = kernel.run(|| {
+        let reader = file(reader);
+        with(|kernel| assert_ne!(kernel.flags(1000) & libc::O_NONBLOCK, 0));
+        reader.close();
+        assert_eq!(with(|kernel| kernel.pipe(4096)), Some((1000, 1002)));
+        assert_eq!(sys::write(writer, b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    });
+    assert_eq!(kernel.descriptors(), [1000, 1001, 1002]);
+    assert_eq!(kernel.changed_flags(), 0, "put back before it was closed");
+    kernel.close_behind(1001);
+    assert_eq!(kernel.regular(Vec::new()), 1001);
+}
+
+#[test]
+fn a_call_that_would_block_is_a_broken_promise() {
+    let mut kernel = kernel();
+    let (reader, writer) = kernel.pipe(4096);
+    let (_, panics) = kernel.run(|| {
+        let read = std::panic::catch_unwind(|| sys::read(reader, &mut [0])).unwrap_err();
+        assert!(sys::write(writer, &[0; 4096]).is_ok());
+        let write = std::panic::catch_unwind(|| sys::write(writer, &[0])).unwrap_err();
+        let poll = std::panic::catch_unwind(|| {
+            let mut set = [libc::pollfd { fd: writer, events: libc::POLLOUT, revents: 0 }];
+            sys::poll(&mut set, sys::Wait::Forever)
+        });
+        [read, write, poll.unwrap_err()].map(|panic| *panic.downcast::<String>().unwrap())
+    });
+    assert_eq!(panics[0], "the library would block in read on fd 1000");
+    assert_eq!(panics[1], "the library would block in write on fd 1001");
+    assert!(panics[2].starts_with("poll sleeps for ever: [fd 1001 OUT"), "{}", panics[2]);
+}
+
+#[test]
+fn a_kernel_is_gone_after_a_panic() {
+    let caught = std::panic::catch_unwind(|| kernel().run(|| panic!("on purpose")));
+    assert!(caught.is_err());
+    assert!(with(|_| ()).is_none());
+}
+
+#[test]
+fn a_loop_that_spins_is_told() {
+    let mut kernel = kernel();
+    kernel.most_calls = 10;
+    let fd = kernel.regular(Vec::new());
+    let (_, panic) = kernel.run(|| {
+        let spin = || loop {
+            let _ = sys::read(fd, &mut [0]);
+        };
+        std::panic::catch_unwind(spin).map(|never: ()| never).unwrap_err().downcast::<String>().unwrap()
+    });
+    assert!(panic.starts_with("the loop spins"), "{panic}");
+}
+
+#[test]
+fn a_peer_that_closes_with_unread_bytes_resets_once() {
+    let mut kernel = kernel();
+    let fd = kernel.socket(4096, vec![Act::Write(0, b"rest".to_vec()), Act::Sleep(SECOND)]);
+    let (kernel, ()) = kernel.run(|| {
+        assert_eq!(sys::send(fd, b"unread").unwrap(), 6);
+        let mut set = [libc::pollfd { fd, events: 0, revents: 0 }];
+        sys::poll(&mut set, sys::Wait::Forever).unwrap();
+        assert_eq!(set[0].revents, libc::POLLHUP | libc::POLLERR);
+        assert_eq!(sys::send(fd, b"x").unwrap_err().raw_os_error(), Some(libc::EPIPE));
+        assert_eq!(sys::recv(fd, &mut [0; 9]).unwrap(), 4);
+        assert_eq!(sys::recv(fd, &mut [0; 9]).unwrap_err().raw_os_error(), Some(libc::ECONNRESET));
+        assert_eq!(sys::recv(fd, &mut [0; 9]).unwrap(), 0);
+    });
+    assert_eq!(kernel.time(), SECOND);
+}
+
+#[test]
+fn the_same_choices_replay_the_same_run() {
+    let run = |seed| {
+        let (kernel, lines) = chatter(seed, &[Act::Sleep(SECOND), Act::Copy { from: 0, to: 1 }]);
+        (kernel.calls, kernel.injected, lines)
+    };
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7), run(8));
+}
+
+/// Numbers below from a seed: Knuth's MMIX generator.
+fn choose(seed: u64) -> impl FnMut(u32) -> u32 {
+    let mut state = seed;
+    move |below| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u32 % below
+    }
+}
+
+/// Talks to a child with all that can go wrong, and gives the trace.
+fn chatter(seed: u64, acts: &[Act]) -> (Kernel, Vec<String>) {
+    let mut chooser = choose(seed);
+    let faults = Faults::swarm(&mut chooser);
+    let mut kernel = Kernel::new(chooser);
+    kernel.faults = faults;
+    kernel.most_calls = 100_000;
+    let lines = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let log = std::rc::Rc::clone(&lines);
+    kernel.trace(move |line| log.borrow_mut().push(line.to_owned()));
+    kernel.program("child", Program { acts: acts.to_vec(), stderr: true });
+    let (mut kernel, ()) = kernel.run(|| {
+        let mut sched = Scheduler::new();
+        let pipe = AsyncPipe::spawn(&mut Command::new("child"));
+        if let Ok(pipe) = &pipe {
+            let _ = sched.block_on(pipe.communicate(vec![b'x'; 100_000]).timeout(SECOND * 10));
+        }
+        drop(pipe);
+        with(Kernel::finale);
+        let _ = sched.turn(Some(Duration::ZERO)); // reaps
+    });
+    assert_eq!(kernel.children(), (0, 0), "seed {seed}");
+    assert_eq!(kernel.descriptors(), [0; 0], "seed {seed}");
+    assert_eq!(kernel.changed_flags(), 0, "seed {seed}");
+    kernel.take_read();
+    let lines = lines.take();
+    (kernel, lines)
+}
+
+#[test]
+fn whatever_goes_wrong_nothing_is_left() {
+    for seed in 0..300 {
+        chatter(seed, &[Act::Copy { from: 0, to: 1 }, Act::Write(2, b"done".to_vec()), Act::Exit(3)]);
+        let leave = Act::Leave(vec![Act::Sleep(SECOND * 3), Act::Write(1, b"late".to_vec())]);
+        chatter(seed, &[Act::Read(0, 10), Act::Close(0), leave]);
+    }
+}
+
+fn cat() -> Program {
+    Program { acts: vec![Act::Copy { from: 0, to: 1 }, Act::Exit(3)], stderr: false }
+}
+
+#[test]
+fn a_simulated_cat_is_talked_to() {
+    let mut kernel = kernel();
+    kernel.program("cat", cat());
+    let (kernel, ()) = kernel.run(|| {
+        let pipe = AsyncPipe::spawn(&mut Command::new("cat")).unwrap();
+        let bytes: Vec<u8> = (0..300_000).map(|n| n as u8).collect();
+        let output = Scheduler::new().block_on(pipe.communicate(&bytes)).unwrap();
+        assert_eq!(output.status.code(), Some(3));
+        assert!(output.stdout == bytes);
+    });
+    assert_eq!((kernel.children(), kernel.descriptors().len()), ((0, 0), 0));
+    assert_eq!(kernel.time(), Duration::ZERO);
+}
+
+#[test]
+fn a_pipeline_of_simulated_children_hands_on() {
+    let mut kernel = kernel();
+    kernel.program("cat", cat());
+    let (kernel, ()) = kernel.run(|| {
+        let pipe = AsyncPipe::pipeline(["cat", "cat", "cat"].map(Command::new)).unwrap();
+        let output = Scheduler::new().block_on(pipe.communicate("through three")).unwrap();
+        assert_eq!(output.stdout, b"through three");
+        assert_eq!(pipe.statuses().len(), 3);
+        let error = AsyncPipe::pipeline(["cat", "dog"].map(Command::new)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    });
+    assert_eq!((kernel.children(), kernel.descriptors().len()), ((0, 0), 0));
+}
+
+#[test]
+fn an_exit_is_waited_for_in_virtual_time() {
+    for pidfds in [true, false] {
+        let mut kernel = kernel();
+        kernel.faults.pidfd_enosys = if pidfds { 0 } else { 255 };
+        kernel.program("nap", Program { acts: vec![Act::Sleep(SECOND * 3600), Act::Exit(7)], stderr: false });
+        let (kernel, code) = kernel.run(|| {
+            let pipe = AsyncPipe::spawn(&mut Command::new("nap")).unwrap();
+            let early = Scheduler::new().block_on(pipe.exit().timeout(SECOND)).unwrap_err();
+            assert_eq!(early.kind(), io::ErrorKind::TimedOut);
+            Scheduler::new().block_on(pipe.exit()).unwrap().code()
+        });
+        assert_eq!(code, Some(7));
+        let late = kernel.time() - SECOND * 3600;
+        assert!(late <= Duration::from_millis(if pidfds { 0 } else { 64 }), "{late:?}");
+    }
+}
+
+#[test]
+fn a_child_that_somebody_else_has_reaped_has_no_status() {
+    let mut kernel = kernel();
+    kernel.faults.wait_echild = 255;
+    kernel.program("true", Program { acts: Vec::new(), stderr: false });
+    let (kernel, error) = kernel.run(|| {
+        let pipe = AsyncPipe::spawn(&mut Command::new("true")).unwrap();
+        Scheduler::new().block_on(pipe.exit()).unwrap_err()
+    });
+    assert!(error.to_string().contains("unknown"), "{error}");
+    assert_eq!(kernel.children(), (0, 0));
+}
+
+#[test]
+fn signals_stop_continue_and_end_a_child() {
+    use std::os::unix::process::ExitStatusExt;
+    let mut kernel = kernel();
+    kernel.program("cat", cat());
+    kernel.run(|| {
+        let mut sched = Scheduler::new();
+        let pipe = AsyncPipe::spawn(&mut Command::new("cat")).unwrap();
+        pipe.signal(libc::SIGSTOP).unwrap();
+        sched.block_on(pipe.write("x\n")).unwrap();
+        assert_eq!(sched.block_on(pipe.readline().timeout(SECOND)).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        pipe.signal(libc::SIGCONT).unwrap();
+        assert_eq!(sched.block_on(pipe.readline()).unwrap().unwrap(), b"x\n");
+        assert_eq!(pipe.signal(77).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        pipe.kill().unwrap();
+        assert_eq!(sched.block_on(pipe.exit()).unwrap().signal(), Some(libc::SIGKILL));
+    });
+}

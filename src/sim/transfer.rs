@@ -1,0 +1,260 @@
+//! read(2) and write(2), and how the process is kept from waiting in them.
+
+use std::io;
+use std::os::unix::io::RawFd;
+
+use super::table::{Id, Object};
+use super::{errno, Kernel, PIPE_BUF};
+
+/// By which call bytes are moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// read or write: waits where the open file description says so.
+    Plain,
+    /// recv or send with MSG_DONTWAIT.
+    Socket,
+    /// preadv2 with RWF_NOWAIT.
+    Nowait,
+}
+
+/// What there is to be had without faults.
+enum Truth {
+    Now,
+    /// The call would wait.
+    Wait,
+}
+
+impl Kernel {
+    pub(super) fn read(&mut self, fd: RawFd, bytes: &mut [u8], call: Call) -> io::Result<usize> {
+        self.enter();
+        self.reads += 1;
+        let answer = self.open(fd).and_then(|id| self.read_from(fd, id, bytes, call));
+        if let Ok(size) = answer {
+            let id = self.lookup(fd).expect("it was read");
+            if !self.descriptions[id].is_wake {
+                self.read_log.push((fd, bytes[..size].to_vec()));
+            }
+        }
+        self.note(|| format!("read(fd {fd}, {}) = {answer:?}", bytes.len()));
+        answer
+    }
+
+    fn read_from(&mut self, fd: RawFd, id: Id, bytes: &mut [u8], call: Call) -> io::Result<usize> {
+        let description = &self.descriptions[id];
+        let is_socket = matches!(description.object, Object::Socket { .. });
+        let is_regular = matches!(description.object, Object::Regular { .. });
+        match description.object {
+            Object::Writer(_) => return Err(errno(libc::EBADF)),
+            Object::Pidfd(_) => return Err(errno(libc::EINVAL)),
+            _ if call == Call::Socket && !is_socket => return Err(errno(libc::ENOTSOCK)),
+            _ => {}
+        }
+        if call == Call::Nowait && !self.has_nowait(id) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        if let Some(error) = self.read_fault(is_socket) {
+            return Err(error);
+        }
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        let may_wait = call == Call::Plain && !self.descriptions[id].is_nonblocking();
+        match self.reading(id) {
+            Truth::Wait if may_wait => panic!("the library would block in read on fd {fd}"),
+            Truth::Wait => return Err(errno(libc::EAGAIN)),
+            Truth::Now if may_wait || is_regular => {}
+            Truth::Now if self.hit(self.faults.read_eagain, "read EAGAIN") => {
+                return Err(errno(libc::EAGAIN));
+            }
+            Truth::Now => {}
+        }
+        let mut size = bytes.len();
+        if size > 1 && self.hit(self.faults.read_short, "read short") {
+            size = 1 + self.choose(size as u32 - 1) as usize;
+        }
+        self.take(id, &mut bytes[..size])
+    }
+
+    fn has_nowait(&mut self, id: Id) -> bool {
+        match (self.descriptions[id].has_nowait, &self.descriptions[id].object) {
+            (Some(has_nowait), _) => has_nowait,
+            (None, Object::Reader(_) | Object::Regular { .. }) => {
+                let has_nowait = !self.hit(self.faults.nowait_unsupported, "RWF_NOWAIT unsupported");
+                self.descriptions[id].has_nowait = Some(has_nowait);
+                has_nowait
+            }
+            (None, _) => false,
+        }
+    }
+
+    fn read_fault(&mut self, is_socket: bool) -> Option<io::Error> {
+        let faults = &self.faults;
+        let any = [
+            (faults.read_eintr, "read EINTR", libc::EINTR),
+            (faults.read_eio, "read EIO", libc::EIO),
+            (faults.read_enomem, "read ENOMEM", libc::ENOMEM),
+        ];
+        let of_sockets = [
+            (faults.read_enobufs, "read ENOBUFS", libc::ENOBUFS),
+            (faults.read_econnreset, "read ECONNRESET", libc::ECONNRESET),
+            (faults.read_etimedout, "read ETIMEDOUT", libc::ETIMEDOUT),
+        ];
+        self.first_hit(&any).or_else(|| if is_socket { self.first_hit(&of_sockets) } else { None })
+    }
+
+    fn reading(&self, id: Id) -> Truth {
+        match self.descriptions[id].object {
+            Object::Reader(input) | Object::Socket { input, .. }
+                if self.streams[input].bytes.is_empty() && self.streams[input].has_writer =>
+            {
+                Truth::Wait
+            }
+            _ => Truth::Now,
+        }
+    }
+
+    /// Reads what there is. For actors, too.
+    pub(super) fn take(&mut self, id: Id, bytes: &mut [u8]) -> io::Result<usize> {
+        match &mut self.descriptions[id].object {
+            Object::Reader(input) | Object::Socket { input, .. } => {
+                let stream = &mut self.streams[*input];
+                match stream.take(bytes) {
+                    0 if stream.has_writer => Err(errno(libc::EAGAIN)),
+                    0 if std::mem::take(&mut stream.is_reset) => Err(errno(libc::ECONNRESET)),
+                    size => {
+                        self.is_stirred |= size > 0;
+                        Ok(size)
+                    }
+                }
+            }
+            Object::Regular { contents, position } => {
+                let rest = contents.get(*position..).unwrap_or(&[]);
+                let size = rest.len().min(bytes.len());
+                bytes[..size].copy_from_slice(&rest[..size]);
+                *position += size;
+                Ok(size)
+            }
+            Object::Null => Ok(0),
+            Object::Writer(_) | Object::Pidfd(_) => Err(errno(libc::EBADF)),
+        }
+    }
+
+    pub(super) fn write(&mut self, fd: RawFd, bytes: &[u8], call: Call) -> io::Result<usize> {
+        self.enter();
+        let answer = self.open(fd).and_then(|id| self.write_to(fd, id, bytes, call));
+        if let Ok(size) = answer {
+            let id = self.lookup(fd).expect("it was written");
+            if !self.descriptions[id].is_wake {
+                self.written_log.push((fd, bytes[..size].to_vec()));
+            }
+        }
+        self.note(|| format!("write(fd {fd}, {}) = {answer:?}", bytes.len()));
+        answer
+    }
+
+    fn write_to(&mut self, fd: RawFd, id: Id, bytes: &[u8], call: Call) -> io::Result<usize> {
+        let description = &self.descriptions[id];
+        let is_nonblocking = description.is_nonblocking() || call != Call::Plain;
+        let (stream, is_socket) = match description.object {
+            Object::Writer(output) => (Some(output), false),
+            Object::Socket { output, .. } => (Some(output), true),
+            Object::Reader(_) => return Err(errno(libc::EBADF)),
+            Object::Pidfd(_) => return Err(errno(libc::EINVAL)),
+            Object::Regular { .. } | Object::Null => (None, false),
+        };
+        if call == Call::Socket && !is_socket {
+            return Err(errno(libc::ENOTSOCK));
+        }
+        if let Some(error) = self.write_fault(is_socket, stream.is_none()) {
+            return Err(error);
+        }
+        let mut size = bytes.len();
+        if let Some(stream) = stream {
+            let stream = &self.streams[stream];
+            // A pipe's write of nothing asks nobody (Linux's pipe_write: "Null write succeeds").
+            if size == 0 && !is_socket {
+                return Ok(0);
+            }
+            if !stream.has_reader {
+                return Err(errno(libc::EPIPE));
+            }
+            let is_whole = !is_socket && size <= stream.whole();
+            let fits = if is_whole { stream.room() >= size } else { stream.room() > 0 || size == 0 };
+            // A pipe smaller than PIPE_BUF, which no kernel has, gives in where POLLOUT was true of it.
+            let would_wait = stream.room() < size && !(size <= PIPE_BUF && stream.pipe_has_room());
+            if !is_nonblocking && would_wait {
+                panic!("the library would block in write on fd {fd}");
+            }
+            if !fits || is_nonblocking && self.hit(self.faults.write_eagain, "write EAGAIN") {
+                return Err(errno(libc::EAGAIN));
+            }
+            if !is_whole && is_nonblocking && size > 1 && self.hit(self.faults.write_short, "write short") {
+                size = 1 + self.choose(size as u32 - 1) as usize;
+            }
+        } else if size > 1 && self.hit(self.faults.write_short, "write short") {
+            size = 1 + self.choose(size as u32 - 1) as usize;
+        }
+        self.put(id, &bytes[..size])
+    }
+
+    fn write_fault(&mut self, is_socket: bool, is_regular: bool) -> Option<io::Error> {
+        let faults = &self.faults;
+        let any = [
+            (faults.write_eintr, "write EINTR", libc::EINTR),
+            (faults.write_eio, "write EIO", libc::EIO),
+            (faults.write_enomem, "write ENOMEM", libc::ENOMEM),
+        ];
+        let of_sockets = [
+            (faults.write_enobufs, "write ENOBUFS", libc::ENOBUFS),
+            (faults.write_econnreset, "write ECONNRESET", libc::ECONNRESET),
+        ];
+        let of_files =
+            [(faults.write_enospc, "write ENOSPC", libc::ENOSPC), (faults.write_edquot, "write EDQUOT", libc::EDQUOT)];
+        self.first_hit(&any).or_else(|| if is_socket { self.first_hit(&of_sockets) } else { None }).or_else(|| {
+            if is_regular {
+                self.first_hit(&of_files)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// Writes what fits. For actors, too.
+    pub(super) fn put(&mut self, id: Id, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.descriptions[id].object {
+            Object::Writer(output) | Object::Socket { output, .. } => {
+                let stream = &mut self.streams[*output];
+                if !stream.has_reader {
+                    return Err(errno(libc::EPIPE));
+                }
+                match stream.put(bytes) {
+                    0 if !bytes.is_empty() => Err(errno(libc::EAGAIN)),
+                    size => {
+                        self.is_stirred |= size > 0;
+                        Ok(size)
+                    }
+                }
+            }
+            Object::Regular { contents, position } => {
+                let end = *position + bytes.len();
+                if contents.len() < end {
+                    contents.resize(end, 0);
+                }
+                contents[*position..end].copy_from_slice(bytes);
+                *position = end;
+                Ok(bytes.len())
+            }
+            Object::Null => Ok(bytes.len()),
+            Object::Reader(_) | Object::Pidfd(_) => Err(errno(libc::EBADF)),
+        }
+    }
+
+    /// The byte of a wake pipe. A full pipe wakes as well as one byte.
+    pub(super) fn wake(&mut self, fd: RawFd) {
+        self.calls += 1;
+        self.note(|| format!("wake(fd {fd})"));
+        if let Some(id) = self.lookup(fd) {
+            let _ = self.put(id, &[1]);
+        }
+    }
+}
