@@ -199,6 +199,11 @@ impl Descriptor {
         }
     }
 
+    /// A call in this direction never waits, whatever poll(2) says.
+    pub fn never_waits(&self, direction: Direction) -> bool {
+        self.port.never_waits(direction == Direction::Read)
+    }
+
     /// It was opened for this direction. Nothing ever makes the wrong one ready.
     pub fn is_opened_for(&self, direction: Direction) -> bool {
         match direction {
@@ -269,7 +274,7 @@ impl Descriptor {
     }
 
     /// Somebody closed it behind our back, and its number is another file's: who waits on it fails, and the number is left alone.
-    fn lose(&self) {
+    pub fn lose(&self) {
         self.state().standing = Standing::Suspect;
         self.end(true);
         self.state().standing = Standing::Lost;
@@ -344,11 +349,7 @@ impl Descriptor {
             (_, None) => inbox.poll_set.borrow_mut().remove(self.fd()),
             (Some(_), Some(events)) => inbox.poll_set.borrow_mut().change(self.fd(), events),
             (None, Some(events)) => {
-                // The number is ours, so another file that is still there under it was closed behind our back.
-                let other = inbox.poll_set.borrow().owner(self.fd()).and_then(Watched::file);
-                if let Some(other) = other {
-                    other.lose();
-                }
+                inbox.supersede(self.fd());
                 inbox.poll_set.borrow_mut().set(self.fd(), events, Watched::File(Rc::downgrade(self)));
             }
         }
@@ -387,6 +388,15 @@ impl State {
         match queue.waiters.front() {
             None => true,
             Some(front) => front == key,
+        }
+    }
+
+    /// poll(2) was asked for the first of this direction, or has answered. One who has only just come to the front was not spoken of yet.
+    pub fn is_asked_for(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Read => self.reading.is_parked || self.inflow.ready,
+            Direction::Write => self.writing.is_parked || self.outflow.ready,
+            Direction::Hangup => unreachable!("{NO_QUEUE}"),
         }
     }
 

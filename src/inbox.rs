@@ -320,6 +320,13 @@ impl Inbox {
             || self.cancelled.borrow().contains(&key)
     }
 
+    /// For the simulation: poll(2) watches the wake pipe, or it was lost, and that was said.
+    #[cfg(any(test, fuzzing))]
+    pub fn hears_others(&self) -> bool {
+        let fd = self.wake.borrow().as_ref().map_or(-1, |wake| wake.fd());
+        self.is_wake_lost.get() || matches!(self.poll_set.borrow().owner(fd), Some(Watched::Wake))
+    }
+
     /// For the simulation: `key` waits for the end of `target`.
     #[cfg(any(test, fuzzing))]
     pub fn is_joined_by(&self, target: Key, key: Key) -> bool {
@@ -350,13 +357,24 @@ impl Inbox {
     /// Has poll(2) watch the wake pipe while somebody could write into it.
     pub fn watch_wake(&self) {
         if let Some(wake) = &*self.wake.borrow() {
-            let mut set = self.poll_set.borrow_mut();
             let is_wanted = (self.listeners.get() > 0 || wake.has_remotes()) && !self.is_wake_lost.get();
+            if is_wanted {
+                self.supersede(wake.fd());
+            }
+            let mut set = self.poll_set.borrow_mut();
             match set.owner(wake.fd()) {
                 None if is_wanted => set.set(wake.fd(), libc::POLLIN, Watched::Wake),
                 Some(Watched::Wake) if !is_wanted => set.remove(wake.fd()),
                 _ => {}
             }
+        }
+    }
+
+    /// The number is ours, so a file that is still watched under it was closed behind our back.
+    pub fn supersede(&self, fd: RawFd) {
+        let other = self.poll_set.borrow().owner(fd).and_then(Watched::file);
+        if let Some(other) = other {
+            other.lose();
         }
     }
 
@@ -397,8 +415,9 @@ impl Inbox {
     pub fn said(&self, fd: RawFd, watched: &Watched, revents: c_short) {
         match watched {
             Watched::File(file) => file.upgrade().iter().for_each(|file| file.said(revents)),
-            // As for a file: an error, once, instead of a loop that spins. Wakes count as long as something else ends its sleep.
-            Watched::Wake if revents & libc::POLLNVAL != 0 => {
+            // One of its ends was closed behind our back. As for a file: an error, once, instead of a loop that spins. Wakes count as
+            // long as something else ends its sleep.
+            Watched::Wake if revents & (libc::POLLNVAL | libc::POLLHUP | libc::POLLERR) != 0 => {
                 if self.is_wake_lost.replace(true) {
                     return;
                 }

@@ -58,6 +58,10 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+// The simulation's programs call the library by its name, here as in a fuzz target.
+#[cfg(test)]
+extern crate self as asyncfile;
+
 mod channel;
 mod child;
 mod conversation;

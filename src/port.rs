@@ -123,6 +123,14 @@ impl Port {
         outflow.ready |= !self.can_be_written();
     }
 
+    /// A read (or a write) returns at once, also if poll(2) has not said that it will.
+    pub fn never_waits(&self, read: bool) -> bool {
+        match self.mode.get() {
+            Mode::Nonblocking { .. } | Mode::Socket | Mode::Regular => true,
+            Mode::Careful { nowait } => read && nowait,
+        }
+    }
+
     /// For one advance of a machine.
     pub fn calls(&self) -> Calls<'_> {
         Calls { port: self, is_spent: false }

@@ -14,6 +14,8 @@ mod child;
 mod differential;
 mod faults;
 mod polling;
+#[cfg(test)]
+mod seeds;
 mod stream;
 mod table;
 #[cfg(test)]
@@ -277,7 +279,7 @@ impl Kernel {
 
     /// Whether this goes wrong this time.
     fn hit(&mut self, rate: u8, name: &'static str) -> bool {
-        if rate == 0 || self.choose(256) >= u32::from(rate) {
+        if rate == 0 || self.choose(256) < 256 - u32::from(rate) {
             return false;
         }
         *self.injected.entry(name).or_default() += 1;

@@ -27,7 +27,7 @@ impl Descriptor {
         }
         match queue.waiters.front() {
             None => false,
-            Some(front) if front == key => queue.is_parked && self.is_asked_for(direction.events(), inbox),
+            Some(front) if front == key => queue.is_parked && self.is_registered_for(direction.events(), inbox),
             Some(_) => queue.waiters.contains(key),
         }
     }
@@ -36,11 +36,12 @@ impl Descriptor {
     pub fn is_watched_by(&self, key: Key, direction: Direction, inbox: &Inbox) -> bool {
         let state = self.state.borrow();
         let mut watchers = state.watchers.iter().flat_map(|watchers| watchers.iter());
-        let is_there = watchers.any(|watcher| watcher.key == key && watcher.direction == direction && watcher.said == 0);
-        is_there && self.is_asked_for(direction.events(), inbox)
+        let is_there =
+            watchers.any(|watcher| watcher.key == key && watcher.direction == direction && watcher.said == 0);
+        is_there && self.is_registered_for(direction.events(), inbox)
     }
 
-    fn is_asked_for(&self, events: c_short, inbox: &Inbox) -> bool {
+    fn is_registered_for(&self, events: c_short, inbox: &Inbox) -> bool {
         let registered = self.state.borrow().registered;
         let is_mine = match inbox.poll_set.borrow().owner(self.fd()) {
             Some(Watched::File(file)) => std::ptr::eq(file.as_ptr(), self),

@@ -38,11 +38,13 @@ struct Options {
     /// When stragglers have had their time, once the last child has exited.
     over_at: Option<Instant>,
     exits: Waiter,
+    /// The file that is its input and in whose queue it stands since it was waited for.
+    source: Option<Rc<Descriptor>>,
 }
 
 impl Communicate {
     pub(crate) fn new(processes: &Rc<Processes>, input: Input) -> Communicate {
-        let options = Options { limit: usize::MAX, linger: None, over_at: None, exits: Waiter::new() };
+        let options = Options { limit: usize::MAX, linger: None, over_at: None, exits: Waiter::new(), source: None };
         Communicate {
             processes: Rc::clone(processes),
             input: input.0,
@@ -87,6 +89,14 @@ impl Communicate {
                 stream.block(inbox, key, direction, false);
             }
         }
+        if let Source::Stream(file) = &self.input {
+            let admitted = file.state().admits(inbox).is_ok();
+            if admitted {
+                self.is_entered = true;
+                file.block(inbox, key, Direction::Read, false);
+                self.options.source = Some(Rc::clone(file));
+            }
+        }
     }
 
     pub(crate) fn leave(&mut self, key: Key) {
@@ -98,6 +108,9 @@ impl Communicate {
         stdin.unwatch(key, Direction::Hangup);
         stdout.leave(key, Direction::Read);
         stderr.leave(key, Direction::Read);
+        if let Some(file) = self.options.source.take() {
+            file.leave(key, Direction::Read);
+        }
         if let Source::Stream(file) = &self.processes.conversation.borrow().input {
             file.leave(key, Direction::Read);
         }
@@ -124,7 +137,7 @@ impl Communicate {
             }
         }
         self.is_entered = true;
-        let Options { limit, linger, over_at, exits } = &mut *self.options;
+        let Options { limit, linger, over_at, exits, .. } = &mut *self.options;
         let given = processes.ask(context.inbox, context.key);
         let exits = exits.advance(given);
         if let (Some(exited_at), Some(linger)) = (given.last_exited_at, linger) {

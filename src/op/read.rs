@@ -93,6 +93,10 @@ impl Reading {
             return Progress::failed(name(machine), file.fd(), error);
         }
         let is_first = state.is_first(context.key, Direction::Read);
+        if is_first && context.due && !state.is_asked_for(Direction::Read) {
+            // It came to the front in the very turn of its deadline. Data beats deadline: poll(2) was not asked, so the kernel is.
+            state.inflow.ready = file.never_waits(Direction::Read);
+        }
         let mut advance = Advance::Blocked;
         if is_first {
             advance = machine.advance(&mut state.inflow, &mut file.calls());

@@ -92,6 +92,9 @@ impl Write {
             return Progress::failed(name, file.fd(), error);
         }
         let is_first = state.is_first(context.key, Direction::Write);
+        if is_first && context.due && !state.is_asked_for(Direction::Write) {
+            state.outflow.ready = file.never_waits(Direction::Write); // as for a read
+        }
         let mut advance = Advance::Blocked;
         if is_first {
             advance = machine.advance(data.bytes(), &mut state.outflow, &mut file.calls());

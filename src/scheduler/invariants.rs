@@ -61,7 +61,7 @@ fn is_waiting(op: &Op, key: Key, inbox: &Inbox, has_deadline: bool) -> bool {
         Kind::Write(op) => stands_in(op.file(), Direction::Write),
         Kind::Ready(op) => match op.watched() {
             Some((file, direction)) => file.is_watched_by(key, direction, inbox),
-            None => inbox.poll_set.borrow().len() > 0, // the wake pipe
+            None => inbox.hears_others(),
         },
         Kind::Sleep(op) => has_deadline || op.is_endless(),
         Kind::YieldNow(_) => false, // it is always ready

@@ -12,7 +12,8 @@ use super::{errno, Kernel};
 const UNASKED: c_short = POLLERR | POLLHUP | POLLNVAL;
 
 impl Kernel {
-    pub(super) fn poll(&mut self, set: &mut [pollfd], timeout: Option<Duration>) -> io::Result<usize> {
+    /// poll(2), also for a foreign loop, whose set may have entries that are not the library's.
+    pub fn poll(&mut self, set: &mut [pollfd], timeout: Option<Duration>) -> io::Result<usize> {
         self.enter();
         self.polls += 1;
         assert_no_twins(set);

@@ -1,0 +1,121 @@
+//! The simulation: a random program for each of many seeds, on the simulated kernel. See `tests/simulation`.
+//!
+//! ```sh
+//! SIMULATION_SEEDS=1000000 cargo test --release --lib simulation -- --nocapture     # so many, and what they met
+//! SIMULATION_SEED=4711 cargo test --lib simulation -- --nocapture                   # one, turn by turn
+//! ```
+
+#[path = "../../tests/simulation/mod.rs"]
+mod simulation;
+
+use std::panic::catch_unwind;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+use std::time::Instant;
+
+use simulation::Report;
+
+/// Without a word about it.
+const SEEDS: u64 = 10_000;
+
+/// Whatever a program can meet, all together must have met: operations and how they ended.
+const ENDS: [(&str, &[&str]); 15] = [
+    ("read", &["Complete", "Eof", "TimedOut", "Failed"]),
+    ("read full", &["Complete", "Eof", "TimedOut", "Failed"]),
+    ("read_to_end", &["Limit", "Eof", "TimedOut", "Failed"]),
+    ("readline", &["Complete", "Limit", "Eof", "TimedOut", "Failed"]),
+    ("readlines", &["Complete", "Limit", "Eof", "TimedOut", "Failed"]),
+    ("write", &["Complete", "TimedOut", "Failed"]),
+    ("write full", &["Complete", "TimedOut", "Failed"]),
+    ("ready", &["Complete", "TimedOut", "Failed"]),
+    ("sleep", &["Complete"]),
+    ("yield_now", &["Complete"]),
+    ("join", &["Complete"]),
+    ("first", &["Complete", "Limit", "Eof", "TimedOut", "Failed"]),
+    ("communicate", &["Complete", "Output", "Limit", "TimedOut", "Failed"]),
+    ("exit", &["Complete", "TimedOut", "Failed"]),
+    ("message", &["Complete", "Eof", "TimedOut"]),
+];
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text:?} is not a number")))
+}
+
+fn run(seed: u64, traces: bool) -> Report {
+    let mut random = fastrand::Rng::with_seed(seed);
+    simulation::run(move |below| random.u32(..below), traces)
+}
+
+/// Programs from here on, so many, on all processors.
+fn run_all(from: u64, count: u64) -> Report {
+    let (next, failed) = (AtomicU64::new(from), AtomicU64::new(u64::MAX));
+    let all = Mutex::new(Report::default());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut mine = Report::default();
+                while failed.load(Ordering::Relaxed) == u64::MAX {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= from + count {
+                        break;
+                    }
+                    match catch_unwind(|| run(seed, false)) {
+                        Ok(report) => mine.add(report),
+                        Err(_) => drop(failed.fetch_min(seed, Ordering::Relaxed)),
+                    }
+                }
+                all.lock().expect("nobody panics with it").add(mine);
+            });
+        }
+    });
+    match failed.into_inner() {
+        u64::MAX => all.into_inner().expect("nobody panicked with it"),
+        seed => {
+            eprintln!("\nseed {seed} fails. Again, turn by turn:\n");
+            let _ = catch_unwind(|| run(seed, true));
+            panic!("to replay it: SIMULATION_SEED={seed} cargo test --lib simulation -- --nocapture");
+        }
+    }
+}
+
+#[test]
+fn simulation_of_random_programs_for_many_seeds() {
+    if let Some(seed) = number("SIMULATION_SEED") {
+        run(seed, true);
+        return;
+    }
+    let (from, count) = (number("SIMULATION_FROM").unwrap_or(0), number("SIMULATION_SEEDS").unwrap_or(SEEDS));
+    let begun = Instant::now();
+    let report = run_all(from, count);
+    let rate = count as f64 / begun.elapsed().as_secs_f64();
+    println!("{count} seeds from {from}, {rate:.0} a second, {} system calls", report.calls);
+    println!("faults injected:");
+    report.injected.iter().for_each(|(kind, times)| println!("{times:>12} {kind}"));
+    println!("operations ended:");
+    report.ends.iter().for_each(|((name, end), times)| println!("{times:>12} {name}: {end}"));
+    if count >= SEEDS {
+        for (name, ends) in ENDS {
+            for end in ends {
+                assert!(report.ends.contains_key(&(name, end.to_string())), "no {name} has ended so: {end}");
+            }
+        }
+    }
+}
+
+/// What the fuzzer of `tasks` was given to begin with, and what it has found, again.
+#[test]
+fn simulation_of_every_input_of_the_corpus() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/tasks");
+    let mut files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    for path in files {
+        let data = std::fs::read(&path).unwrap();
+        if catch_unwind(|| simulation::run(simulation::bytes(data.clone()), false)).is_err() {
+            let _ = catch_unwind(|| simulation::run(simulation::bytes(data), true));
+            panic!("{} fails", path.display());
+        }
+    }
+}

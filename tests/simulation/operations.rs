@@ -1,0 +1,316 @@
+//! Which operation a task waits for next, and who stands where when it does.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncfile::machine::read::Want;
+use asyncfile::{first, sleep, yield_now, AsyncFile, Op};
+
+use super::world::{now, FileId, Input, PipeId, TaskId, World, Writer};
+use super::{chance, choose, one_of};
+
+/// An operation, as it is checked.
+#[derive(Clone, Debug)]
+pub enum Model {
+    Read { file: FileId, want: Want, timeout: Option<Duration> },
+    Write { file: FileId, data: Vec<u8>, full: bool, timeout: Option<Duration> },
+    Ready { file: FileId, timeout: Option<Duration> },
+    Sleep(Duration),
+    Yield,
+    Join(TaskId),
+    First(Vec<Model>),
+    Communicate { pipe: PipeId, limit: usize, timeout: Option<Duration>, lingers: bool },
+    Exit { timeout: Option<Duration> },
+    Message { timeout: Option<Duration> },
+}
+
+const NAMES: [&str; 10] =
+    ["read", "write", "ready", "sleep", "yield_now", "join", "first", "communicate", "exit", "message"];
+
+impl Model {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Model::Read { want, .. } => match want {
+                Want::Some(_) => "read",
+                Want::Full(_) => "read full",
+                Want::ToEnd(_) => "read_to_end",
+                Want::Line(_) => "readline",
+                Want::Lines(_) => "readlines",
+            },
+            Model::Write { full: true, .. } => "write full",
+            Model::Write { .. } => NAMES[1],
+            Model::Ready { .. } => NAMES[2],
+            Model::Sleep(_) => NAMES[3],
+            Model::Yield => NAMES[4],
+            Model::Join(_) => NAMES[5],
+            Model::First(_) => NAMES[6],
+            Model::Communicate { .. } => NAMES[7],
+            Model::Exit { .. } => NAMES[8],
+            Model::Message { .. } => NAMES[9],
+        }
+    }
+
+    /// It hands over no bytes: a task may go on without a look.
+    pub fn can_be_ignored(&self) -> bool {
+        !matches!(self, Model::Read { .. } | Model::First(_) | Model::Communicate { .. } | Model::Message { .. })
+    }
+}
+
+/// A timeout, of every order of size; mostly none.
+fn timeout() -> Option<Duration> {
+    match choose(8) {
+        0..=3 => None,
+        4 => Some(Duration::ZERO),
+        5 => Some(Duration::from_micros(u64::from(choose(3000)))),
+        6 => Some(Duration::from_millis(u64::from(choose(2000)))),
+        _ => Some(one_of(&[Duration::MAX, Duration::from_secs(1), Duration::from_nanos(1)])),
+    }
+}
+
+/// Sizes and limits, mostly small, around the sizes of things now and then.
+fn size() -> usize {
+    match choose(8) {
+        0..=4 => 1 + choose(12) as usize,
+        5 => one_of(&[100, 127, 128, 129, 1000]),
+        6 => one_of(&[4095, 4096, 4097, 65536, 69632, 69633]),
+        _ => usize::MAX,
+    }
+}
+
+pub fn want() -> Want {
+    match choose(5) {
+        0 => Want::Line(size()),
+        1 => Want::Some(if chance(8) { 0 } else { size() }),
+        2 => Want::Full(if chance(8) { 0 } else { size() }),
+        3 => Want::ToEnd(size()),
+        _ => Want::Lines(size()),
+    }
+}
+
+/// Bytes that tell whose they are: `task` and the place in the stream of its writes go into each.
+pub fn data(world: &World, task: TaskId) -> Vec<u8> {
+    let length = match choose(8) {
+        0..=4 => choose(12) as usize,
+        5 => 200,
+        6 => one_of(&[4095, 4096, 4097, 9000]),
+        _ => one_of(&[65536, 100_000, 262_144, 300_000]),
+    };
+    let nth = world.tasks.borrow()[task].ops_left as usize;
+    (0..length).map(|at| if at % 11 == 10 { b'\n' } else { (task * 61 + nth * 17 + at * 7 + at / 251) as u8 }).collect()
+}
+
+fn wish<T: Clone>(timeout: Option<Duration>, op: T, add: fn(T, Duration) -> T) -> T {
+    match timeout {
+        Some(timeout) => add(op, timeout),
+        None => op,
+    }
+}
+
+fn read_op(file: &AsyncFile, want: Want, timeout: Option<Duration>) -> Op {
+    match want {
+        Want::Some(size) => wish(timeout, file.read(size), |op, after| op.timeout(after)).into(),
+        Want::Full(size) => wish(timeout, file.read(size).full(), |op, after| op.timeout(after)).into(),
+        Want::ToEnd(limit) => wish(timeout, file.read_to_end().limit(limit), |op, after| op.timeout(after)).into(),
+        Want::Line(limit) => {
+            let mut op = file.readline().limit(limit);
+            if chance(16) {
+                op = op.size_hint(1 + choose(5) as usize);
+            }
+            wish(timeout, op, |op, after| op.timeout(after)).into()
+        }
+        Want::Lines(limit) => wish(timeout, file.readlines().limit(limit), |op, after| op.timeout(after)).into(),
+    }
+}
+
+fn write_op(file: &AsyncFile, data: &[u8], full: bool, timeout: Option<Duration>) -> Op {
+    let mut op = match choose(3) {
+        0 => file.write(data),
+        1 => file.write(data.to_vec()),
+        _ => file.write(Rc::<[u8]>::from(data)),
+    };
+    if full {
+        op = op.full();
+    }
+    match timeout {
+        Some(timeout) => op.timeout(timeout).into(),
+        None => op.into(),
+    }
+}
+
+/// A file of the program for which this holds.
+fn some_file(world: &World, fits: impl Fn(&super::world::File) -> bool) -> Option<FileId> {
+    let files = world.files.borrow();
+    let fitting: Vec<FileId> = (0..files.len()).filter(|id| fits(&files[*id])).collect();
+    drop(files);
+    match fitting.len() {
+        0 => None,
+        count => Some(fitting[choose(count as u32) as usize]),
+    }
+}
+
+/// The next operation. A plain one can be part of a `first`.
+pub fn next(world: &World, task: TaskId) -> (Op, Model) {
+    if chance(24) {
+        let count = 1 + choose(3);
+        let (ops, models): (Vec<Op>, Vec<Model>) = (0..count).map(|_| plain(world, task)).unzip();
+        return (first(ops).into(), Model::First(models));
+    }
+    if chance(48) {
+        if let Some(found) = writing(world, task) {
+            return found;
+        }
+    }
+    if chance(24) {
+        if let Some(found) = communicating(world) {
+            return found;
+        }
+    }
+    plain(world, task)
+}
+
+fn writing(world: &World, task: TaskId) -> Option<(Op, Model)> {
+    let file = some_file(world, |file| file.is_writable)?;
+    let (data, full, timeout) = (data(world, task), choose(2) == 1, timeout());
+    let op = world.with_file(file, |handle| write_op(handle, &data, full, timeout))?;
+    Some((op, Model::Write { file, data, full, timeout }))
+}
+
+fn communicating(world: &World) -> Option<(Op, Model)> {
+    let count = world.pipes.borrow().len() as u32;
+    if count == 0 {
+        return None;
+    }
+    let pipe = choose(count) as usize;
+    if world.pipes.borrow()[pipe].is_busy {
+        return None; // its input would not be known
+    }
+    let handle = world.pipes.borrow()[pipe].pipe.clone();
+    let has_input = !matches!(world.pipes.borrow()[pipe].input, Input::Nothing);
+    let mut op = match choose(3) {
+        _ if has_input => handle.communicate(()),
+        0 => handle.communicate(()),
+        1 => {
+            let bytes = data(world, 0);
+            world.pipes.borrow_mut()[pipe].input = Input::Bytes(bytes.clone());
+            handle.communicate(bytes)
+        }
+        _ => {
+            let source = some_file(world, |file| file.is_readable && !file.is_closed && file.of.is_none());
+            match source {
+                Some(source) => {
+                    world.pipes.borrow_mut()[pipe].input = Input::Stream(source);
+                    let file = world.with_file(source, AsyncFile::clone)?;
+                    handle.communicate(file)
+                }
+                None => handle.communicate(()),
+            }
+        }
+    };
+    let limit = if chance(48) { 1 + choose(50) as usize } else { usize::MAX };
+    op = op.limit(limit);
+    let timeout = timeout();
+    if let Some(timeout) = timeout {
+        op = op.timeout(timeout);
+    }
+    let lingers = choose(4) == 1;
+    if lingers {
+        op = op.linger(Duration::from_millis(choose(500).into()));
+    }
+    world.pipes.borrow_mut()[pipe].is_busy = true;
+    Some((op.into(), Model::Communicate { pipe, limit, timeout, lingers }))
+}
+
+fn plain(world: &World, task: TaskId) -> (Op, Model) {
+    let found = match choose(12) {
+        0..=5 => reading(world),
+        6 => {
+            let write = choose(2) == 1;
+            let file = some_file(world, |file| if write { file.is_writable } else { file.is_readable });
+            let timeout = timeout();
+            file.and_then(|file| {
+                let op = world.with_file(file, |file| if write { file.writable() } else { file.readable() })?;
+                let op = wish(timeout, op, |op, after| op.timeout(after));
+                Some((op.into(), Model::Ready { file, timeout }))
+            })
+        }
+        7 => {
+            let time = if chance(4) { Duration::MAX } else { Duration::from_micros(u64::from(choose(2_000_000))) };
+            Some((sleep(time).into(), Model::Sleep(time)))
+        }
+        8 => {
+            let tasks = world.tasks.borrow().len() as u32;
+            let target = choose(tasks) as usize;
+            let op = world.tasks.borrow()[target].handle.as_ref().map(|handle| handle.finished());
+            op.filter(|_| target != task).map(|op| (op.into(), Model::Join(target)))
+        }
+        9 => exiting(world),
+        10 => {
+            let op = world.channel.borrow().receiver.as_ref().map(|receiver| receiver.ready());
+            let timeout = timeout();
+            op.map(|op| (wish(timeout, op, |op, after| op.timeout(after)).into(), Model::Message { timeout }))
+        }
+        _ => None,
+    };
+    found.unwrap_or_else(|| (yield_now().into(), Model::Yield))
+}
+
+fn reading(world: &World) -> Option<(Op, Model)> {
+    let file = some_file(world, |file| file.is_readable)?;
+    let (mut want, timeout) = (want(), timeout());
+    if chance(2) {
+        want = one_of(&[Want::ToEnd(0), Want::Line(0), Want::Lines(0)]);
+    }
+    let op = world.with_file(file, |handle| read_op(handle, want, timeout))?;
+    Some((op, Model::Read { file, want, timeout }))
+}
+
+fn exiting(world: &World) -> Option<(Op, Model)> {
+    let count = world.pipes.borrow().len() as u32;
+    if count == 0 {
+        return None;
+    }
+    let pipe = choose(count) as usize;
+    let timeout = timeout();
+    let op = wish(timeout, world.pipes.borrow()[pipe].pipe.exit(), |op, after| op.timeout(after));
+    Some((op.into(), Model::Exit { timeout }))
+}
+
+/// The task waits for this from here on.
+pub fn begin(world: &World, task: TaskId, model: Model) {
+    stand(world, task, &model);
+    let mut tasks = world.tasks.borrow_mut();
+    tasks[task].since = now();
+    tasks[task].model = Some(model);
+}
+
+fn stand(world: &World, task: TaskId, model: &Model) {
+    let queue_to_read = |file: FileId| {
+        let file = &mut world.files.borrow_mut()[file];
+        if !file.is_closed && !file.readers.contains(&task) {
+            file.readers.push_back(task);
+        }
+    };
+    let queue_to_write = |file: FileId, data: Option<&Vec<u8>>| {
+        let file = &mut world.files.borrow_mut()[file];
+        if !file.is_closed {
+            file.writers.push_back(Writer { task, data: data.cloned(), taken: 0 });
+        }
+    };
+    match model {
+        Model::Read { file, .. } => queue_to_read(*file),
+        Model::Write { file, data, .. } => queue_to_write(*file, Some(data)),
+        Model::First(models) => models.iter().for_each(|model| stand(world, task, model)),
+        Model::Communicate { pipe, .. } => {
+            let pipe = &world.pipes.borrow()[*pipe];
+            if let Some(stdin) = pipe.files[0] {
+                queue_to_write(stdin, None);
+            }
+            pipe.files[1..].iter().flatten().for_each(|file| queue_to_read(*file));
+            if let Input::Stream(source) = pipe.input {
+                queue_to_read(source);
+            }
+        }
+        Model::Ready { .. } | Model::Sleep(_) | Model::Yield | Model::Join(_) => {}
+        Model::Exit { .. } | Model::Message { .. } => {}
+    }
+}

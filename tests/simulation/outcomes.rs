@@ -1,0 +1,247 @@
+//! Whether what a task was resumed with is what it was owed.
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use asyncfile::machine::read::Want;
+use asyncfile::{sim, End, Outcome, Task};
+
+use super::operations::Model;
+use super::world::{now, Ending, FileId, Input, TaskId, World};
+use super::{chance, choose};
+
+/// Looks at the outcome of what the task waited for. An error is one that it may have.
+pub fn check(world: &World, me: TaskId, model: &Model, task: &mut Task<'_, '_>) -> io::Result<()> {
+    let end = task.end();
+    let (since, name) = (world.tasks.borrow()[me].since, model.name());
+    world.ended(name, end);
+    world.trace(|| format!("task {me}: {name} ends: {end:?}"));
+    if world.is_tainted.get() {
+        return match task.outcome() {
+            Outcome::Failed(error) => Err(error),
+            _ => Ok(()),
+        };
+    }
+    let result = hand_over(world, me, model, task, end, since);
+    if let Err(error) = &result {
+        let ended = if let Model::First(models) = model { &models[task.which()] } else { model };
+        world.trace(|| format!("task {me}: {error}"));
+        is_allowed(world, ended, error, end, since);
+    }
+    result
+}
+
+fn hand_over(
+    world: &World,
+    me: TaskId,
+    model: &Model,
+    task: &mut Task<'_, '_>,
+    end: End,
+    since: Duration,
+) -> io::Result<()> {
+    match model {
+        Model::First(models) => {
+            let which = task.which();
+            assert!(which < models.len(), "{which} of {} ended", models.len());
+            hand_over(world, me, &models[which], task, end, since)
+        }
+        Model::Read { file, want, timeout } => {
+            let bytes = read(world, me, *file, *want, task, end)?;
+            let may_be_out_of_turn = bytes == 0 && end == End::TimedOut;
+            assert!(may_be_out_of_turn || world.is_its_turn(me, *file), "task {me} was served before its turn");
+            if end == End::TimedOut {
+                was_due(world, *timeout, since);
+            }
+            Ok(())
+        }
+        Model::Write { file, data, full, timeout } => {
+            let written = task.written()?;
+            if end == End::TimedOut {
+                was_due(world, *timeout, since);
+                assert!(written > 0 && written < data.len(), "{written} of {} bytes, and timed out", data.len());
+            }
+            let files = world.files.borrow();
+            let writer = files[*file].writers.front().filter(|writer| writer.task == me);
+            match writer {
+                Some(writer) => assert_eq!(writer.taken, written, "what was written, and what the kernel took"),
+                None => panic!("task {me} has written before its turn"),
+            }
+            if end == End::Complete {
+                let expected = if *full { data.len() } else { data.len().min(1) };
+                assert!(written >= expected, "{written} of {} bytes, and complete", data.len());
+            }
+            Ok(())
+        }
+        Model::Sleep(time) => {
+            task.ok()?;
+            assert!(now() - since >= *time, "a sleep of {time:?} ended after {:?}", now() - since);
+            Ok(())
+        }
+        Model::Join(target) => {
+            task.ok()?;
+            assert_ne!(world.tasks.borrow()[*target].ending, Ending::Running, "task {target} has not ended");
+            Ok(())
+        }
+        Model::Ready { .. } | Model::Yield => task.ok(),
+        Model::Exit { .. } => task.exit().map(drop),
+        Model::Communicate { pipe, limit, lingers, .. } => {
+            let output = task.output()?;
+            world.count("communicate", "Output".into());
+            let files = world.pipes.borrow().iter().nth(*pipe).map(|pipe| pipe.files).expect("it is there");
+            for (file, bytes) in [(files[1], &output.stdout), (files[2], &output.stderr)] {
+                let file = match file {
+                    Some(file) => file,
+                    None => {
+                        assert!(bytes.is_empty(), "a stream that was not piped has said {bytes:?}");
+                        continue;
+                    }
+                };
+                let is_owed = world.is_its_turn(me, file) || world.files.borrow()[file].is_closed;
+                assert!(is_owed || bytes.is_empty(), "communicate was served before its turn");
+                world.deliver(me, file, bytes);
+            }
+            assert!(*lingers || output.stdout.len() + output.stderr.len() <= *limit, "more than the limit");
+            world.pipes.borrow_mut()[*pipe].input = Input::Nothing;
+            Ok(())
+        }
+        Model::Message { .. } => {
+            task.ok()?;
+            let mut channel = world.channel.borrow_mut();
+            let received = channel.receiver.as_ref().map(|receiver| receiver.try_recv());
+            if let Some(Ok(message)) = received {
+                assert_eq!(message, channel.received, "messages come in order, once");
+                channel.received += 1;
+            } else if end == End::Eof {
+                assert!(channel.sender.is_none() && channel.received == channel.sent, "no message is lost");
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What a reading operation has handed over, taken. The answer is how much.
+fn read(world: &World, me: TaskId, id: FileId, want: Want, task: &mut Task<'_, '_>, end: End) -> io::Result<usize> {
+    let held = || {
+        let file = &world.files.borrow()[id];
+        file.came.len() - file.delivered
+    };
+    match want {
+        Want::Line(limit) => match task.line()? {
+            None => {
+                assert_eq!((end, held()), (End::Eof, 0), "no line, at the end");
+                Ok(0)
+            }
+            Some(line) => {
+                let newline = line.iter().position(|byte| *byte == b'\n');
+                let is_right = match end {
+                    End::Complete => newline == Some(line.len() - 1) && line.len() <= limit,
+                    End::Limit => newline.is_none() && line.len() == limit,
+                    End::Eof => newline.is_none() && !line.is_empty() && line.len() == held(),
+                    End::TimedOut | End::Failed => false,
+                };
+                assert!(is_right, "{end:?} of a limit of {limit}: {line:?}");
+                world.deliver(me, id, line);
+                Ok(line.len())
+            }
+        },
+        Want::Lines(limit) => {
+            let mut all = 0;
+            let lines = task.lines()?;
+            let most = if chance(32) { choose(4) as usize } else { usize::MAX };
+            for line in lines.take(most) {
+                let is_whole = line.iter().position(|byte| *byte == b'\n') == Some(line.len() - 1);
+                assert!(!line.is_empty() && (is_whole || end != End::Complete), "{end:?}: {line:?}");
+                world.deliver(me, id, line);
+                all += line.len();
+            }
+            assert!(all <= limit, "{all} bytes of lines, and the limit is {limit}");
+            if all == 0 && most > 0 {
+                assert_eq!((end, held()), (End::Eof, 0), "no lines, at the end");
+            }
+            Ok(all)
+        }
+        Want::Some(size) | Want::Full(size) | Want::ToEnd(size) => {
+            let bytes = task.bytes()?;
+            let len = bytes.len();
+            let is_right = match (want, end) {
+                (Want::Some(_), End::Complete) => (len > 0 || size == 0) && len <= size,
+                (Want::Full(_), End::Complete) => len == size,
+                (Want::ToEnd(_), End::Limit) => len == size,
+                (Want::Some(_), End::Eof) => len == 0 && held() == 0,
+                (Want::Full(_) | Want::ToEnd(_), End::Eof) => len < size && len == held(),
+                (Want::Some(_) | Want::Full(_) | Want::ToEnd(_), End::TimedOut) => len > 0 && len <= size,
+                _ => false,
+            };
+            assert!(is_right, "{want:?} ended with {len} bytes, {end:?}, and {} were held", held());
+            world.deliver(me, id, bytes);
+            Ok(len)
+        }
+    }
+}
+
+/// It was not cut before its time.
+fn was_due(world: &World, timeout: Option<Duration>, since: Duration) {
+    let timeout = timeout.expect("only what has a timeout times out");
+    let took = now() - since;
+    assert!(took >= timeout, "a timeout of {timeout:?} fell due after {took:?}");
+    if world.is_calm {
+        assert_eq!(took, timeout, "on a calm kernel it is to the instant");
+    }
+}
+
+/// The operation may end with this error.
+fn is_allowed(world: &World, model: &Model, error: &io::Error, end: End, since: Duration) {
+    let kind = error.kind();
+    if end == End::TimedOut {
+        assert_eq!(kind, ErrorKind::TimedOut);
+        let timeout = match model {
+            Model::Read { timeout, .. } | Model::Write { timeout, .. } | Model::Ready { timeout, .. } => *timeout,
+            Model::Communicate { timeout, .. } | Model::Exit { timeout, .. } | Model::Message { timeout } => *timeout,
+            Model::Sleep(_) | Model::Yield | Model::Join(_) | Model::First(_) => None,
+        };
+        was_due(world, timeout, since);
+        return data_beats_deadlines(world, model);
+    }
+    let closed = |file: FileId| world.may_be_closed(file);
+    let by_nature = match model {
+        Model::Read { want: Want::ToEnd(0) | Want::Line(0) | Want::Lines(0), file, .. } => {
+            kind == ErrorKind::InvalidInput || closed(*file) && kind == ErrorKind::NotConnected
+        }
+        Model::Read { file, .. } | Model::Ready { file, .. } => closed(*file) && kind == ErrorKind::NotConnected,
+        Model::Write { file, .. } => {
+            closed(*file) && kind == ErrorKind::NotConnected
+                || matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+        }
+        // Its limit, its streams closed, its status unknown, a source that feeds two.
+        Model::Communicate { .. } => matches!(
+            kind,
+            ErrorKind::Other | ErrorKind::NotConnected | ErrorKind::InvalidInput | ErrorKind::ConnectionReset
+        ),
+        Model::Exit { .. } => kind == ErrorKind::Other && !world.is_calm,
+        Model::Sleep(_) | Model::Yield | Model::Join(_) | Model::First(_) => false,
+        Model::Message { .. } => false,
+    };
+    let by_socket = matches!(model, Model::Read { .. }) && kind == ErrorKind::ConnectionReset;
+    let is_injected = !world.is_calm && error.to_string().contains("os error");
+    let is_injected = is_injected || !world.is_calm && source_is_os_error(error);
+    assert!(by_nature || by_socket || is_injected, "{model:?} ended with {error}");
+}
+
+/// The kernel has said it.
+fn source_is_os_error(error: &io::Error) -> bool {
+    let source = error.get_ref().and_then(|error| error.source());
+    let source = source.and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|source| source.raw_os_error().is_some())
+}
+
+/// What could be had at its deadline is had. (Not what a task has written since poll(2) was asked.)
+fn data_beats_deadlines(world: &World, model: &Model) {
+    if let (true, Model::Read { file, want: Want::Some(_), .. }) = (world.is_calm, model) {
+        let files = world.files.borrow();
+        let file = &files[*file];
+        if !file.is_closed && file.has_actor && file.readers.len() == 1 {
+            let is_readable = sim::with(|kernel| kernel.is_readable_now(file.fd)).expect("a kernel");
+            assert!(!is_readable, "a read of fd {} timed out beside bytes that could be had", file.fd);
+        }
+    }
+}

@@ -1,0 +1,401 @@
+//! The model beside a program: every file, every child, every task, as they must be.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::os::unix::io::{AsRawFd, RawFd};
+use std::time::Duration;
+
+use asyncfile::sim;
+use asyncfile::{AsyncFile, AsyncPipe, End, JoinHandle, Receiver, Remote, Sender, TaskError};
+
+use super::operations::Model;
+
+pub type FileId = usize;
+pub type TaskId = usize;
+pub type PipeId = usize;
+
+#[derive(Default)]
+pub struct World {
+    pub files: RefCell<Vec<File>>,
+    pub pipes: RefCell<Vec<Pipe>>,
+    pub tasks: RefCell<Vec<Task>>,
+    /// Failures of tasks that nobody has a handle for: to come out of the next drive, once.
+    pub owed: RefCell<Vec<String>>,
+    /// Those of tasks that did not look whether they had failed.
+    pub perhaps_owed: Cell<usize>,
+    pub channel: RefCell<Channel>,
+    pub remote: RefCell<Option<Remote>>,
+    /// Closures sent by a Remote, and those of them that were called.
+    pub sent_calls: Cell<u64>,
+    pub calls: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    pub ends: RefCell<BTreeMap<(&'static str, String), u64>>,
+    /// The kernel does nothing unusual.
+    pub is_calm: bool,
+    /// A descriptor was closed behind the library's back, or its number may be another file's: every call may fail.
+    pub is_tainted: Cell<bool>,
+    pub traces: bool,
+    /// Nobody begins anything any more.
+    pub is_finale: Cell<bool>,
+}
+
+/// Messages in order.
+#[derive(Default)]
+pub struct Channel {
+    pub sender: Option<Sender<u64>>,
+    pub receiver: Option<Receiver<u64>>,
+    pub sent: u64,
+    pub received: u64,
+}
+
+/// An open file.
+pub struct File {
+    pub fd: RawFd,
+    /// None: a child's stream, which its pipe has.
+    pub handle: Option<AsyncFile>,
+    pub of: Option<(PipeId, usize)>,
+    /// All that the kernel gave for it, and how much of that was handed over.
+    pub came: Vec<u8>,
+    pub delivered: usize,
+    /// Who waits to read, in order.
+    pub readers: VecDeque<TaskId>,
+    pub writers: VecDeque<Writer>,
+    pub is_closed: bool,
+    pub is_readable: bool,
+    pub is_writable: bool,
+    /// Its other end is an actor's: it goes at the finale.
+    pub has_actor: bool,
+}
+
+/// A write that waits, or goes on.
+pub struct Writer {
+    pub task: TaskId,
+    /// What it writes; None: a communicate, which writes what is left of its pipe's input.
+    pub data: Option<Vec<u8>>,
+    pub taken: usize,
+}
+
+/// A child, or several.
+pub struct Pipe {
+    pub pipe: AsyncPipe,
+    /// stdin, stdout, stderr.
+    pub files: [Option<FileId>; 3],
+    pub input: Input,
+    /// A communicate waits.
+    pub is_busy: bool,
+}
+
+/// What a communicate has not fed yet.
+pub enum Input {
+    Nothing,
+    Bytes(Vec<u8>),
+    Stream(FileId),
+}
+
+/// How a task is to end, or has.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    Running,
+    Done(u32),
+    Failed(String),
+    Panicked(String),
+    Cancelled,
+    /// It did not look whether its operation had failed.
+    DoneOrFailed(u32),
+}
+
+pub struct Task {
+    pub handle: Option<JoinHandle<u32>>,
+    /// What it waits for, and since when.
+    pub model: Option<Model>,
+    pub since: Duration,
+    pub ending: Ending,
+    /// Its result was taken, or given up with the handle.
+    pub is_told: bool,
+    /// How often its body was dropped.
+    pub drops: u32,
+    pub ops_left: u32,
+}
+
+pub fn now() -> Duration {
+    sim::with(|kernel| kernel.time()).expect("a program runs on a kernel")
+}
+
+impl World {
+    pub fn trace(&self, line: impl FnOnce() -> String) {
+        if self.traces {
+            eprintln!("{:>12?}  {}", now(), line());
+        }
+    }
+
+    pub fn count(&self, name: &'static str, end: String) {
+        *self.ends.borrow_mut().entry((name, end)).or_default() += 1;
+    }
+
+    /// Takes in what the kernel has given and taken since it was asked last.
+    pub fn sync(&self) {
+        let (read, written) = sim::with(|kernel| (kernel.take_read(), kernel.take_written())).expect("a kernel");
+        if self.is_tainted.get() {
+            return; // whose a number is cannot be known
+        }
+        let mut files = self.files.borrow_mut();
+        for (fd, bytes) in read {
+            // Not the wake pipe's.
+            if let Some(file) = files.iter_mut().rev().find(|file| file.fd == fd) {
+                file.came.extend_from_slice(&bytes);
+            }
+        }
+        for (fd, bytes) in written {
+            let id = match files.iter().rposition(|file| file.fd == fd) {
+                Some(id) => id,
+                None => continue, // the wake pipe's
+            };
+            let file = &mut files[id];
+            let writer = match file.writers.front_mut() {
+                Some(writer) => writer,
+                None => panic!("{} bytes were written to fd {fd}, and nobody writes there", bytes.len()),
+            };
+            match &writer.data {
+                Some(data) => {
+                    let rest = &data[writer.taken..];
+                    assert!(rest.starts_with(&bytes), "fd {fd} got other bytes than its first writer's next ones");
+                    writer.taken += bytes.len();
+                }
+                None => {
+                    let (pipe, _) = file.of.expect("only a child is communicated with");
+                    self.feed(&mut files, pipe, &bytes);
+                }
+            }
+        }
+    }
+
+    /// A communicate has fed these.
+    fn feed(&self, files: &mut [File], pipe: PipeId, bytes: &[u8]) {
+        match &mut self.pipes.borrow_mut()[pipe].input {
+            Input::Nothing => panic!("a communicate without input has fed {} bytes", bytes.len()),
+            Input::Bytes(rest) => {
+                assert!(rest.starts_with(bytes), "a communicate has fed other bytes than its input's next ones");
+                rest.drain(..bytes.len());
+            }
+            Input::Stream(source) => {
+                let source = &mut files[*source];
+                let rest = &source.came[source.delivered..];
+                assert!(rest.starts_with(bytes), "a communicate has fed other bytes than its source's next ones");
+                source.delivered += bytes.len();
+            }
+        }
+    }
+
+    /// The task was handed these bytes of this file.
+    pub fn deliver(&self, task: TaskId, file: FileId, bytes: &[u8]) {
+        let file = &mut self.files.borrow_mut()[file];
+        if bytes.is_empty() || self.is_tainted.get() {
+            return;
+        }
+        let rest = &file.came[file.delivered..];
+        assert!(rest.starts_with(bytes), "task {task} was handed {bytes:?} of fd {}, and next are {rest:?}", file.fd);
+        file.delivered += bytes.len();
+    }
+
+    /// It is this task's turn to have something of this file.
+    pub fn is_its_turn(&self, task: TaskId, file: FileId) -> bool {
+        let (files, tasks) = (self.files.borrow(), self.tasks.borrow());
+        // A communicate whose child reads no more has left its source.
+        let may_have_left = |reader: &TaskId| {
+            files[file].of.is_none() && matches!(tasks[*reader].model, Some(Model::Communicate { .. }))
+        };
+        files[file].readers.iter().find(|reader| **reader == task || !may_have_left(reader)) == Some(&task)
+    }
+
+    /// The task waits no more, wherever it did.
+    pub fn leave(&self, task: TaskId) {
+        for file in self.files.borrow_mut().iter_mut() {
+            file.readers.retain(|reader| *reader != task);
+            file.writers.retain(|writer| writer.task != task);
+        }
+        let model = self.tasks.borrow_mut()[task].model.take();
+        if let Some(Model::Communicate { pipe, .. }) = model {
+            let pipe = &mut self.pipes.borrow_mut()[pipe];
+            pipe.is_busy = false;
+        }
+    }
+
+    /// The task has ended, or is marked to.
+    pub fn end(&self, task: TaskId, ending: Ending) {
+        self.leave(task);
+        let mut tasks = self.tasks.borrow_mut();
+        let task = &mut tasks[task];
+        assert_eq!(task.ending, Ending::Running, "a task ends once");
+        task.ending = ending;
+        if task.handle.is_none() {
+            self.owe(task);
+        }
+    }
+
+    /// Nobody has a handle: a failure is everybody's.
+    fn owe(&self, task: &mut Task) {
+        task.is_told = true;
+        match &task.ending {
+            Ending::Failed(message) | Ending::Panicked(message) => self.owed.borrow_mut().push(message.clone()),
+            Ending::DoneOrFailed(_) => self.perhaps_owed.set(self.perhaps_owed.get() + 1),
+            Ending::Running | Ending::Done(_) | Ending::Cancelled => {}
+        }
+    }
+
+    /// Lets go of the task's handle.
+    pub fn detach(&self, task: TaskId) {
+        let handle = self.tasks.borrow_mut()[task].handle.take();
+        if let Some(handle) = handle {
+            self.trace(|| format!("detach task {task}"));
+            let mut tasks = self.tasks.borrow_mut();
+            let model = &mut tasks[task];
+            if model.ending != Ending::Running && !model.is_told {
+                self.owe(model);
+            }
+            drop(tasks);
+            drop(handle);
+        }
+    }
+
+    /// Takes the task's result, if it has one, and compares it.
+    pub fn take(&self, task: TaskId) {
+        let (is_finished, result) = match &self.tasks.borrow()[task].handle {
+            Some(handle) => (handle.is_finished(), handle.take()),
+            None => return,
+        };
+        let mut tasks = self.tasks.borrow_mut();
+        let model = &mut tasks[task];
+        assert_eq!(is_finished && !model.is_told, result.is_some(), "task {task}: a result, once");
+        let result = match result {
+            Some(result) => result,
+            None => return,
+        };
+        model.is_told = true;
+        self.trace(|| format!("task {task} has ended: {result:?}"));
+        match (&result, &model.ending) {
+            (Ok(value), Ending::Done(expected) | Ending::DoneOrFailed(expected)) if value == expected => {}
+            (Err(TaskError::Failed(error)), Ending::Failed(message)) if error.to_string() == *message => {}
+            (Err(TaskError::Failed(_)), Ending::DoneOrFailed(_)) => {}
+            (Err(TaskError::Panicked(said)), Ending::Panicked(message)) if said == message => {}
+            (Err(TaskError::Cancelled), Ending::Cancelled) => {}
+            (result, ending) => panic!("task {task} is to end as {ending:?}, and its handle says {result:?}"),
+        }
+    }
+
+    /// A drive has ended with this.
+    pub fn accept(&self, error: &TaskError) {
+        self.trace(|| format!("the drive ends: {error}"));
+        let message = match error {
+            TaskError::Panicked(message) => message.clone(),
+            other => other.to_string(),
+        };
+        let mut owed = self.owed.borrow_mut();
+        if let Some(at) = owed.iter().position(|owed| *owed == message) {
+            owed.remove(at);
+        } else if !self.is_calm && message.starts_with("poll: ") {
+        } else if self.is_tainted.get() && message.starts_with("wake on fd") {
+        } else if self.perhaps_owed.get() > 0 && matches!(error, TaskError::Failed(_)) {
+            self.perhaps_owed.set(self.perhaps_owed.get() - 1);
+        } else {
+            panic!("a failure of nobody's: {message}; owed are {owed:?}");
+        }
+    }
+
+    /// Between turns: handles, buffers and bodies are as the model says.
+    pub fn check(&self) {
+        self.sync();
+        for (id, task) in self.tasks.borrow().iter().enumerate() {
+            if let Some(handle) = &task.handle {
+                let is_over = task.ending != Ending::Running;
+                assert_eq!(handle.is_finished(), is_over, "task {id} is to be {:?}", task.ending);
+            }
+            let is_over = task.ending != Ending::Running;
+            assert_eq!(task.drops, u32::from(is_over), "how often the body of task {id} was dropped");
+        }
+        let files = self.files.borrow().len();
+        for id in 0..files {
+            let held = self.with_file(id, AsyncFile::buffered);
+            let file = &self.files.borrow()[id];
+            match held {
+                Some(held) if !self.may_be_closed(id) && !self.is_tainted.get() => {
+                    let expected = file.came.len() - file.delivered;
+                    assert_eq!(held, expected, "fd {}: came and not handed over", file.fd);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Calls this with the file, if there is a handle to it.
+    pub fn with_file<R>(&self, id: FileId, call: impl FnOnce(&AsyncFile) -> R) -> Option<R> {
+        let (handle, of) = {
+            let file = &self.files.borrow()[id];
+            (file.handle.clone(), file.of)
+        };
+        match (handle, of) {
+            (Some(handle), _) => Some(call(&handle)),
+            (None, Some((pipe, stream))) => {
+                // A clone of the pipe, not of the file: who has a handle to its stdin keeps it open.
+                let pipe = self.pipes.borrow()[pipe].pipe.clone();
+                let file = [pipe.stdin(), pipe.stdout(), pipe.stderr()][stream];
+                file.map(call)
+            }
+            (None, None) => None,
+        }
+    }
+
+    pub fn add_file(&self, handle: AsyncFile, is_readable: bool, is_writable: bool, has_actor: bool) -> FileId {
+        let fd = handle.as_raw_fd();
+        self.add(fd, Some(handle), None, [is_readable, is_writable, has_actor])
+    }
+
+    pub fn add(
+        &self,
+        fd: RawFd,
+        handle: Option<AsyncFile>,
+        of: Option<(PipeId, usize)>,
+        [is_readable, is_writable, has_actor]: [bool; 3],
+    ) -> FileId {
+        let mut files = self.files.borrow_mut();
+        files.push(File {
+            fd,
+            handle,
+            of,
+            came: Vec::new(),
+            delivered: 0,
+            readers: VecDeque::new(),
+            writers: VecDeque::new(),
+            is_closed: false,
+            is_readable,
+            is_writable,
+            has_actor,
+        });
+        files.len() - 1
+    }
+
+    pub fn close(&self, id: FileId) {
+        self.sync();
+        if self.with_file(id, AsyncFile::close).is_some() {
+            self.trace(|| format!("close fd {}", self.files.borrow()[id].fd));
+        }
+        self.has_closed(id);
+    }
+
+    /// What was buffered is gone, and the number may be another's.
+    pub fn has_closed(&self, id: FileId) {
+        let file = &mut self.files.borrow_mut()[id];
+        file.is_closed = true;
+        file.delivered = file.came.len();
+        file.fd = -1;
+    }
+
+    /// Whether the handle of this file may say that it is closed, although nobody here has closed it: a child's stdin, which communicate
+    /// and exit close.
+    pub fn may_be_closed(&self, id: FileId) -> bool {
+        let file = &self.files.borrow()[id];
+        file.is_closed || matches!(file.of, Some((_, 0)))
+    }
+
+    pub fn ended(&self, name: &'static str, end: End) {
+        self.count(name, format!("{end:?}"));
+    }
+}
