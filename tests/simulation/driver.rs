@@ -577,10 +577,10 @@ fn text() -> Vec<u8> {
     let length = match choose(8) {
         0..=4 => 1 + choose(20) as usize,
         5 => 130,
-        6 => one_of(&[4096, 5000, 65536]),
-        _ => one_of(&[70_000, 140_000, 300_000]),
+        6 => one_of(&[4096, 5000, 9000]),
+        _ if chance(64) => one_of(&[65536, 70_000, 140_000, 300_000]),
+        _ => 1000,
     };
     let every = 1 + choose(if length > 1000 { 3000 } else { 30 }) as usize;
-    let salt = choose(200) as usize;
-    (0..length).map(|at| if at % every == every - 1 { b'\n' } else { (at * 7 + at / 256 + salt) as u8 }).collect()
+    operations::text(length, choose(200) as usize, every)
 }

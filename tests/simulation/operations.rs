@@ -1,6 +1,7 @@
 //! Which operation a task waits for next, and who stands where when it does.
 
 use std::rc::Rc;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use asyncfile::machine::read::Want;
@@ -87,16 +88,28 @@ pub fn want() -> Want {
     }
 }
 
-/// Bytes that tell whose they are: `task` and the place in the stream of its writes go into each.
+/// What a task writes: bytes that tell whose they are, and where they belong.
 pub fn data(world: &World, task: TaskId) -> Vec<u8> {
     let length = match choose(8) {
         0..=4 => choose(12) as usize,
         5 => 200,
         6 => one_of(&[4095, 4096, 4097, 9000]),
-        _ => one_of(&[65536, 100_000, 262_144, 300_000]),
+        _ if chance(64) => one_of(&[65536, 100_000, 262_144, 300_000]),
+        _ => 1000,
     };
     let nth = world.tasks.borrow()[task].ops_left as usize;
-    (0..length).map(|at| if at % 11 == 10 { b'\n' } else { (task * 61 + nth * 17 + at * 7 + at / 251) as u8 }).collect()
+    text(length, task * 61 + nth * 17, 11)
+}
+
+/// A text of so many bytes, with a newline at every so many; no two places in it, and no two texts, look alike for long.
+pub fn text(length: usize, salt: usize, every: usize) -> Vec<u8> {
+    static PATTERN: OnceLock<Vec<u8>> = OnceLock::new();
+    let pattern =
+        PATTERN.get_or_init(|| (0..400_000).map(|at: usize| (at * 7 + at / 251 * 3 + at / 4096) as u8).collect());
+    let mut text = pattern[salt..salt + length].to_vec();
+    text.iter_mut().for_each(|byte| *byte += u8::from(*byte == b'\n'));
+    text.iter_mut().skip(every - 1).step_by(every).for_each(|byte| *byte = b'\n');
+    text
 }
 
 fn wish<T: Clone>(timeout: Option<Duration>, op: T, add: fn(T, Duration) -> T) -> T {
