@@ -66,7 +66,7 @@ pub struct Kernel {
     zero: Instant,
     time: Duration,
     choose: Box<dyn FnMut(u32) -> u32>,
-    trace: Option<Box<dyn FnMut(&str)>>,
+    trace: Option<Trace>,
     /// What the process's numbers refer to, from the first one on.
     numbers: Vec<Option<Id>>,
     descriptions: Vec<Description>,
@@ -77,9 +77,13 @@ pub struct Kernel {
     children: Vec<child::Child>,
     programs: BTreeMap<String, Program>,
     changed_flags: usize,
+    bad_closes: usize,
     read_log: Vec<(RawFd, Vec<u8>)>,
     written_log: Vec<(RawFd, Vec<u8>)>,
 }
+
+/// Who is told of every call.
+type Trace = Box<dyn FnMut(&str)>;
 
 static KERNELS: AtomicU64 = AtomicU64::new(0);
 
@@ -111,6 +115,7 @@ impl Kernel {
             children: Vec::new(),
             programs: BTreeMap::new(),
             changed_flags: 0,
+            bad_closes: 0,
             read_log: Vec::new(),
             written_log: Vec::new(),
         }
@@ -224,6 +229,11 @@ impl Kernel {
         self.changed_flags
     }
 
+    /// How many times the library closed a number that was not open: after [`close_behind`](Kernel::close_behind) it may, otherwise not.
+    pub fn bad_closes(&self) -> usize {
+        self.bad_closes
+    }
+
     /// What each read has read since this was asked last.
     pub fn take_read(&mut self) -> Vec<(RawFd, Vec<u8>)> {
         std::mem::take(&mut self.read_log)
@@ -334,6 +344,7 @@ pub(crate) fn close(fd: RawFd) -> bool {
     let answer = with(|kernel| {
         kernel.begin();
         let was_open = kernel.close_number(fd, false);
+        kernel.bad_closes += usize::from(!was_open && fd >= table::FIRST);
         kernel.note(|| format!("close(fd {fd}) = {was_open}"));
         was_open || fd >= table::FIRST
     });
