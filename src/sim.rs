@@ -20,7 +20,7 @@ mod table;
 mod tests;
 mod transfer;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::io::{OwnedFd, RawFd};
@@ -74,6 +74,8 @@ pub struct Kernel {
     actors: Vec<Actor>,
     /// Something has happened that an actor may have waited for.
     is_stirred: bool,
+    /// The finale has come.
+    is_over: bool,
     children: Vec<child::Child>,
     programs: BTreeMap<String, Program>,
     changed_flags: usize,
@@ -89,6 +91,8 @@ static KERNELS: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static KERNEL: RefCell<Option<Kernel>> = const { RefCell::new(None) };
+    /// One was installed before: what was left open of it may be closed at any time.
+    static HAS_RUN: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Kernel {
@@ -112,6 +116,7 @@ impl Kernel {
             streams: Vec::new(),
             actors: Vec::new(),
             is_stirred: false,
+            is_over: false,
             children: Vec::new(),
             programs: BTreeMap::new(),
             changed_flags: 0,
@@ -134,6 +139,7 @@ impl Kernel {
         }
         let before = KERNEL.with(|kernel| kernel.borrow_mut().replace(self));
         assert!(before.is_none(), "two kernels on one thread");
+        HAS_RUN.with(|has_run| has_run.set(true));
         let installed = Installed;
         let result = f();
         crate::child::abandon();
@@ -254,10 +260,11 @@ impl Kernel {
         self.is_true(fd, POLLOUT)
     }
 
-    /// Nothing goes wrong any more, and all actors close their ends and end.
+    /// Nothing goes wrong any more, and all actors close their ends and end, as do those that are started from here on.
     pub fn finale(&mut self) {
         self.note(|| "finale".to_owned());
         self.faults = Faults::none();
+        self.is_over = true;
         self.end_actors();
     }
 
@@ -339,16 +346,18 @@ pub(crate) fn write(fd: RawFd, bytes: &[u8], call: Call) -> Option<io::Result<us
     with(|kernel| kernel.write(fd, bytes, call))
 }
 
-/// Whether the number was a simulated one.
+/// Whether the number was a simulated one, of a kernel that is gone, too.
 pub(crate) fn close(fd: RawFd) -> bool {
+    if fd < table::FIRST {
+        return false;
+    }
     let answer = with(|kernel| {
         kernel.begin();
         let was_open = kernel.close_number(fd, false);
-        kernel.bad_closes += usize::from(!was_open && fd >= table::FIRST);
+        kernel.bad_closes += usize::from(!was_open);
         kernel.note(|| format!("close(fd {fd}) = {was_open}"));
-        was_open || fd >= table::FIRST
     });
-    answer == Some(true)
+    answer.is_some() || HAS_RUN.try_with(Cell::get).unwrap_or(false)
 }
 
 pub(crate) fn kind(fd: RawFd) -> Option<io::Result<Kind>> {

@@ -68,6 +68,7 @@ impl Kernel {
     /// Starts an actor that holds these.
     pub(super) fn add_actor(&mut self, acts: Vec<Act>, ends: Vec<Option<Id>>, child: Option<u32>) {
         ends.iter().flatten().for_each(|&id| self.hold(id));
+        let acts = if self.is_over { Vec::new() } else { acts };
         self.actors.push(Actor { acts: acts.into(), ends, child, ..Actor::default() });
         self.is_stirred = true;
     }

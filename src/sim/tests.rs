@@ -210,6 +210,36 @@ fn whatever_goes_wrong_nothing_is_left() {
     }
 }
 
+#[test]
+fn a_duplicate_never_blocks_and_never_changes_flags() {
+    for seed in 0..300 {
+        let mut chooser = choose(seed);
+        let mut faults = Faults::swarm(&mut chooser);
+        // Those that the tasks below do not survive.
+        (faults.read_eio, faults.read_enomem, faults.write_eio, faults.write_enomem) = (0, 0, 0, 0);
+        (faults.poll_enomem, faults.poll_eagain, faults.dup_emfile, faults.stat_enomem) = (0, 0, 0, 0);
+        let mut kernel = Kernel::new(chooser);
+        kernel.faults = faults;
+        let acts = (0..50).flat_map(|n| [Act::Write(0, vec![n; 700]), Act::Sleep(Duration::from_millis(1))]);
+        let fds = [
+            kernel.reader(4096, acts.collect()),
+            kernel.writer(4096, vec![Act::Sleep(SECOND), Act::Read(0, 9), Act::Sleep(SECOND), Act::Drain(0)]),
+        ];
+        let (kernel, ()) = kernel.run(|| {
+            let [reader, writer] = fds.map(|fd| {
+                let shared = std::mem::ManuallyDrop::new(sys::owned(fd));
+                AsyncFile::duplicate(&*shared).unwrap()
+            });
+            let mut sched = Scheduler::new();
+            let write = sched.spawn(writer.write(vec![1; 30_000]).full(), |task| done(task.written()?));
+            assert_eq!(sched.block_on(reader.read_to_end()).unwrap().len(), 35_000, "seed {seed}");
+            assert_eq!(sched.join(write).unwrap(), 30_000, "seed {seed}");
+        });
+        assert_eq!((kernel.descriptors(), kernel.changed_flags()), (fds.to_vec(), 0), "seed {seed}");
+        assert!(fds.iter().all(|&fd| kernel.flags(fd) & libc::O_NONBLOCK == 0), "seed {seed}");
+    }
+}
+
 fn cat() -> Program {
     Program { acts: vec![Act::Copy { from: 0, to: 1 }, Act::Exit(3)], stderr: false }
 }
