@@ -284,9 +284,7 @@ impl Kernel {
             let jump = 1 + u64::from(self.choose(3000));
             self.time += Duration::from_millis(jump);
         }
-        if self.faults.child_killed > 0 {
-            self.kill_somebody();
-        }
+        self.kill_somebody(Duration::ZERO);
         if !self.hit(self.faults.actors_lag, "actors lag") {
             self.run_actors();
         }
