@@ -22,7 +22,7 @@ mod table;
 mod tests;
 mod transfer;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::io::{OwnedFd, RawFd};
@@ -68,7 +68,7 @@ pub struct Kernel {
     zero: Instant,
     time: Duration,
     choose: Box<dyn FnMut(u32) -> u32>,
-    trace: Option<Box<dyn FnMut(&str)>>,
+    trace: Option<Trace>,
     /// What the process's numbers refer to, from the first one on.
     numbers: Vec<Option<Id>>,
     descriptions: Vec<Description>,
@@ -76,17 +76,25 @@ pub struct Kernel {
     actors: Vec<Actor>,
     /// Something has happened that an actor may have waited for.
     is_stirred: bool,
+    /// The finale has come.
+    is_over: bool,
     children: Vec<child::Child>,
     programs: BTreeMap<String, Program>,
     changed_flags: usize,
+    bad_closes: usize,
     read_log: Vec<(RawFd, Vec<u8>)>,
     written_log: Vec<(RawFd, Vec<u8>)>,
 }
+
+/// Who is told of every call.
+type Trace = Box<dyn FnMut(&str)>;
 
 static KERNELS: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static KERNEL: RefCell<Option<Kernel>> = const { RefCell::new(None) };
+    /// One was installed before: what was left open of it may be closed at any time.
+    static HAS_RUN: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Kernel {
@@ -110,9 +118,11 @@ impl Kernel {
             streams: Vec::new(),
             actors: Vec::new(),
             is_stirred: false,
+            is_over: false,
             children: Vec::new(),
             programs: BTreeMap::new(),
             changed_flags: 0,
+            bad_closes: 0,
             read_log: Vec::new(),
             written_log: Vec::new(),
         }
@@ -131,6 +141,7 @@ impl Kernel {
         }
         let before = KERNEL.with(|kernel| kernel.borrow_mut().replace(self));
         assert!(before.is_none(), "two kernels on one thread");
+        HAS_RUN.with(|has_run| has_run.set(true));
         let installed = Installed;
         let result = f();
         crate::child::abandon();
@@ -226,6 +237,11 @@ impl Kernel {
         self.changed_flags
     }
 
+    /// How many times the library closed a number that was not open: after [`close_behind`](Kernel::close_behind) it may, otherwise not.
+    pub fn bad_closes(&self) -> usize {
+        self.bad_closes
+    }
+
     /// What each read has read since this was asked last.
     pub fn take_read(&mut self) -> Vec<(RawFd, Vec<u8>)> {
         std::mem::take(&mut self.read_log)
@@ -246,10 +262,11 @@ impl Kernel {
         self.is_true(fd, POLLOUT)
     }
 
-    /// Nothing goes wrong any more, and all actors close their ends and end.
+    /// Nothing goes wrong any more, and all actors close their ends and end, as do those that are started from here on.
     pub fn finale(&mut self) {
         self.note(|| "finale".to_owned());
         self.faults = Faults::none();
+        self.is_over = true;
         self.end_actors();
     }
 
@@ -269,9 +286,7 @@ impl Kernel {
             let jump = 1 + u64::from(self.choose(3000));
             self.time += Duration::from_millis(jump);
         }
-        if self.faults.child_killed > 0 {
-            self.kill_somebody();
-        }
+        self.kill_somebody(Duration::ZERO);
         if !self.hit(self.faults.actors_lag, "actors lag") {
             self.run_actors();
         }
@@ -331,15 +346,18 @@ pub(crate) fn write(fd: RawFd, bytes: &[u8], call: Call) -> Option<io::Result<us
     with(|kernel| kernel.write(fd, bytes, call))
 }
 
-/// Whether the number was a simulated one.
+/// Whether the number was a simulated one, of a kernel that is gone, too.
 pub(crate) fn close(fd: RawFd) -> bool {
+    if fd < table::FIRST {
+        return false;
+    }
     let answer = with(|kernel| {
         kernel.begin();
         let was_open = kernel.close_number(fd, false);
+        kernel.bad_closes += usize::from(!was_open);
         kernel.note(|| format!("close(fd {fd}) = {was_open}"));
-        was_open || fd >= table::FIRST
     });
-    answer == Some(true)
+    answer.is_some() || HAS_RUN.try_with(Cell::get).unwrap_or(false)
 }
 
 pub(crate) fn kind(fd: RawFd) -> Option<io::Result<Kind>> {

@@ -68,6 +68,7 @@ impl Kernel {
     /// Starts an actor that holds these.
     pub(super) fn add_actor(&mut self, acts: Vec<Act>, ends: Vec<Option<Id>>, child: Option<u32>) {
         ends.iter().flatten().for_each(|&id| self.hold(id));
+        let acts = if self.is_over { Vec::new() } else { acts };
         self.actors.push(Actor { acts: acts.into(), ends, child, ..Actor::default() });
         self.is_stirred = true;
     }
@@ -103,7 +104,7 @@ impl Kernel {
         let mut has_moved = false;
         while !actor.is_stopped && !actor.is_over {
             match actor.wake {
-                Some(at) if at > self.time => break,
+                Some(wake) if wake > self.time => break,
                 _ => actor.wake = None,
             }
             match self.step(&mut actor) {
@@ -136,26 +137,28 @@ impl Kernel {
                 Step::Next
             }
             Act::Write(end, bytes) => {
-                let end = actor.ends.get(*end).copied().flatten();
+                let end = at(&actor.ends, *end);
                 self.write_part(end, bytes, &mut actor.written, &mut actor.wake)
             }
-            Act::Read(end, size) => match self.read_part(&actor.ends, *end, *size, &mut actor.held) {
-                Step::Part => {
-                    actor.held.clear();
-                    Step::Next
+            Act::Read(end, size) => {
+                match self.read_part(at(&actor.ends, *end), *size, &mut actor.held, &mut actor.wake) {
+                    Step::Part => {
+                        actor.held.clear();
+                        Step::Next
+                    }
+                    step => step,
                 }
-                step => step,
-            },
+            }
             Act::Drain(end) => {
-                let step = self.read_part(&actor.ends, *end, CHUNK, &mut actor.held);
+                let step = self.read_part(at(&actor.ends, *end), CHUNK, &mut actor.held, &mut actor.wake);
                 actor.held.clear();
                 step
             }
             Act::Copy { from, .. } if actor.held.is_empty() => {
-                self.read_part(&actor.ends, *from, CHUNK, &mut actor.held)
+                self.read_part(at(&actor.ends, *from), CHUNK, &mut actor.held, &mut actor.wake)
             }
             Act::Copy { to, .. } => {
-                let end = actor.ends.get(*to).copied().flatten();
+                let end = at(&actor.ends, *to);
                 match self.write_part(end, &actor.held, &mut actor.written, &mut actor.wake) {
                     Step::Next => {
                         actor.held.clear();
@@ -181,8 +184,8 @@ impl Kernel {
     }
 
     /// Part: there are bytes in `held`. Next: it has ended.
-    fn read_part(&mut self, ends: &[Option<Id>], end: usize, size: usize, held: &mut Vec<u8>) -> Step {
-        let id = match ends.get(end).copied().flatten() {
+    fn read_part(&mut self, end: Option<Id>, size: usize, held: &mut Vec<u8>, wake: &mut Option<Duration>) -> Step {
+        let id = match end {
             Some(id) if size > 0 => id,
             _ => return Step::Next,
         };
@@ -190,13 +193,17 @@ impl Kernel {
             Object::Reader(stream) | Object::Socket { input: stream, .. } => self.streams[stream].bytes.len(),
             _ => 0,
         };
-        held.resize(there.min(size).max(1), 0);
+        let (size, pause) = self.part(there.min(size));
+        held.resize(size.max(1), 0);
         let answer = self.take(id, held);
         held.truncate(*answer.as_ref().unwrap_or(&0));
         match answer {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Step::Blocked,
             Ok(0) | Err(_) => Step::Next,
-            Ok(_) => Step::Part,
+            Ok(_) => {
+                *wake = pause;
+                Step::Part
+            }
         }
     }
 
@@ -207,19 +214,12 @@ impl Kernel {
             Some(id) if !rest.is_empty() => id,
             _ => return Step::Next,
         };
-        let mut size = rest.len();
-        let pauses = size > 1 && self.hit(self.faults.actors_pause, "actor pauses");
-        if pauses {
-            size = 1 + self.choose(size as u32 - 1) as usize;
-        }
+        let (size, pause) = self.part(rest.len());
         match self.put(id, &rest[..size]) {
             Ok(size) => {
                 *written += size;
                 // Not if it can do nothing: then the time would go on for ever.
-                if pauses {
-                    let pause = 1 + u64::from(self.choose(2000));
-                    *wake = Some(self.time + Duration::from_micros(pause));
-                }
+                *wake = pause;
                 match *written == bytes.len() {
                     true => Step::Next,
                     false => Step::Part,
@@ -229,6 +229,15 @@ impl Kernel {
             Err(error) if error.raw_os_error() == Some(libc::EPIPE) => Step::Over(libc::SIGPIPE),
             Err(_) => Step::Next,
         }
+    }
+
+    /// How many of so many bytes an actor moves, and until when it then sleeps.
+    fn part(&mut self, size: usize) -> (usize, Option<Duration>) {
+        if size < 2 || !self.hit(self.faults.actors_pause, "actor pauses") {
+            return (size, None);
+        }
+        let pause = Duration::from_micros(1 + u64::from(self.choose(2000)));
+        (1 + self.choose(size as u32 - 1) as usize, Some(self.time + pause))
     }
 
     fn end_actor(&mut self, actor: &mut Actor, status: i32) {
@@ -258,4 +267,9 @@ impl Kernel {
             self.end_actor(&mut actor, 0);
         }
     }
+}
+
+/// The end of this number, unless it is closed.
+fn at(ends: &[Option<Id>], number: usize) -> Option<Id> {
+    ends.get(number).copied().flatten()
 }

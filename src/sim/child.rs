@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::io::RawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use libc::{c_int, c_short};
 
@@ -26,6 +27,9 @@ const FIRST: u32 = 100_000_000;
 
 /// How often at most waitpid(2) says that a child runs that has exited.
 const MOST_NOT_YETS: u8 = 3;
+
+/// Nobody is killed later than this after a sleep has begun.
+const HOUR: Duration = Duration::from_secs(3600);
 
 #[derive(Debug)]
 pub(super) struct Child {
@@ -198,19 +202,24 @@ impl Kernel {
         }
     }
 
-    /// Somebody else kills one of those that run.
-    pub(super) fn kill_somebody(&mut self) {
-        let (running, _) = self.children();
-        if running > 0 && self.hit(self.faults.child_killed, "child killed") {
-            let mut living = (0..).zip(&self.children).filter(|(_, child)| child.state == State::Running);
-            // The kernel's own choice cannot be asked while the children are looked at.
-            let living: Vec<u32> = living.by_ref().map(|(place, _)| FIRST + place).collect();
-            let process = living[self.choose(living.len() as u32) as usize];
-            let signals = [libc::SIGKILL, libc::SIGTERM, libc::SIGSEGV, libc::SIGHUP];
-            let signal = signals[self.choose(signals.len() as u32) as usize];
-            self.note(|| format!("somebody kills {process} with {signal}"));
-            self.end_child(process, signal);
+    /// Somebody else kills one of those that run. Whether one was killed, after a part of this time.
+    pub(super) fn kill_somebody(&mut self, within: Duration) -> bool {
+        if self.faults.child_killed == 0 || self.children().0 == 0 {
+            return false;
         }
+        if !self.hit(self.faults.child_killed, "child killed") {
+            return false;
+        }
+        let parts = self.choose(256);
+        self.time += within.min(HOUR) * parts / 256;
+        let living = (FIRST..).zip(&self.children).filter(|(_, child)| child.state == State::Running);
+        let living: Vec<u32> = living.map(|(process, _)| process).collect();
+        let process = living[self.choose(living.len() as u32) as usize];
+        let signals = [libc::SIGKILL, libc::SIGTERM, libc::SIGSEGV, libc::SIGHUP];
+        let signal = signals[self.choose(signals.len() as u32) as usize];
+        self.note(|| format!("somebody kills {process} with {signal}"));
+        self.end_child(process, signal);
+        true
     }
 
     pub(super) fn pidfd(&mut self, process: u32) -> io::Result<RawFd> {

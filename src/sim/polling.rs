@@ -54,6 +54,7 @@ impl Kernel {
                 continue;
             }
             match self.next_wake().into_iter().chain(end).min() {
+                Some(at) if self.kill_somebody(at.saturating_sub(self.time)) => continue,
                 Some(at) => self.time = self.time.max(at),
                 None => panic!("poll sleeps for ever: {}", list(set)),
             }

@@ -183,7 +183,7 @@ fn chatter(seed: u64, acts: &[Act]) -> (Kernel, Vec<String>) {
     let log = std::rc::Rc::clone(&lines);
     kernel.trace(move |line| log.borrow_mut().push(line.to_owned()));
     kernel.program("child", Program { acts: acts.to_vec(), stderr: true });
-    let (mut kernel, ()) = kernel.run(|| {
+    let (kernel, ()) = kernel.run(|| {
         let mut sched = Scheduler::new();
         let pipe = AsyncPipe::spawn(&mut Command::new("child"));
         if let Ok(pipe) = &pipe {
@@ -196,7 +196,7 @@ fn chatter(seed: u64, acts: &[Act]) -> (Kernel, Vec<String>) {
     assert_eq!(kernel.children(), (0, 0), "seed {seed}");
     assert_eq!(kernel.descriptors(), [0; 0], "seed {seed}");
     assert_eq!(kernel.changed_flags(), 0, "seed {seed}");
-    kernel.take_read();
+    assert_eq!(kernel.bad_closes(), 0, "seed {seed}");
     let lines = lines.take();
     (kernel, lines)
 }
@@ -207,6 +207,36 @@ fn whatever_goes_wrong_nothing_is_left() {
         chatter(seed, &[Act::Copy { from: 0, to: 1 }, Act::Write(2, b"done".to_vec()), Act::Exit(3)]);
         let leave = Act::Leave(vec![Act::Sleep(SECOND * 3), Act::Write(1, b"late".to_vec())]);
         chatter(seed, &[Act::Read(0, 10), Act::Close(0), leave]);
+    }
+}
+
+#[test]
+fn a_duplicate_never_blocks_and_never_changes_flags() {
+    for seed in 0..300 {
+        let mut chooser = choose(seed);
+        let mut faults = Faults::swarm(&mut chooser);
+        // Those that the tasks below do not survive.
+        (faults.read_eio, faults.read_enomem, faults.write_eio, faults.write_enomem) = (0, 0, 0, 0);
+        (faults.poll_enomem, faults.poll_eagain, faults.dup_emfile, faults.stat_enomem) = (0, 0, 0, 0);
+        let mut kernel = Kernel::new(chooser);
+        kernel.faults = faults;
+        let acts = (0..50).flat_map(|n| [Act::Write(0, vec![n; 700]), Act::Sleep(Duration::from_millis(1))]);
+        let fds = [
+            kernel.reader(4096, acts.collect()),
+            kernel.writer(4096, vec![Act::Sleep(SECOND), Act::Read(0, 9), Act::Sleep(SECOND), Act::Drain(0)]),
+        ];
+        let (kernel, ()) = kernel.run(|| {
+            let [reader, writer] = fds.map(|fd| {
+                let shared = std::mem::ManuallyDrop::new(sys::owned(fd));
+                AsyncFile::duplicate(&*shared).unwrap()
+            });
+            let mut sched = Scheduler::new();
+            let write = sched.spawn(writer.write(vec![1; 30_000]).full(), |task| done(task.written()?));
+            assert_eq!(sched.block_on(reader.read_to_end()).unwrap().len(), 35_000, "seed {seed}");
+            assert_eq!(sched.join(write).unwrap(), 30_000, "seed {seed}");
+        });
+        assert_eq!((kernel.descriptors(), kernel.changed_flags()), (fds.to_vec(), 0), "seed {seed}");
+        assert!(fds.iter().all(|&fd| kernel.flags(fd) & libc::O_NONBLOCK == 0), "seed {seed}");
     }
 }
 
