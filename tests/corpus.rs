@@ -3,6 +3,8 @@
 #[path = "../fuzz/harness/line_parser.rs"]
 mod line_parser;
 mod naive;
+#[path = "../fuzz/harness/script.rs"]
+mod script;
 
 use std::collections::BTreeSet;
 use std::path::Path;
