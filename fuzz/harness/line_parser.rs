@@ -118,13 +118,8 @@ pub fn steps(data: &[u8]) -> Vec<Step> {
 
 /// Takes the steps that these bytes stand for, and fails if the oracle disagrees. The answer is what each reader said.
 pub fn run(data: &[u8]) -> Vec<(Want, Answer)> {
-    let mut bench = Bench {
-        rig: Rig::new(),
-        script: Script::default(),
-        readers: Vec::new(),
-        answers: Vec::new(),
-        looked: 0,
-    };
+    let mut bench =
+        Bench { rig: Rig::new(), script: Script::default(), readers: Vec::new(), answers: Vec::new(), looked: 0 };
     for step in steps(data) {
         bench.step(step);
         let given = bench.script.given as u64;

@@ -82,10 +82,15 @@ impl Rig {
             assert_eq!(reader.state(), State::Ended);
         }
         self.check();
-        if !self.inflow.ready {
-            self.known = Known::Unready; // what it says is what it is held to
-        }
+        self.settle();
         answer
+    }
+
+    /// What the inflow says of the source is what it is held to.
+    pub(super) fn settle(&mut self) {
+        if !self.inflow.ready {
+            self.known = Known::Unready;
+        }
     }
 
     /// The reader's time is over. It was advanced before, and was blocked or yielded.
