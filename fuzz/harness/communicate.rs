@@ -426,10 +426,10 @@ impl World {
         }
     }
 
-    /// All that was said has arrived, once and in order.
+    /// All that was said has arrived, once and in order: the oracle has seen that it was handed over so, or is held.
     fn check(&self) {
         for which in 0..2 {
-            let arrived = self.rig.streams[which].naive.taken();
+            let arrived = self.rig.streams[which].naive.given();
             let said = &self.said[which];
             let left = self.streams[which].bytes.len();
             assert!(*arrived == said[..arrived.len()], "other bytes came from stream {which}");
