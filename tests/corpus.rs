@@ -1,17 +1,26 @@
-//! Every input that the fuzzer was given to begin with, and every one that it has found, again.
+//! Every input that the fuzzers were given to begin with, and every one that they have found, again.
 
+#[path = "../fuzz/harness/communicate.rs"]
+mod communicate;
 #[path = "../fuzz/harness/line_parser.rs"]
 mod line_parser;
+#[path = "../fuzz/harness/machines.rs"]
+mod machines;
 mod naive;
+#[path = "../fuzz/harness/script.rs"]
+mod script;
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::path::Path;
 
+use asyncfile::machine::exit::State;
 use asyncfile::machine::read::Want;
-use naive::reading::Answer;
+use machines::Said;
+use naive::{communicating, reading};
 
 /// Every reader's kind, and every way in which it can answer.
-const ANSWERS: [(&str, &[&str]); 5] = [
+const READERS: [(&str, &[&str]); 5] = [
     ("read", &["Blocked", "Complete", "Eof", "Failed"]),
     ("read full", &["Blocked", "Complete", "Eof", "Failed", "TimedOut", "Yield"]),
     ("read_to_end", &["Blocked", "Eof", "Failed", "Limit", "TimedOut", "Yield"]),
@@ -19,7 +28,28 @@ const ANSWERS: [(&str, &[&str]); 5] = [
     ("readlines", &["Blocked", "Complete", "Eof", "Failed", "Limit", "Yield"]),
 ];
 
-fn name(want: Want, answer: Answer) -> (&'static str, String) {
+/// The same of writers.
+const WRITERS: [(&str, &[&str]); 2] = [
+    ("write", &["Blocked", "Complete", "Failed"]),
+    ("write full", &["Blocked", "Complete", "Failed", "TimedOut", "Yield"]),
+];
+
+/// Every state in which a communicate can stand, and what it can answer then.
+const COMMUNICATES: [(&str, &[&str]); 3] = [
+    ("Feeding", &["Blocked", "Failed", "Limit", "Yield"]),
+    ("Collecting", &["Blocked", "Ended", "Failed", "Limit", "Yield"]),
+    ("AwaitingExit", &["Blocked", "Ended", "Failed", "Limit"]),
+];
+
+/// What a communicate can answer, beside others.
+const COMMUNICATE: [(&str, &[&str]); 1] = [("communicate", &["Blocked", "Ended", "Failed", "Limit", "Yield"])];
+
+/// Every state of a wait for exits.
+const EXIT: [(&str, &[&str]); 1] = [("exit", &["Ended", "Grace", "Running"])];
+
+type Reached = BTreeSet<(&'static str, String)>;
+
+fn reader(want: Want, answer: reading::Answer) -> (&'static str, String) {
     let reader = match want {
         Want::Some(_) => "read",
         Want::Full(_) => "read full",
@@ -27,29 +57,78 @@ fn name(want: Want, answer: Answer) -> (&'static str, String) {
         Want::Line(_) => "readline",
         Want::Lines(_) => "readlines",
     };
-    let answer = match answer {
-        Answer::Ended(end, _) => format!("{end:?}"),
-        Answer::Failed(_) => "Failed".to_string(),
-        Answer::Blocked | Answer::Yield => format!("{answer:?}"),
-    };
-    (reader, answer)
+    (reader, reading_answer(answer))
 }
 
-#[test]
-fn the_corpus_of_line_parser_passes_and_reaches_every_answer_of_every_reader() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/line_parser");
+fn reading_answer(answer: reading::Answer) -> String {
+    match answer {
+        reading::Answer::Ended(end, _) => format!("{end:?}"),
+        answer => first_word(answer),
+    }
+}
+
+fn communicator((state, answer): (&'static str, communicating::Answer)) -> (&'static str, String) {
+    (state, first_word(answer))
+}
+
+fn machine(said: Said) -> (&'static str, String) {
+    match said {
+        Said::Reader(want, answer) => reader(want, answer),
+        Said::Writer { full: true, answer } => ("write full", reading_answer(answer)),
+        Said::Writer { full: false, answer } => ("write", reading_answer(answer)),
+        Said::Communicator(_, answer) => ("communicate", first_word(answer)),
+        Said::Waiter(state) => ("exit", first_word::<State>(state)),
+    }
+}
+
+/// A variant's name without its fields.
+fn first_word<A: Debug>(answer: A) -> String {
+    format!("{answer:?}").split(['(', ' ']).next().unwrap_or_default().to_string()
+}
+
+/// Runs each file of a target's corpus. `steps` tells what one that fails stands for.
+fn replay<A, S: Debug>(
+    target: &str,
+    run: fn(&[u8]) -> Vec<A>,
+    steps: fn(&[u8]) -> S,
+    name: fn(A) -> (&'static str, String),
+) -> Reached {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut reached = BTreeSet::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let data = std::fs::read(&path).unwrap();
-        match std::panic::catch_unwind(|| line_parser::run(&data)) {
-            Ok(answers) => reached.extend(answers.into_iter().map(|(want, answer)| name(want, answer))),
-            Err(_) => panic!("{}: {:#?}", path.display(), line_parser::steps(&data)),
+        match std::panic::catch_unwind(|| run(&data)) {
+            Ok(answers) => reached.extend(answers.into_iter().map(name)),
+            Err(_) => panic!("{}: {:#?}", path.display(), steps(&data)),
         }
     }
-    for (reader, answers) in ANSWERS {
-        for answer in answers {
-            assert!(reached.contains(&(reader, answer.to_string())), "no {reader} answers {answer}");
+    reached
+}
+
+fn assert_reached(reached: &Reached, answers: &[(&'static str, &[&str])]) {
+    for (machine, answers) in answers {
+        for answer in *answers {
+            assert!(reached.contains(&(machine, answer.to_string())), "no {machine} answers {answer}");
         }
     }
+}
+
+#[test]
+fn the_corpus_of_line_parser_passes_and_reaches_every_answer_of_every_reader() {
+    let name = |(want, answer)| reader(want, answer);
+    assert_reached(&replay("line_parser", line_parser::run, line_parser::steps, name), &READERS);
+}
+
+#[test]
+fn the_corpus_of_machines_passes_and_reaches_every_answer_of_every_machine() {
+    let reached = replay("machines", machines::run, machines::steps, machine);
+    for answers in [&READERS[..], &WRITERS, &COMMUNICATE, &EXIT] {
+        assert_reached(&reached, answers);
+    }
+}
+
+#[test]
+fn the_corpus_of_communicate_passes_and_reaches_every_answer_in_every_state() {
+    assert_reached(&replay("communicate", communicate::run, communicate::steps, communicator), &COMMUNICATES);
 }

@@ -53,6 +53,20 @@ fn an_exit_beside_a_communicate_does_not_truncate_it() {
 }
 
 #[test]
+fn a_limit_counts_what_an_earlier_communicate_has_collected_from_streams_that_have_ended() {
+    let _watchdog = watchdog();
+    let pipe = spawn("printf 0123456789; exec >&- 2>&-; exec sleep 600");
+    let mut sched = Scheduler::new();
+    while pipe.stdout().unwrap().buffered() < 10 {
+        assert_eq!(kind(sched.block_on(pipe.communicate(()).timeout(SHORT))), ErrorKind::TimedOut);
+    }
+    assert_eq!(kind(sched.block_on(pipe.communicate(()).timeout(SHORT))), ErrorKind::TimedOut);
+    pipe.kill().unwrap();
+    assert_eq!(kind(sched.block_on(pipe.communicate(()).limit(9))), ErrorKind::Other);
+    assert_eq!(sched.block_on(pipe.communicate(()).limit(10)).unwrap().stdout, b"0123456789");
+}
+
+#[test]
 fn a_communicate_whose_stdin_another_task_closes_is_an_error() {
     let _watchdog = watchdog();
     let pipe = cat();

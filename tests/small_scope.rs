@@ -7,6 +7,10 @@ mod naive;
 
 #[path = "small_scope/chunkings.rs"]
 mod chunkings;
+#[path = "small_scope/communicate.rs"]
+mod communicate;
+#[path = "small_scope/exit.rs"]
+mod exit;
 #[path = "small_scope/first.rs"]
 mod first;
 #[path = "small_scope/reader.rs"]

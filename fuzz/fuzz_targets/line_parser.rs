@@ -6,6 +6,8 @@
 mod line_parser;
 #[path = "../../tests/naive/mod.rs"]
 mod naive;
+#[path = "../harness/script.rs"]
+mod script;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     line_parser::run(data);

@@ -2,16 +2,11 @@
 //!
 //! The fuzz target runs this, and so does a plain test with each file of the corpus.
 
-use std::io::{self, ErrorKind};
-
-use arbitrary::{Arbitrary, Unstructured};
+use arbitrary::Arbitrary;
 use asyncfile::machine::read::{Reader, Want};
 
 use crate::naive::reading::{Answer, Rig};
-
-/// More comes from no source: what a run may cost is bounded.
-const MOST_BYTES: usize = 448 * 1024;
-const MOST_STEPS: usize = 64;
+use crate::script::{self, write_text, Kind, Reply, Script, Size, MOST_BYTES};
 
 /// What happens to a file and its readers.
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -43,117 +38,6 @@ pub enum Step {
     Consume(Size),
 }
 
-#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Some,
-    Full,
-    ToEnd,
-    Line,
-    Lines,
-}
-
-#[derive(Arbitrary, Clone, Copy, Debug)]
-pub enum Size {
-    Small(u8),
-    /// So many times four.
-    Large(u16),
-    Max,
-}
-
-#[derive(Arbitrary, Clone, Copy, Debug)]
-pub enum Reply {
-    /// The first `len` of these, if the window has room for them.
-    Short {
-        bytes: [u8; 4],
-        len: u8,
-    },
-    /// So many whole windows, one after the other, with a newline after so many other bytes (0: none).
-    Fill {
-        windows: u8,
-        newlines: u8,
-    },
-    /// All but so many bytes of the window.
-    AllBut {
-        bytes: u8,
-        newlines: u8,
-    },
-    Interrupted,
-    Fails,
-    EndOfFile,
-}
-
-impl Size {
-    fn get(self) -> usize {
-        match self {
-            Size::Small(size) => size.into(),
-            Size::Large(size) => usize::from(size) * 4,
-            Size::Max => usize::MAX,
-        }
-    }
-}
-
-impl Kind {
-    fn want(self, size: Size) -> Want {
-        let size = size.get();
-        match self {
-            Kind::Some => Want::Some(size),
-            Kind::Full => Want::Full(size),
-            Kind::ToEnd => Want::ToEnd(size),
-            Kind::Line => Want::Line(size),
-            Kind::Lines => Want::Lines(size),
-        }
-    }
-}
-
-/// Bytes that tell where they belong: no two neighbours are the same, and a piece that is lost or given twice shows.
-fn write_text(newlines: u8, to: &mut [u8]) {
-    const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwABCDEFGHIJKLMNOPQRSTUVW01234567";
-    for piece in to.chunks_mut(LETTERS.len()) {
-        piece.copy_from_slice(&LETTERS[..piece.len()]);
-    }
-    if newlines > 0 {
-        let newlines = usize::from(newlines);
-        to.iter_mut().skip(newlines).step_by(newlines + 1).for_each(|byte| *byte = b'\n');
-    }
-}
-
-/// The answers of the source that are left.
-struct Script {
-    replies: Vec<Reply>,
-    given: usize,
-}
-
-impl io::Read for Script {
-    fn read(&mut self, window: &mut [u8]) -> io::Result<usize> {
-        let (size, newlines) = match self.replies.pop() {
-            None => return Err(ErrorKind::WouldBlock.into()),
-            Some(Reply::Interrupted) => return Err(ErrorKind::Interrupted.into()),
-            Some(Reply::Fails) => return Err(ErrorKind::ConnectionReset.into()),
-            Some(Reply::EndOfFile) => return Ok(0),
-            Some(Reply::Short { bytes, len }) => {
-                let size = usize::from(len).clamp(1, 4).min(window.len());
-                window[..size].copy_from_slice(&bytes[..size]);
-                self.given += size;
-                return Ok(size);
-            }
-            Some(Reply::Fill { windows, newlines }) => {
-                if windows > 1 {
-                    self.replies.push(Reply::Fill { windows: windows - 1, newlines });
-                }
-                (window.len(), newlines)
-            }
-            Some(Reply::AllBut { bytes, newlines }) => (window.len().saturating_sub(bytes.into()), newlines),
-        };
-        let size = size.min(MOST_BYTES.saturating_sub(self.given));
-        if size == 0 {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        write_text(newlines, &mut window[..size]);
-        self.given += size;
-        Ok(size)
-    }
-}
-
 /// A file, its readers in the order in which they are advanced, and how each that has gone has answered.
 struct Bench {
     rig: Rig,
@@ -177,7 +61,7 @@ impl Bench {
                 self.advance();
             }
             Step::Source(first, second) => {
-                self.script.replies = vec![second, first];
+                self.script.answers(first, second);
                 self.rig.poll_said();
                 self.advance();
             }
@@ -229,23 +113,13 @@ impl Bench {
 
 /// The steps that these bytes stand for.
 pub fn steps(data: &[u8]) -> Vec<Step> {
-    let mut data = Unstructured::new(data);
-    let mut steps = Vec::new();
-    while !data.is_empty() && steps.len() < MOST_STEPS {
-        steps.extend(Step::arbitrary(&mut data));
-    }
-    steps
+    script::steps(data)
 }
 
 /// Takes the steps that these bytes stand for, and fails if the oracle disagrees. The answer is what each reader said.
 pub fn run(data: &[u8]) -> Vec<(Want, Answer)> {
-    let mut bench = Bench {
-        rig: Rig::new(),
-        script: Script { replies: Vec::new(), given: 0 },
-        readers: Vec::new(),
-        answers: Vec::new(),
-        looked: 0,
-    };
+    let mut bench =
+        Bench { rig: Rig::new(), script: Script::default(), readers: Vec::new(), answers: Vec::new(), looked: 0 };
     for step in steps(data) {
         bench.step(step);
         let given = bench.script.given as u64;

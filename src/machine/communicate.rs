@@ -291,13 +291,17 @@ fn collect(
     beside: usize,
     is_last: bool,
 ) -> io::Result<Part> {
+    // Also of streams that have ended: a limit may be lower than that of the communicate that collected.
+    if tap.as_ref().map_or(0, |tap| tap.inflow.len()) + beside > limit {
+        return Ok(Part::Limit);
+    }
     let tap = match tap {
         _ if *state == Collecting::Ended => return Ok(Part::Done),
         Some(tap) => tap,
         None => return Ok(Part::Blocked),
     };
     // One byte more than allowed tells too much from just enough.
-    let room = limit.saturating_sub(beside).saturating_add(1);
+    let room = (limit - beside).saturating_add(1);
     let begun_at = tap.inflow.len();
     loop {
         tap.inflow.ready |= is_last;

@@ -1,10 +1,12 @@
 //! The oracle: what a line buffer holds and what a reader is owed, told by a `Vec<u8>` that is searched from its start each
 //! time. It has no cleverness to be wrong in, and serves the property tests, the exhaustive tests and the fuzz target alike.
 //!
-//! [`reading`] and [`writing`] drive a machine beside it, and fail as soon as the two differ.
+//! [`reading`], [`writing`], [`communicating`] and [`exiting`] drive a machine beside it, and fail as soon as the two differ.
 
 #![allow(dead_code)] // each of those who include it uses a part
 
+pub mod communicating;
+pub mod exiting;
 pub mod reading;
 pub mod writing;
 

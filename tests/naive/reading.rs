@@ -31,7 +31,7 @@ pub enum Answer {
 pub struct Rig {
     pub inflow: Inflow,
     pub naive: Naive,
-    known: Known,
+    pub(super) known: Known,
 }
 
 impl Rig {
@@ -82,10 +82,15 @@ impl Rig {
             assert_eq!(reader.state(), State::Ended);
         }
         self.check();
-        if !self.inflow.ready {
-            self.known = Known::Unready; // what it says is what it is held to
-        }
+        self.settle();
         answer
+    }
+
+    /// What the inflow says of the source is what it is held to.
+    pub(super) fn settle(&mut self) {
+        if !self.inflow.ready {
+            self.known = Known::Unready;
+        }
     }
 
     /// The reader's time is over. It was advanced before, and was blocked or yielded.
@@ -182,31 +187,49 @@ impl<S: io::Read> io::Read for Watched<'_, S> {
             assert!(naive.held().len() + window.len() <= size, "{want:?} asked for {} more", window.len());
         }
         let result = self.source.read(window);
-        *self.known = match &result {
-            Ok(0) => {
-                naive.end();
-                Known::Unready
-            }
-            Ok(size) => {
-                naive.give(&window[..*size]);
-                self.moved += size;
-                // The window beyond is the kernel's to write to.
-                let beyond = &mut window[*size..];
-                let scribble = beyond.len().min(8);
-                beyond[..scribble].fill(b'\n');
-                if beyond.is_empty() {
-                    Known::Filled
-                } else {
-                    Known::Unready
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => *self.known,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Known::Unready,
-            Err(error) => {
-                self.failed = Some(error.kind());
-                Known::Unready
-            }
-        };
+        match hear(&result, window, self.naive, self.known) {
+            Heard::Bytes(size) => self.moved += size,
+            Heard::Failed(kind) => self.failed = Some(kind),
+            Heard::Nothing => {}
+        }
         result
+    }
+}
+
+/// What a call of a source comes to.
+pub(super) enum Heard {
+    Bytes(usize),
+    /// The end of file, EINTR or EAGAIN.
+    Nothing,
+    Failed(ErrorKind),
+}
+
+/// Notes what the source has answered, and what may be done with it from then on.
+pub(super) fn hear(result: &io::Result<usize>, window: &mut [u8], naive: &mut Naive, known: &mut Known) -> Heard {
+    let was_known = std::mem::replace(known, Known::Unready);
+    match result {
+        Ok(0) => {
+            naive.end();
+            Heard::Nothing
+        }
+        Ok(size) => {
+            naive.give(&window[..*size]);
+            // The window beyond is the kernel's to write to.
+            let beyond = &mut window[*size..];
+            let scribble = beyond.len().min(8);
+            beyond[..scribble].fill(b'\n');
+            if beyond.is_empty() {
+                *known = Known::Filled;
+            }
+            Heard::Bytes(*size)
+        }
+        Err(error) => match error.kind() {
+            ErrorKind::Interrupted => {
+                *known = was_known;
+                Heard::Nothing
+            }
+            ErrorKind::WouldBlock => Heard::Nothing,
+            kind => Heard::Failed(kind),
+        },
     }
 }

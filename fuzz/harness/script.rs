@@ -1,0 +1,142 @@
+//! What the harnesses share: the words of which a fuzzer's steps are made, and a source that answers as they say.
+
+#![allow(dead_code)] // each of those who include it uses a part
+
+use std::io::{self, ErrorKind};
+
+use arbitrary::{Arbitrary, Unstructured};
+use asyncfile::machine::read::Want;
+
+/// More comes from no source: what a run may cost is bounded.
+pub const MOST_BYTES: usize = 448 * 1024;
+const MOST_STEPS: usize = 64;
+
+/// The steps that these bytes stand for.
+pub fn steps<S: for<'a> Arbitrary<'a>>(data: &[u8]) -> Vec<S> {
+    let mut data = Unstructured::new(data);
+    let mut steps = Vec::new();
+    while !data.is_empty() && steps.len() < MOST_STEPS {
+        steps.extend(S::arbitrary(&mut data));
+    }
+    steps
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Some,
+    Full,
+    ToEnd,
+    Line,
+    Lines,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Size {
+    Small(u8),
+    /// So many times four.
+    Large(u16),
+    Max,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Reply {
+    /// The first `len` of these, if the window has room for them.
+    Short {
+        bytes: [u8; 4],
+        len: u8,
+    },
+    /// So many whole windows, one after the other, with a newline after so many other bytes (0: none).
+    Fill {
+        windows: u8,
+        newlines: u8,
+    },
+    /// All but so many bytes of the window.
+    AllBut {
+        bytes: u8,
+        newlines: u8,
+    },
+    Interrupted,
+    Fails,
+    EndOfFile,
+}
+
+impl Size {
+    pub fn get(self) -> usize {
+        match self {
+            Size::Small(size) => size.into(),
+            Size::Large(size) => usize::from(size) * 4,
+            Size::Max => usize::MAX,
+        }
+    }
+}
+
+impl Kind {
+    pub fn want(self, size: Size) -> Want {
+        let size = size.get();
+        match self {
+            Kind::Some => Want::Some(size),
+            Kind::Full => Want::Full(size),
+            Kind::ToEnd => Want::ToEnd(size),
+            Kind::Line => Want::Line(size),
+            Kind::Lines => Want::Lines(size),
+        }
+    }
+}
+
+/// Bytes that tell where they belong: no two neighbours are the same, and a piece that is lost or given twice shows.
+pub fn write_text(newlines: u8, to: &mut [u8]) {
+    const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwABCDEFGHIJKLMNOPQRSTUVW01234567";
+    for piece in to.chunks_mut(LETTERS.len()) {
+        piece.copy_from_slice(&LETTERS[..piece.len()]);
+    }
+    if newlines > 0 {
+        let newlines = usize::from(newlines);
+        to.iter_mut().skip(newlines).step_by(newlines + 1).for_each(|byte| *byte = b'\n');
+    }
+}
+
+/// The answers of a source that are left, the last one first; after them it would block.
+#[derive(Default)]
+pub struct Script {
+    pub replies: Vec<Reply>,
+    /// How many bytes came from it.
+    pub given: usize,
+}
+
+impl Script {
+    /// It answers this and then that.
+    pub fn answers(&mut self, first: Reply, second: Reply) {
+        self.replies = vec![second, first];
+    }
+}
+
+impl io::Read for Script {
+    fn read(&mut self, window: &mut [u8]) -> io::Result<usize> {
+        let (size, newlines) = match self.replies.pop() {
+            None => return Err(ErrorKind::WouldBlock.into()),
+            Some(Reply::Interrupted) => return Err(ErrorKind::Interrupted.into()),
+            Some(Reply::Fails) => return Err(ErrorKind::ConnectionReset.into()),
+            Some(Reply::EndOfFile) => return Ok(0),
+            Some(Reply::Short { bytes, len }) => {
+                let size = usize::from(len).clamp(1, 4).min(window.len());
+                window[..size].copy_from_slice(&bytes[..size]);
+                self.given += size;
+                return Ok(size);
+            }
+            Some(Reply::Fill { windows, newlines }) => {
+                if windows > 1 {
+                    self.replies.push(Reply::Fill { windows: windows - 1, newlines });
+                }
+                (window.len(), newlines)
+            }
+            Some(Reply::AllBut { bytes, newlines }) => (window.len().saturating_sub(bytes.into()), newlines),
+        };
+        let size = size.min(MOST_BYTES.saturating_sub(self.given));
+        if size == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        write_text(newlines, &mut window[..size]);
+        self.given += size;
+        Ok(size)
+    }
+}
