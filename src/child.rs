@@ -97,7 +97,7 @@ impl ChildProcess {
     /// so it has to ask again.
     pub fn watch(&self, inbox: &Rc<Inbox>, key: Key) -> Result<Status, Status> {
         // One that another scheduler watches tells only that one.
-        let known = self.notice.borrow().clone();
+        let known = self.notice.borrow().clone().filter(|notice| notice.is_ours());
         let is_anothers = known.as_ref().map_or(false, |notice| notice.state().admits(inbox).is_err());
         if is_anothers {
             return if self.try_wait() == Status::Running { Err(Status::Running) } else { Ok(self.status()) };

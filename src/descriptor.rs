@@ -57,8 +57,8 @@ pub(crate) struct Descriptor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Open,
-    /// Open for all we know, but poll(2) says that its number is nobody's: closed behind our back. The number is no
-    /// longer ours to close.
+    /// poll(2) says that its number is nobody's: closed behind our back. The number is no longer ours, neither to call nor to
+    /// close; what was read ahead is there.
     Suspect,
     Closed,
     /// Closed behind our back, and its number is another file's.
@@ -246,6 +246,8 @@ impl Descriptor {
         };
         if revents & POLLNVAL != 0 {
             state.standing = Standing::Suspect;
+            self.port.lose();
+            self.port.settle(&mut state.inflow, &mut state.outflow);
         }
         if state.reading.is_parked && revents & (POLLIN | ALWAYS) != 0 {
             state.inflow.ready = true;
@@ -337,7 +339,7 @@ impl Descriptor {
 
     /// Brings the poll set up to date with who waits for what.
     fn update(self: &Rc<Self>, state: &mut State) {
-        let events = if state.is_open() { state.wanted() } else { None };
+        let events = if state.standing == Standing::Open { state.wanted() } else { None };
         if events == state.registered {
             return;
         }

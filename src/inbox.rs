@@ -109,16 +109,6 @@ pub(crate) enum Watched {
     Wake,
 }
 
-impl Watched {
-    /// The file that is still there.
-    pub fn file(&self) -> Option<Rc<Descriptor>> {
-        match self {
-            Watched::File(file) => file.upgrade(),
-            Watched::Wake => None,
-        }
-    }
-}
-
 /// See the head of this file.
 pub(crate) struct Inbox {
     /// To be advanced in this turn, in this order.
@@ -358,23 +348,34 @@ impl Inbox {
     pub fn watch_wake(&self) {
         if let Some(wake) = &*self.wake.borrow() {
             let is_wanted = (self.listeners.get() > 0 || wake.has_remotes()) && !self.is_wake_lost.get();
-            if is_wanted {
+            let is_watched = matches!(self.poll_set.borrow().owner(wake.fd()), Some(Watched::Wake));
+            if is_wanted && !is_watched {
                 self.supersede(wake.fd());
-            }
-            let mut set = self.poll_set.borrow_mut();
-            match set.owner(wake.fd()) {
-                None if is_wanted => set.set(wake.fd(), libc::POLLIN, Watched::Wake),
-                Some(Watched::Wake) if !is_wanted => set.remove(wake.fd()),
-                _ => {}
+                self.poll_set.borrow_mut().set(wake.fd(), libc::POLLIN, Watched::Wake);
+            } else if is_watched && !is_wanted {
+                self.poll_set.borrow_mut().remove(wake.fd());
             }
         }
     }
 
-    /// The number is ours, so a file that is still watched under it was closed behind our back.
+    /// The number is a newcomer's, so whoever is still watched under it was closed behind our back.
     pub fn supersede(&self, fd: RawFd) {
-        let other = self.poll_set.borrow().owner(fd).and_then(Watched::file);
+        let other = match self.poll_set.borrow().owner(fd) {
+            Some(Watched::File(file)) => file.upgrade(),
+            Some(Watched::Wake) => return self.lose_wake(fd),
+            None => None,
+        };
         if let Some(other) = other {
             other.lose();
+        }
+    }
+
+    /// One of the wake pipe's ends was closed behind our back. As for a file: an error, once, instead of a loop that spins. Wakes count
+    /// as long as something else ends the scheduler's sleep.
+    fn lose_wake(&self, fd: RawFd) {
+        if !self.is_wake_lost.replace(true) {
+            let error = io::Error::from_raw_os_error(libc::EBADF);
+            self.report(TaskError::Failed(crate::error::named("wake", fd, error)));
         }
     }
 
@@ -415,15 +416,7 @@ impl Inbox {
     pub fn said(&self, fd: RawFd, watched: &Watched, revents: c_short) {
         match watched {
             Watched::File(file) => file.upgrade().iter().for_each(|file| file.said(revents)),
-            // One of its ends was closed behind our back. As for a file: an error, once, instead of a loop that spins. Wakes count as
-            // long as something else ends its sleep.
-            Watched::Wake if revents & (libc::POLLNVAL | libc::POLLHUP | libc::POLLERR) != 0 => {
-                if self.is_wake_lost.replace(true) {
-                    return;
-                }
-                let error = io::Error::from_raw_os_error(libc::EBADF);
-                self.report(TaskError::Failed(crate::error::named("wake", fd, error)));
-            }
+            Watched::Wake if revents & (libc::POLLNVAL | libc::POLLHUP | libc::POLLERR) != 0 => self.lose_wake(fd),
             Watched::Wake => self.wake.borrow().iter().for_each(|wake| wake.drain()),
         }
     }

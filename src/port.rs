@@ -41,6 +41,8 @@ pub(crate) struct Port {
     is_tty: bool,
     /// O_RDONLY, O_WRONLY or O_RDWR. Nothing ever makes the wrong direction ready: its call fails at once instead.
     access: c_int,
+    /// Somebody else closed the number: it is nobody's, or by now another file's.
+    is_lost: Cell<bool>,
 }
 
 impl Port {
@@ -87,12 +89,12 @@ impl Port {
 
     /// One that is not there.
     pub fn absent() -> Port {
-        Port { fd: -1, mode: Cell::new(Mode::Careful { nowait: false }), is_tty: false, access: libc::O_RDWR }
+        Port { fd: -1, mode: Cell::new(Mode::Careful { nowait: false }), is_tty: false, access: libc::O_RDWR, is_lost: Cell::new(false) }
     }
 
     fn new(fd: Owned, mode: Mode, kind: Kind, flags: c_int) -> Port {
         let access = flags & libc::O_ACCMODE;
-        Port { fd: fd.into_number(), mode: Cell::new(mode), is_tty: kind == Kind::Tty, access }
+        Port { fd: fd.into_number(), mode: Cell::new(mode), is_tty: kind == Kind::Tty, access, is_lost: Cell::new(false) }
     }
 
     pub fn fd(&self) -> RawFd {
@@ -119,8 +121,13 @@ impl Port {
             }
             Mode::Nonblocking { .. } | Mode::Socket => {}
         }
-        inflow.ready |= !self.can_be_read();
-        outflow.ready |= !self.can_be_written();
+        inflow.ready |= !self.can_be_read() || self.is_lost.get();
+        outflow.ready |= !self.can_be_written() || self.is_lost.get();
+    }
+
+    /// From here on every call is EBADF, and none is made: the number may become another file's at any time.
+    pub fn lose(&self) {
+        self.is_lost.set(true);
     }
 
     /// A read (or a write) returns at once, also if poll(2) has not said that it will.
@@ -177,6 +184,13 @@ pub(crate) struct Calls<'a> {
 }
 
 impl Calls<'_> {
+    fn check(&self) -> io::Result<()> {
+        match self.port.is_lost.get() {
+            true => Err(io::Error::from_raw_os_error(libc::EBADF)),
+            false => Ok(()),
+        }
+    }
+
     /// Spends the one call that poll(2) has allowed: EAGAIN if it is spent.
     fn spend(&mut self) -> io::Result<()> {
         match std::mem::replace(&mut self.is_spent, true) {
@@ -188,6 +202,7 @@ impl Calls<'_> {
 
 impl io::Read for Calls<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.check()?;
         let fd = self.port.fd;
         let answer = match self.port.mode.get() {
             Mode::Nonblocking { .. } | Mode::Regular => sys::read(fd, bytes),
@@ -214,6 +229,7 @@ impl io::Read for Calls<'_> {
 
 impl io::Write for Calls<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.check()?;
         let fd = self.port.fd;
         match self.port.mode.get() {
             Mode::Nonblocking { .. } | Mode::Regular => sys::write(fd, bytes),

@@ -80,6 +80,9 @@ pub struct Kernel {
     is_over: bool,
     children: Vec<child::Child>,
     programs: BTreeMap<String, Program>,
+    readable_at_poll: Vec<RawFd>,
+    /// Somebody has closed a number behind the library's back: it cannot know what it then calls under that number.
+    is_tampered_with: bool,
     changed_flags: usize,
     bad_closes: usize,
     read_log: Vec<(RawFd, Vec<u8>)>,
@@ -122,6 +125,8 @@ impl Kernel {
             children: Vec::new(),
             programs: BTreeMap::new(),
             changed_flags: 0,
+            readable_at_poll: Vec::new(),
+            is_tampered_with: false,
             bad_closes: 0,
             read_log: Vec::new(),
             written_log: Vec::new(),
@@ -216,6 +221,7 @@ impl Kernel {
 
     /// Closes it behind the library's back.
     pub fn close_behind(&mut self, fd: RawFd) {
+        self.is_tampered_with = true;
         self.note(|| format!("somebody closes fd {fd}"));
         self.close_number(fd, true);
     }
@@ -255,6 +261,11 @@ impl Kernel {
     /// Whether a read would get bytes, the end, or an error.
     pub fn is_readable_now(&self, fd: RawFd) -> bool {
         self.is_true(fd, POLLIN)
+    }
+
+    /// Whether that was so when poll(2) was asked last.
+    pub fn was_readable_at_poll(&self, fd: RawFd) -> bool {
+        self.readable_at_poll.contains(&fd)
     }
 
     /// Whether poll(2) would truthfully wake who waits to write.

@@ -125,7 +125,7 @@ impl Communicate {
             return Progress::failed("communicate", None, error);
         }
         if conversation.is_over {
-            return self.output(context.key);
+            return self.output(|_| Vec::new()); // all was handed over; what a straggler said since is a reader's
         }
         let [stdin, ..] = processes.streams();
         if !stdin.is_open() && !conversation.machine.is_fed() {
@@ -145,8 +145,8 @@ impl Communicate {
         }
         let is_over = over_at.map_or(false, |at| at <= given.now);
         // Of two communicates the one that waited first has the output, whichever learns of the exit first.
-        let is_its_turn = processes.streams()[1..].iter().all(|stream| is_its_turn(stream, context.key));
-        let has_exited = exits == exit::Answer::Ended && (is_its_turn || is_over);
+        let has_its_turn = processes.streams()[1..].iter().all(|stream| is_its_turn(stream, context.key));
+        let has_exited = exits == exit::Answer::Ended && (has_its_turn || is_over);
         let standing = Standing { has_exited, is_over, limit: *limit };
         let answer = converse(&processes, &mut conversation, context.key, standing);
         if conversation.machine.is_fed() {
@@ -162,7 +162,10 @@ impl Communicate {
         match answer {
             Answer::Ended => {
                 conversation.is_over = true;
-                self.output(context.key)
+                self.output(|stream| match is_its_turn(stream, context.key) {
+                    true => stream.state().inflow.buffer.take(),
+                    false => Vec::new(),
+                })
             }
             Answer::Limit => {
                 let message = format!("more than the limit of {limit} bytes came, {} bytes kept", processes.held());
@@ -231,11 +234,8 @@ impl Communicate {
         }
     }
 
-    fn output(&mut self, key: Key) -> Progress {
-        let take = |stream: &Rc<Descriptor>| match is_its_turn(stream, key) {
-            true => stream.state().inflow.buffer.take(),
-            false => Vec::new(),
-        };
+    /// With the last child's status, and what `take` has of each stream.
+    fn output(&mut self, take: impl Fn(&Rc<Descriptor>) -> Vec<u8>) -> Progress {
         match self.processes.status() {
             Some(Ok(status)) => {
                 let [_, stdout, stderr] = self.processes.streams();

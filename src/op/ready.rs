@@ -100,7 +100,7 @@ fn file_end(file: &Rc<Descriptor>, direction: Direction, context: &Context<'_>) 
         return Ok(Some(End::Complete));
     }
     drop(state);
-    if !file.is_opened_for(direction) {
+    if !file.is_opened_for(direction) || !file.is_ours() {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
     match file.watch(context.inbox, context.key, direction) {

@@ -18,6 +18,8 @@ impl Kernel {
         self.polls += 1;
         assert_no_twins(set);
         let answer = self.poll_once(set, timeout);
+        let open: Vec<RawFd> = self.descriptors();
+        self.readable_at_poll = open.into_iter().filter(|fd| self.is_readable_now(*fd)).collect();
         self.note(|| format!("poll({}, {timeout:?}) = {answer:?}", list(set)));
         answer
     }

@@ -234,13 +234,16 @@ fn source_is_os_error(error: &io::Error) -> bool {
     source.is_some_and(|source| source.raw_os_error().is_some())
 }
 
-/// What could be had at its deadline is had. (Not what a task has written since poll(2) was asked.)
+/// What could be had at its deadline is had.
 fn data_beats_deadlines(world: &World, model: &Model) {
     if let (true, Model::Read { file, want: Want::Some(_), .. }) = (world.is_calm, model) {
         let files = world.files.borrow();
         let file = &files[*file];
-        if !file.is_closed && file.has_actor && file.readers.len() == 1 {
-            let is_readable = sim::with(|kernel| kernel.is_readable_now(file.fd)).expect("a kernel");
+        if !file.is_closed && file.readers.len() == 1 {
+            let ask = |kernel: &mut sim::Kernel| {
+                kernel.was_readable_at_poll(file.fd) && kernel.is_readable_now(file.fd)
+            };
+            let is_readable = sim::with(ask).expect("a kernel");
             assert!(!is_readable, "a read of fd {} timed out beside bytes that could be had", file.fd);
         }
     }
