@@ -89,12 +89,24 @@ impl Port {
 
     /// One that is not there.
     pub fn absent() -> Port {
-        Port { fd: -1, mode: Cell::new(Mode::Careful { nowait: false }), is_tty: false, access: libc::O_RDWR, is_lost: Cell::new(false) }
+        Port {
+            fd: -1,
+            mode: Cell::new(Mode::Careful { nowait: false }),
+            is_tty: false,
+            access: libc::O_RDWR,
+            is_lost: Cell::new(false),
+        }
     }
 
     fn new(fd: Owned, mode: Mode, kind: Kind, flags: c_int) -> Port {
         let access = flags & libc::O_ACCMODE;
-        Port { fd: fd.into_number(), mode: Cell::new(mode), is_tty: kind == Kind::Tty, access, is_lost: Cell::new(false) }
+        Port {
+            fd: fd.into_number(),
+            mode: Cell::new(mode),
+            is_tty: kind == Kind::Tty,
+            access,
+            is_lost: Cell::new(false),
+        }
     }
 
     pub fn fd(&self) -> RawFd {

@@ -113,7 +113,15 @@ struct Pipe {
 
 impl Pipe {
     fn new(capacity: usize) -> Pipe {
-        Pipe { bytes: VecDeque::new(), capacity, piece: usize::MAX, pieces: 0, has_reader: true, writers: 1, failure: None }
+        Pipe {
+            bytes: VecDeque::new(),
+            capacity,
+            piece: usize::MAX,
+            pieces: 0,
+            has_reader: true,
+            writers: 1,
+            failure: None,
+        }
     }
 
     fn room(&self) -> usize {

@@ -240,9 +240,8 @@ fn data_beats_deadlines(world: &World, model: &Model) {
         let files = world.files.borrow();
         let file = &files[*file];
         if !file.is_closed && file.readers.len() == 1 {
-            let ask = |kernel: &mut sim::Kernel| {
-                kernel.was_readable_at_poll(file.fd) && kernel.is_readable_now(file.fd)
-            };
+            let ask =
+                |kernel: &mut sim::Kernel| kernel.was_readable_at_poll(file.fd) && kernel.is_readable_now(file.fd);
             let is_readable = sim::with(ask).expect("a kernel");
             assert!(!is_readable, "a read of fd {} timed out beside bytes that could be had", file.fd);
         }

@@ -1,0 +1,162 @@
+//! What the simulation found: each test asserts the right behaviour of what once went wrong, on the real kernel.
+
+mod descriptors;
+#[path = "children/help.rs"]
+mod help;
+mod support;
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::time::Instant;
+
+use asyncfile::{channel, done, sleep, End, Op, Scheduler};
+use descriptors::{alone, close_behind, ms, numbered_pipe, Test, HOUR, ZERO};
+use help::{cat, spawn};
+use support::watchdog;
+
+/// The descriptors of the wake pipe of a scheduler that has nothing else to poll: it was made last, reader first.
+fn wake_pipe(sched: &mut Scheduler<'_>) -> (i32, i32) {
+    let mut set = Vec::new();
+    sched.pollfds(&mut set);
+    (set[0].fd, set[0].fd + 1)
+}
+
+#[test]
+fn a_reader_that_comes_to_the_front_in_the_turn_of_its_deadline_gets_what_is_there() -> Test {
+    let _watchdog = watchdog();
+    let (file, _, mut writer) = numbered_pipe()?;
+    writer.write_all(b"firstsecond")?;
+    let mut sched = Scheduler::new();
+    let first = sched.spawn(file.read(5), |task| done(task.bytes()?.to_vec()));
+    let second = sched.spawn(file.read(6).timeout(ZERO), |task| done((task.end(), task.bytes()?.to_vec())));
+    assert_eq!(sched.join(first)?, b"first");
+    assert_eq!(sched.join(second)?, (End::Complete, b"second".to_vec()));
+    Ok(())
+}
+
+#[test]
+fn a_communicate_queues_at_the_file_that_feeds_it_as_soon_as_it_is_spawned() -> Test {
+    let _watchdog = watchdog();
+    let (source, _, mut writer) = numbered_pipe()?;
+    writer.write_all(b"fed")?;
+    drop(writer);
+    let child = cat();
+    let mut sched = Scheduler::new();
+    let fed = sched.spawn(child.communicate(source.clone()), |task| done(task.output()?.stdout));
+    let late = sched.spawn(source.read(3), |task| done(task.bytes()?.to_vec()));
+    assert_eq!(sched.join(fed)?, b"fed");
+    assert_eq!(sched.join(late)?, b"");
+    Ok(())
+}
+
+#[test]
+fn a_communicate_that_is_dropped_before_its_first_advance_leaves_the_file_that_feeds_it() -> Test {
+    let _watchdog = watchdog();
+    let (source, _, mut writer) = numbered_pipe()?;
+    let child = cat();
+    let mut sched = Scheduler::new();
+    sched.spawn(child.communicate(source.clone()), |task| done(task.output()?.stdout)).cancel();
+    writer.write_all(b"free")?;
+    assert_eq!(sched.block_on(source.read(4))?, b"free");
+    Ok(())
+}
+
+#[test]
+fn after_a_success_a_communicate_leaves_what_a_straggler_says_to_its_readers() -> Test {
+    let _watchdog = watchdog();
+    let child = spawn("(sleep 0.1; printf 'late\\nand more\\n') & echo early");
+    let mut sched = Scheduler::new();
+    assert_eq!(sched.block_on(child.communicate(()).linger(ZERO))?.stdout, b"early\n");
+    assert_eq!(sched.block_on(child.readline())?.unwrap(), b"late\n");
+    assert_eq!(sched.block_on(child.communicate(()))?.stdout, b"", "a further one gives nothing");
+    assert_eq!(sched.block_on(child.readline())?.unwrap(), b"and more\n");
+    Ok(())
+}
+
+#[test]
+fn a_wake_pipe_whose_writing_end_was_closed_behind_it_is_reported_once_and_does_not_spin() -> Test {
+    alone(|| {
+        let _watchdog = watchdog();
+        let mut sched = Scheduler::new();
+        let remote = sched.remote()?;
+        let (_, writer) = wake_pipe(&mut sched);
+        close_behind(writer);
+        let begun = Instant::now();
+        let sleeps = sched.spawn(sleep(ms(50)), |task| done(task.ok()?));
+        let (mut turns, mut errors) = (0, Vec::new());
+        while !sleeps.is_finished() {
+            errors.extend(sched.turn(Some(HOUR)).err().map(|error| error.to_string()));
+            turns += 1;
+        }
+        assert!(turns < 10 && begun.elapsed() >= ms(50), "{turns} turns for a sleep");
+        assert!(errors.len() == 1 && errors[0].starts_with("wake on fd"), "{errors:?}");
+        std::mem::forget((remote, sched)); // their descriptor is closed already
+        Ok(())
+    })
+}
+
+#[test]
+fn a_wake_pipe_that_gets_the_number_of_a_file_closed_behind_the_library_is_heard() -> Test {
+    alone(|| {
+        let _watchdog = watchdog();
+        let (file, fd, _writer) = numbered_pipe()?;
+        let (sender, receiver) = channel();
+        let got = RefCell::new(Vec::new());
+        let mut sched = Scheduler::new();
+        let lost = sched.spawn(file.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+        sched.turn(Some(ZERO))?;
+        close_behind(fd);
+        // It waits for a message: the wake pipe is made, and its reader gets the lowest free number.
+        let got = &got;
+        let hears = sched.spawn(receiver.ready(), move |task| {
+            task.ok()?;
+            got.borrow_mut().extend(receiver.try_recv());
+            done(())
+        });
+        let error = loop {
+            match sched.turn(Some(ZERO)) {
+                Err(error) => break error.to_string(),
+                Ok(_) if lost.is_finished() => break lost.take().unwrap().unwrap_err().to_string(),
+                Ok(_) => {}
+            }
+        };
+        assert!(error.contains("Bad file descriptor"), "{error}");
+        let thread = std::thread::spawn(move || sender.send(7).is_ok());
+        sched.join(hears)?;
+        assert!(thread.join().unwrap());
+        assert_eq!(*got.borrow(), [7]);
+        std::mem::forget(file);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_file_that_was_closed_behind_the_library_never_reads_another_that_got_its_number() -> Test {
+    alone(|| {
+        let _watchdog = watchdog();
+        let (file, fd, _writer) = numbered_pipe()?;
+        let mut sched = Scheduler::new();
+        let reads = sched.spawn(file.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+        sched.turn(Some(ZERO))?;
+        close_behind(fd);
+        assert!(sched.join(reads).unwrap_err().to_string().contains("Bad file descriptor"));
+        // Another file gets the number, and waits for its own bytes under it.
+        let (other, number, mut writer) = numbered_pipe()?;
+        assert_eq!(number, fd);
+        let reads = sched.spawn(other.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+        sched.turn(Some(ZERO))?;
+        for op in [file.readline().timeout(ms(1)).into(), file.read(1).into(), Op::from(file.readable())] {
+            let failed = sched.spawn(op, |task| {
+                task.outcome();
+                done(task.end())
+            });
+            assert_eq!(sched.join(failed)?, End::Failed);
+        }
+        writer.write_all(b"its own\n")?;
+        assert_eq!(sched.join(reads)?.unwrap(), b"its own\n");
+        drop(file);
+        writer.write_all(b"and more\n")?;
+        assert_eq!(sched.block_on(other.readline())?.unwrap(), b"and more\n");
+        Ok(())
+    })
+}
