@@ -198,6 +198,8 @@ fn text(which: usize) -> &'static [u8] {
 /// The child, the conversation with it, and what lies between.
 struct World {
     rig: Rig,
+    /// stdin, stdout, stderr and the input.
+    is_there: [bool; 4],
     standing: Standing,
     lingers: bool,
     /// What the last advance waits for.
@@ -236,15 +238,14 @@ impl World {
             }
         };
         let mut rig = Rig::new(fed, [has_stdout, has_stderr]);
-        let mut standing = Standing::default();
+        let is_there = [has_stdin, has_stdout, has_stderr, true];
         if !has_stdin {
             rig.stop_feeding();
-            standing.turns[0] = false;
         }
-        (standing.turns[1], standing.turns[2]) = (has_stdout, has_stderr);
         World {
             rig,
-            standing,
+            is_there,
+            standing: Standing { turns: is_there, ..Standing::default() },
             lingers: false,
             interests: Interests::default(),
             stdin: Pipe { has_reader: has_stdin, ..Pipe::new(capacity) },
@@ -260,7 +261,7 @@ impl World {
         }
     }
 
-    fn step(&mut self, step: Step, piped: [bool; 3]) {
+    fn step(&mut self, step: Step) {
         match step {
             Step::Turn { told } => {
                 self.tell(told, false);
@@ -300,8 +301,7 @@ impl World {
                 }
             }
             Step::Elsewhere { parts } => {
-                let is_there = [piped[0], piped[1], piped[2], true];
-                self.standing.turns = std::array::from_fn(|part| is_there[part] && parts >> part & 1 == 0);
+                self.standing.turns = std::array::from_fn(|part| self.is_there[part] && parts >> part & 1 == 0);
             }
             Step::Read(which, kind, size) => {
                 let which = which as usize;
@@ -412,18 +412,18 @@ impl World {
     }
 
     /// The child goes on to its end, as cat would, and the machine with it.
-    fn comes_to_its_end(&mut self, piped: [bool; 3]) {
+    fn comes_to_its_end(&mut self) {
         self.standing.limit = usize::MAX;
-        self.standing.turns = [piped[0], piped[1], piped[2], true];
-        self.step(Step::InputEnds, piped);
-        self.step(Step::Pieces(Size::Max), piped);
-        self.step(Step::GrandchildExits, piped);
+        self.standing.turns = self.is_there;
+        self.step(Step::InputEnds);
+        self.step(Step::Pieces(Size::Max));
+        self.step(Step::GrandchildExits);
         let mut failures = 4;
         while let Some(answer) = self.advance() {
-            self.step(Step::Reads(Size::Max), piped);
+            self.step(Step::Reads(Size::Max));
             if self.stdin.writers == 0 || !self.stdin.has_reader {
                 self.exits();
-                self.step(Step::GrandchildExits, piped);
+                self.step(Step::GrandchildExits);
             }
             match answer {
                 Answer::Blocked(_) => assert!(self.tell(u8::MAX, false), "{answer:?}, and nothing comes any more"),
@@ -462,9 +462,9 @@ pub fn run(data: &[u8]) -> Vec<(&'static str, Answer)> {
     let (Some(beginning), steps) = steps(data) else { return Vec::new() };
     let mut world = World::new(beginning);
     for step in steps {
-        world.step(step, beginning.is_piped);
+        world.step(step);
     }
-    world.comes_to_its_end(beginning.is_piped);
+    world.comes_to_its_end();
     world.check();
     world.answers
 }

@@ -13,8 +13,8 @@ const PAUSES: [u64; 7] = [1, 2, 4, 8, 16, 32, 64];
 /// A chain of children, and who waits for it.
 pub struct Rig {
     waiter: Waiter,
-    /// No two are less than a nanosecond apart: the clock stands still until it is told to go on.
-    pub now: Instant,
+    /// The clock stands still until it is told that time passes.
+    now: Instant,
     last_exited_at: Option<Instant>,
     have_all_exited: bool,
     pub is_told: bool,

@@ -19,6 +19,8 @@ enum Event {
     HangsUp,
     /// poll(2) tells of stdout (0) or stderr (1), and it has so many bytes.
     Says(usize, usize),
+    /// It has so many bytes, and poll(2) has not told of them when the next thing happens.
+    SaysUntold(usize, usize),
     WouldBlock(usize),
     Ends(usize),
     Fails(usize),
@@ -44,6 +46,8 @@ fn shows(before: Option<Event>, event: Option<Event>) -> bool {
         (Some(Takes(_) | Says(..) | Input(_)), Some(_)) => true,
         (Some(Ends(before)), Some(Ends(event))) => before < event, // the same as the other way round
         (Some(Exits), Some(Over)) => false,
+        // Nobody looks, unless there will be no other time.
+        (Some(SaysUntold(..)), event) => event == Some(Over),
         (before, event) => before.is_none() || before != event,
     }
 }
@@ -126,6 +130,10 @@ impl Bench {
         self.rig.advance(self.standing, ports)
     }
 
+    fn parts(&mut self) -> impl Iterator<Item = &mut Part> {
+        self.streams.iter_mut().chain([&mut self.stdin, &mut self.input])
+    }
+
     fn stdin(&mut self, answer: Result<usize, ErrorKind>) {
         self.rig.outflow.ready = true;
         self.stdin.answers(answer);
@@ -149,6 +157,8 @@ impl Bench {
             StdinFails => self.stdin(Err(ErrorKind::StorageFull)),
             HangsUp => self.standing.is_hung_up = true,
             Says(which, size) => self.stream(which, Ok(size)),
+            SaysUntold(which, _) if self.rig.has_ended()[which] => {}
+            SaysUntold(which, size) => self.streams[which].answers(Ok(size)),
             WouldBlock(which) => self.stream(which, Err(ErrorKind::WouldBlock)),
             Ends(which) => self.stream(which, Ok(0)),
             Fails(which) => self.stream(which, Err(ErrorKind::ConnectionAborted)),
@@ -169,13 +179,15 @@ fn happen(events: &[Event], input: &Input, has_streams: [bool; 2], is_interrupte
     let mut bench = Bench::new(input.clone(), has_streams);
     bench.advance();
     for event in events {
-        for part in bench.streams.iter_mut().chain([&mut bench.stdin, &mut bench.input]) {
-            part.answer = None; // one that was not asked for it has not said it
-            part.is_interrupted = is_interrupted;
-        }
+        bench.parts().for_each(|part| part.is_interrupted = is_interrupted);
         bench.step(*event);
         if bench.advance() == Answer::Ended {
+            let has_more = bench.streams.iter().any(|stream| stream.answer.is_some());
+            assert!(*event != Over || !has_more, "the last words were left");
             break;
+        }
+        if !matches!(event, SaysUntold(..)) {
+            bench.parts().for_each(|part| part.answer = None); // one that was not asked for it has not said it
         }
     }
     comes_to_its_end(bench);
@@ -254,6 +266,10 @@ const INPUT: [Event; 11] = [
 const FILE: [Event; 9] =
     [InputEnds, InputFails, Takes(1), Takes(3), StdinWouldBlock, StdinIsGone, HangsUp, Fails(0), Exits];
 
+/// Those of the end of a child whose streams live on.
+const LAST_WORDS: [Event; 9] =
+    [Says(0, 1), SaysUntold(0, 1), SaysUntold(1, 2), Ends(0), Fails(1), Exits, Over, Limit(1), Limit(usize::MAX)];
+
 #[test]
 fn anything_may_be_said() {
     assert_eq!(happens_to(Input::None, [true, true], 5, &STREAMS), 182_143);
@@ -262,6 +278,11 @@ fn anything_may_be_said() {
 #[test]
 fn anything_may_be_said_on_stdout_alone() {
     assert_eq!(happens_to(Input::None, [true, false], 4, &STREAMS), 16_402);
+}
+
+#[test]
+fn anything_may_happen_to_the_last_words() {
+    assert_eq!(happens_to(Input::None, [true, true], 6, &LAST_WORDS), 71_001);
 }
 
 #[test]
