@@ -4,7 +4,8 @@
 #   ./syscalls.sh [WORK...]
 #
 # Every variant runs twice, the second time with twice as many units; the difference is free of what starting costs. All threads of
-# the process are counted, its children only until they have become another program.
+# the process are counted, its children only until they have become another program. All on one processor, by default the first: how full
+# a pipe is when it is read does not depend on who runs beside whom then. PIN= lets them run where they like.
 set -eu
 cd "$(dirname "$0")"
 
@@ -14,6 +15,7 @@ if ! command -v strace >/dev/null; then
 fi
 cargo build --release --quiet
 BENCH=${CARGO_TARGET_DIR:-target}/release/asyncfile-benches
+ON=${PIN-0}
 LOGS=$(mktemp -d)
 trap 'rm -rf "$LOGS"' EXIT
 WORKS=${*:-lines-100 bulk communicate children ping-pong timeouts descriptors-10-fixed descriptors-1000-moving spawn-one-by-one}
@@ -23,7 +25,7 @@ count() {
     case $1 in
     lines-20 | lines-100) echo 200000 1000 ;;
     lines-64K) echo 400 1 ;;
-    bulk) echo 32768 1024 ;;
+    bulk) echo 262144 1024 ;;
     communicate) echo 8192 1024 ;;
     children) echo 20 1 ;;
     *) echo 2000 1 ;;
@@ -32,7 +34,7 @@ count() {
 
 # Runs COUNT units; the log gets a line for each kind of call: how often, and its name.
 trace() { # WORK VARIANT COUNT LOG
-    strace -f -b execve -c -S name -U calls,name -o "$4.raw" "$BENCH" --run "$1" "$2" "$3" >/dev/null
+    strace -f -b execve -c -S name -U calls,name -o "$4.raw" "$BENCH" ${ON:+--pin "$ON"} --run "$1" "$2" "$3" >/dev/null
     awk '$1 ~ /^[0-9]+$/ && $2 != "total" { print $1, $2 }' "$4.raw" >"$4"
 }
 

@@ -129,7 +129,7 @@ where
                 if task.goes_on_with(op) {
                     // It was a readline: no other kind's drop need be considered.
                     if let Ok(Step::Wait(Op(Kind::Read(spent)))) = flow {
-                        drop(spent);
+                        spent.release();
                     }
                     continue;
                 }

@@ -5,6 +5,10 @@
 //! descriptor that nobody waits on is not in it: HUP, ERR and NVAL come unasked, and a dead peer would make
 //! the loop spin.
 //!
+//! Who leaves and comes back between two polls, as a task does that is served and waits again, finds its place as it was. That matters to
+//! poll(2): it queues itself with every descriptor up to the first ready one, and with none behind it. If the busy ones came
+//! in anew at the end each time, all idle ones would stand before them.
+//!
 //! It knows nothing of files or tasks: `W` is whoever waits.
 
 use std::os::unix::io::RawFd;
@@ -23,6 +27,8 @@ pub(crate) struct PollSet<W> {
     owners: Vec<Owner<W>>,
     /// Where a descriptor's entry is, by its number. Numbers are small: the kernel gives the lowest free one.
     places: Vec<u32>,
+    /// Places that somebody has left: for who comes next, or closed up before poll(2) sees the set.
+    vacant: Vec<u32>,
     /// How many times the set was shown to a foreign loop.
     shown: u64,
 }
@@ -36,24 +42,26 @@ struct Owner<W> {
 
 impl<W> PollSet<W> {
     pub fn new() -> PollSet<W> {
-        PollSet { entries: Vec::new(), owners: Vec::new(), places: Vec::new(), shown: 0 }
+        PollSet { entries: Vec::new(), owners: Vec::new(), places: Vec::new(), vacant: Vec::new(), shown: 0 }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() - self.vacant.len()
     }
 
-    /// What poll(2) is given, and where it writes its answers.
+    /// What poll(2) is given, and where it writes its answers. Each has its place until somebody leaves.
     pub fn entries_mut(&mut self) -> &mut [pollfd] {
+        self.close_up();
         &mut self.entries
     }
 
     /// Appends the entries to a foreign loop's set.
     pub fn show(&mut self, set: &mut Vec<pollfd>) {
+        self.close_up();
         self.shown += 1;
         set.extend_from_slice(&self.entries);
     }
@@ -85,9 +93,19 @@ impl<W> PollSet<W> {
                 if self.places.len() <= index {
                     self.places.resize(index + 1, NOWHERE);
                 }
-                self.places[index] = self.entries.len() as u32;
-                self.entries.push(pollfd { fd, events, revents: 0 });
-                self.owners.push(Owner { who, since: self.shown });
+                let (entry, owner) = (pollfd { fd, events, revents: 0 }, Owner { who, since: self.shown });
+                self.places[index] = match self.vacant.pop() {
+                    Some(place) => {
+                        self.entries[place as usize] = entry;
+                        self.owners[place as usize] = owner;
+                        place
+                    }
+                    None => {
+                        self.entries.push(entry);
+                        self.owners.push(owner);
+                        self.entries.len() as u32 - 1
+                    }
+                };
             }
         }
     }
@@ -99,10 +117,19 @@ impl<W> PollSet<W> {
         }
     }
 
-    /// Waits on this descriptor no more. The last entry moves to its place.
+    /// Waits on this descriptor no more.
     pub fn remove(&mut self, fd: RawFd) {
         if let Some(place) = self.place(fd) {
             self.places[fd as usize] = NOWHERE;
+            self.vacant.push(place as u32);
+        }
+    }
+
+    /// Fills each vacant place with the last entry. From the back, so that the last one is never vacant itself.
+    fn close_up(&mut self) {
+        self.vacant.sort_unstable();
+        while let Some(place) = self.vacant.pop() {
+            let place = place as usize;
             self.entries.swap_remove(place);
             self.owners.swap_remove(place);
             if let Some(moved) = self.entries.get(place) {
@@ -149,6 +176,25 @@ mod tests {
         assert_eq!(set.owner(3), Some(&30));
         assert_eq!(set.owner(4), None);
         assert_eq!(set.owner(1000), None);
+    }
+
+    #[test]
+    fn who_leaves_and_comes_back_finds_its_place() {
+        let mut set = PollSet::new();
+        for fd in 0..5 {
+            set.set(fd, libc::POLLIN, fd);
+        }
+        set.remove(1);
+        assert_eq!((set.len(), set.owner(1)), (4, None));
+        set.set(1, libc::POLLIN, 10);
+        set.remove(0);
+        set.remove(3);
+        let fds: Vec<_> = set.entries_mut().iter().map(|entry| entry.fd).collect();
+        assert_eq!(fds, [4, 1, 2]);
+        for (place, (fd, who)) in [(4, 4), (1, 10), (2, 2)].into_iter().enumerate() {
+            assert_eq!((set.at(place).0.fd, *set.at(place).1), (fd, who));
+            assert_eq!(set.owner(fd), Some(&who));
+        }
     }
 
     #[test]

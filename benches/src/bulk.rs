@@ -17,6 +17,7 @@ pub fn works() -> Vec<Work> {
         shows: Shows::Time,
         variants: vec![
             variant("limit", |size| sum(size, chunks::limit)),
+            variant("limit + poll", |size| sum(size, chunks::polling)),
             variant("asyncfile", |size| sum(size, chunks::asyncfile)),
             variant("std", |size| sum(size, chunks::std)),
             variant("subprocess", |size| sum(size, chunks::subprocess)),
@@ -25,6 +26,7 @@ pub fn works() -> Vec<Work> {
             variant("mio", |size| sum(size, chunks::mio)),
             variant("calloop", |size| sum(size, chunks::calloop)),
         ],
+        left_out: Vec::new(),
     }]
 }
 

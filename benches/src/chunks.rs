@@ -44,6 +44,20 @@ pub fn limit(command: Command, sink: &mut impl Sink) {
     }
 }
 
+/// poll(2) before each read(2): what a loop that has more than one descriptor to wait for cannot do without.
+pub fn polling(command: Command, sink: &mut impl Sink) {
+    let (child, out) = start(command);
+    let mut buffer = vec![0; CHUNK];
+    let mut set = [peers::pollfd(&out, libc::POLLIN)];
+    loop {
+        peers::poll(&mut set, -1);
+        match peers::read(&out, &mut buffer).expect("a pipe") {
+            0 => return end(child),
+            read => sink.chunk(&buffer[..read]),
+        }
+    }
+}
+
 pub fn asyncfile(command: Command, sink: &mut impl Sink) {
     let (child, out) = start(command);
     let out = AsyncFile::new(out).expect("a pipe");

@@ -40,6 +40,7 @@ pub fn works() -> Vec<Work> {
             param: 0,
             shows: Shows::Children,
             variants: variants(),
+            left_out: Vec::new(),
         },
         Work {
             name: "children".into(),
@@ -50,6 +51,7 @@ pub fn works() -> Vec<Work> {
             param: 100,
             shows: Shows::Children,
             variants: variants(),
+            left_out: Vec::new(),
         },
     ]
 }

@@ -1,7 +1,8 @@
 //! Work 1: the lines of a child's output.
 //!
 //! Two ways to take them: one at a time (one resume, one future, one call for each line), and all that are there
-//! at once. Every variant must see each line, whole, in order: its length and first byte go into the check value.
+//! at once (readlines, chunks). Of the first there are two again: `read_until`, which copies each line into a Vec, and `fill_buf`
+//! with memchr, which looks at it where it lies. Every variant must see each line, whole, in order: its length and first byte go into the check value.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Command;
@@ -27,18 +28,23 @@ pub fn works() -> Vec<Work> {
         shows: Shows::Time,
         variants: vec![
             variant("limit", |size| by_chunks(size, chunks::limit)),
+            variant("limit + poll", |size| by_chunks(size, chunks::polling)),
             variant("asyncfile readline", asyncfile_readline),
             variant("asyncfile readlines", asyncfile_readlines),
             variant("std read_until", std_read_until),
+            variant("std fill_buf", std_fill_buf),
             variant("std chunks", |size| by_chunks(size, chunks::std)),
             variant("subprocess read_until", subprocess_read_until),
             variant("tokio read_until", tokio_read_until),
+            variant("tokio fill_buf", tokio_fill_buf),
             variant("tokio chunks", |size| by_chunks(size, chunks::tokio)),
             variant("smol read_until", smol_read_until),
+            variant("smol fill_buf", smol_fill_buf),
             variant("smol chunks", |size| by_chunks(size, chunks::smol)),
             variant("mio chunks", |size| by_chunks(size, chunks::mio)),
             variant("calloop chunks", |size| by_chunks(size, chunks::calloop)),
         ],
+        left_out: Vec::new(),
     };
     vec![work("lines-20", 20, 20_000_000), work("lines-100", 100, 10_000_000), work("lines-64K", 64 * 1024, 40_000)]
 }
@@ -59,6 +65,25 @@ impl Seen {
 struct Split {
     seen: Seen,
     cut: Vec<u8>,
+}
+
+impl Split {
+    /// Takes one line, or what there is of it: so many bytes.
+    #[inline]
+    fn line(&mut self, bytes: &[u8]) -> usize {
+        let newline = memchr(b'\n', bytes);
+        let len = newline.map_or(bytes.len(), |at| at + 1);
+        if newline.is_some() && self.cut.is_empty() {
+            self.seen.line(&bytes[..len]);
+            return len;
+        }
+        self.cut.extend_from_slice(&bytes[..len]);
+        if newline.is_some() {
+            self.seen.line(&self.cut);
+            self.cut.clear();
+        }
+        len
+    }
 }
 
 impl Sink for Split {
@@ -153,6 +178,20 @@ fn std_read_until(size: Size) -> u64 {
     seen
 }
 
+fn std_fill_buf(size: Size) -> u64 {
+    let (child, out) = start(command(size));
+    let mut out = BufReader::with_capacity(CHUNK, out);
+    let mut split = Split::default();
+    loop {
+        match split.line(out.fill_buf().expect("a pipe")) {
+            0 => break,
+            len => out.consume(len),
+        }
+    }
+    end(child);
+    split.seen.0
+}
+
 fn subprocess_read_until(size: Size) -> u64 {
     let (job, out) = start_subprocess(&command(size));
     let seen = read_until(out);
@@ -175,6 +214,22 @@ fn tokio_read_until(size: Size) -> u64 {
     })
 }
 
+fn tokio_fill_buf(size: Size) -> u64 {
+    on_tokio(async {
+        let mut child = tokio::process::Command::from(command(size)).spawn().expect("this program starts again");
+        let mut out = tokio::io::BufReader::with_capacity(CHUNK, child.stdout.take().expect("piped"));
+        let mut split = Split::default();
+        loop {
+            match split.line(out.fill_buf().await.expect("a pipe")) {
+                0 => break,
+                len => out.consume(len),
+            }
+        }
+        assert!(child.wait().await.expect("it is ours").success());
+        split.seen.0
+    })
+}
+
 fn smol_read_until(size: Size) -> u64 {
     on_smol(|_| async {
         let mut child = start_smol(command(size));
@@ -187,5 +242,21 @@ fn smol_read_until(size: Size) -> u64 {
         }
         assert!(child.status().await.expect("it is ours").success());
         seen.0
+    })
+}
+
+fn smol_fill_buf(size: Size) -> u64 {
+    on_smol(|_| async {
+        let mut child = start_smol(command(size));
+        let mut out = smol::io::BufReader::with_capacity(CHUNK, child.stdout.take().expect("piped"));
+        let mut split = Split::default();
+        loop {
+            match split.line(out.fill_buf().await.expect("a pipe")) {
+                0 => break,
+                len => smol::io::AsyncBufReadExt::consume(&mut out, len),
+            }
+        }
+        assert!(child.status().await.expect("it is ours").success());
+        split.seen.0
     })
 }

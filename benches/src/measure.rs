@@ -4,7 +4,7 @@
 //! threads leak from one into the next. The process prints one line, and [`run_apart`] reads it.
 
 use std::io;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -103,17 +103,48 @@ pub fn run_here(run: Run, size: Size) {
     println!();
 }
 
-/// Starts this program again to run one variant of one work.
-pub fn run_apart(work: &str, variant: &str, count: u64) -> io::Result<Taken> {
-    let output = Command::new(std::env::current_exe()?)
-        .args(["--run", work, variant, &count.to_string()])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let seen = || text.chars().take(200).collect::<String>();
-    let taken = if output.status.success() { parse(&text) } else { None };
-    taken.ok_or_else(|| io::Error::other(format!("{work}, {variant}: {}, printed {:?}", output.status, seen())))
+/// Starts this program again to run one variant of one work. If that fails: why, in a line.
+pub fn run_apart(work: &str, variant: &str, count: u64) -> Result<Taken, String> {
+    let output = run_again(work, variant, count).map_err(|error| error.to_string())?;
+    let last_words = String::from_utf8_lossy(&output.stderr);
+    let last_word = last_words.lines().rev().find(|line| !line.is_empty() && !line.starts_with("note:"));
+    match parse(&String::from_utf8_lossy(&output.stdout)) {
+        Some(taken) if output.status.success() => Ok(taken),
+        _ => Err(format!("{}: {}", output.status, last_word.unwrap_or("no word of why"))),
+    }
+}
+
+fn run_again(work: &str, variant: &str, count: u64) -> io::Result<Output> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["--run", work, variant, &count.to_string()]).env("RUST_BACKTRACE", "0").stdin(Stdio::null()).output()
+}
+
+/// Takes a GiB of memory and gives it back. In a virtual machine the host provides memory when it is touched for the first time, which can cost
+/// more than the work does: whoever comes first would pay for all.
+pub fn touch_memory() {
+    // SAFETY: a new mapping, which nobody looks at, and its own length. If there is none, nothing is lost.
+    unsafe {
+        let (none, flags) = (std::ptr::null_mut(), libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE);
+        let memory = libc::mmap(none, 1 << 30, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+        if memory != libc::MAP_FAILED {
+            libc::munmap(memory, 1 << 30);
+        }
+    }
+}
+
+/// From here on this process, and all that it starts, runs on this processor only.
+pub fn pin(cpu: usize) -> io::Result<()> {
+    // SAFETY: zero is an empty set; the calls get a live one, its size, and a number that CPU_SET checks against it.
+    let answer = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(0, std::mem::size_of_val(&set), &set)
+    };
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 fn parse(text: &str) -> Option<Taken> {

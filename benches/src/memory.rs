@@ -18,7 +18,7 @@ use crate::work::{variant, Shows, Size, Variant, Work};
 const HOUR: Duration = Duration::from_secs(3600);
 
 pub fn works() -> Vec<Work> {
-    let work = |name: &str, about: &str, full, variants| Work {
+    let work = |name: &str, about: &str, full, variants, left_out| Work {
         name: name.into(),
         unit: "task",
         about: about.into(),
@@ -27,6 +27,7 @@ pub fn works() -> Vec<Work> {
         param: 0,
         shows: Shows::Memory,
         variants,
+        left_out,
     };
     let waiting_to_read = vec![
         variant("limit", limit_waiting),
@@ -44,9 +45,16 @@ pub fn works() -> Vec<Work> {
         variant("smol", smol_asleep),
         variant("calloop", calloop_asleep),
     ];
+    let no_timers = vec![("std + threads", "100,000 threads are too many"), ("mio", "has no timers")];
     vec![
-        work("memory-read", "tasks that wait to read, each from a descriptor of its own", 10_000, waiting_to_read),
-        work("memory-sleep", "tasks asleep for an hour", 100_000, asleep),
+        work(
+            "memory-read",
+            "tasks that wait to read, each from a descriptor of its own",
+            10_000,
+            waiting_to_read,
+            vec![],
+        ),
+        work("memory-sleep", "tasks asleep for an hour", 100_000, asleep, no_timers),
     ]
 }
 

@@ -41,6 +41,7 @@ pub fn works() -> Vec<Work> {
             param: 0,
             shows: Shows::Time,
             variants: variants(),
+            left_out: Vec::new(),
         },
         Work {
             name: "timeouts".into(),
@@ -51,6 +52,7 @@ pub fn works() -> Vec<Work> {
             param: 1,
             shows: Shows::Time,
             variants: variants(),
+            left_out: Vec::new(),
         },
     ]
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::report::Measured;
 use crate::work::Shows;
 
-const COLOURS: [(&str, &str); 7] = [
+const COLOURS: [(&str, &str); 8] = [
     ("asyncfile", "#d62728"),
     ("tokio", "#1f77b4"),
     ("smol", "#2ca02c"),
@@ -13,6 +13,7 @@ const COLOURS: [(&str, &str); 7] = [
     ("calloop", "#8c564b"),
     ("std", "#7f7f7f"),
     ("subprocess", "#e0a000"),
+    ("limit + poll", "#000000"),
 ];
 
 const ROW: f64 = 26.0;
@@ -37,7 +38,7 @@ pub fn svg(measured: &[Measured]) -> String {
         "<text x=\"10\" y=\"20\" font-size=\"14\">CPU time as a multiple of the hand-written loop's</text>"
     );
     for (at, (name, colour)) in COLOURS.iter().enumerate() {
-        let x = 20.0 + at as f64 * 105.0;
+        let x = 20.0 + at as f64 * 105.0; // wide enough for the longest name
         let _ = writeln!(
             svg,
             "<circle cx=\"{x}\" cy=\"40\" r=\"5\" fill=\"{colour}\"/><text x=\"{}\" y=\"44\">{name}</text>",
@@ -83,16 +84,16 @@ fn dots(svg: &mut String, measured: &Measured, y: f64) {
     let mut rows: Vec<_> = measured.rows.iter().skip(1).collect();
     rows.sort_by_key(|row| row.name.starts_with("asyncfile"));
     for row in rows {
-        let library = row.name.split(' ').next().unwrap_or(row.name);
-        let colour = COLOURS.iter().find(|(name, _)| *name == library).map_or("black", |(_, colour)| colour);
+        let Ok(figures) = &row.figures else { continue };
+        let colour = COLOURS.iter().find(|(name, _)| row.name.starts_with(name)).map_or("black", |(_, colour)| colour);
         let is_bulk = row.name.ends_with("chunks") || row.name.ends_with("readlines");
         let fill = if is_bulk { "white" } else { colour };
-        let x = place(row.ratio.clamp(LEAST, MOST));
+        let x = place(figures.ratio.clamp(LEAST, MOST));
         let _ = writeln!(
             svg,
             "<circle cx=\"{x:.1}\" cy=\"{y}\" r=\"5\" fill=\"{fill}\" stroke=\"{colour}\" stroke-width=\"2\" \
              fill-opacity=\"0.8\"><title>{}: {:.2}</title></circle>",
-            row.name, row.ratio
+            row.name, figures.ratio
         );
     }
 }

@@ -36,6 +36,7 @@ pub fn works() -> Vec<Work> {
             variant("mio", mio),
             variant("calloop", calloop),
         ],
+        left_out: Vec::new(),
     }]
 }
 

@@ -18,6 +18,7 @@ pub fn works() -> Vec<Work> {
         param: 0,
         shows: Shows::Time,
         variants,
+        left_out: vec![("mio", "has no tasks, nor callbacks")],
     };
     let one_by_one = vec![
         variant("limit", limit_one_by_one),

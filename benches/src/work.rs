@@ -34,6 +34,8 @@ pub struct Work {
     pub shows: Shows,
     /// The first is the limit.
     pub variants: Vec<Variant>,
+    /// Who has no variant, and why.
+    pub left_out: Vec<(&'static str, &'static str)>,
 }
 
 /// What a work is about.
@@ -55,6 +57,11 @@ impl Work {
             "child" => "children".into(),
             unit => format!("{unit}s"),
         }
+    }
+
+    /// It fills so much memory that it matters whether the machine has it at hand.
+    pub fn fills_memory(&self) -> bool {
+        matches!(self.name.as_str(), "communicate" | "spawn-at-once" | "sleeps")
     }
 
     /// How many units a variant is to do.

@@ -86,6 +86,14 @@ impl Reading {
         Some((if is_whole { End::Complete } else { End::Limit }, line))
     }
 
+    /// Drops it, moving no more than its hold on the file. To move all of it is to load in wide pieces what was just stored in narrow
+    /// ones: a processor cannot forward that, and waits, line after line.
+    #[inline(always)]
+    pub fn release(self) {
+        let Reading { file, .. } = self;
+        drop(file);
+    }
+
     pub fn advance(&mut self, context: &Context<'_>) -> Progress {
         let Reading { file, machine, timeout, is_queued } = self;
         let mut state = file.state();
