@@ -127,6 +127,7 @@ impl Communicate {
         if conversation.is_over {
             return self.output(|_| Vec::new()); // all was handed over; what a straggler said since is a reader's
         }
+        self.options.source = None; // the conversation has it, and leaves it
         let [stdin, ..] = processes.streams();
         if !stdin.is_open() && !conversation.machine.is_fed() {
             conversation.machine.stop_feeding();

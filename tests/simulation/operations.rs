@@ -127,7 +127,7 @@ fn read_op(file: &AsyncFile, want: Want, timeout: Option<Duration>) -> Op {
         Want::Line(limit) => {
             let mut op = file.readline().limit(limit);
             if chance(16) {
-                op = op.size_hint(1 + choose(5) as usize);
+                op = op.size_hint(one_of(&[7, 64, 1000]));
             }
             wish(timeout, op, |op, after| op.timeout(after)).into()
         }
