@@ -304,8 +304,9 @@ fn collect(
     let room = (limit - beside).saturating_add(1);
     let begun_at = tap.inflow.len();
     loop {
-        tap.inflow.ready |= is_last;
         let before = tap.inflow.len();
+        // It is asked, and then known. If it need not be, it stays as it was.
+        tap.inflow.ready |= is_last && before < room && !tap.inflow.ended;
         match Reader::new(Want::ToEnd(room)).advance(tap.inflow, &mut tap.source) {
             Advance::Ended(super::End::Eof, _) => {
                 *state = Collecting::Ended;

@@ -3,7 +3,11 @@
 
 use std::io::{self, ErrorKind};
 
+use asyncfile::machine::read::{Reader, Want};
+use asyncfile::machine::End;
+
 use super::naive::communicating::{Answer, Input, Ports, Rig, Standing};
+use super::naive::reading;
 use super::script;
 
 /// What can happen to a conversation.
@@ -298,4 +302,18 @@ fn anything_may_happen_to_a_stream_that_is_fed() {
 #[test]
 fn anything_may_happen_to_a_file_that_is_fed() {
     assert_eq!(happens_to(Input::File, [true, false], 5, &FILE), 41_444);
+}
+
+#[test]
+fn a_stream_whose_end_a_reader_has_left_is_not_counted_as_ready_at_the_end() {
+    let mut bench = Bench::new(Input::None, [true, false]);
+    let mut reader = Reader::new(Want::Full(2));
+    bench.stream(0, Ok(1));
+    assert_eq!(bench.rig.streams[0].advance(&mut reader, &mut bench.streams[0]), reading::Answer::Blocked);
+    bench.stream(0, Ok(0));
+    assert_eq!(bench.rig.streams[0].advance(&mut reader, &mut bench.streams[0]), reading::Answer::Ended(End::Eof, 1));
+    assert!(bench.rig.streams[0].inflow.ended, "to be reported by the outcome after it");
+    bench.step(Over);
+    assert_eq!(bench.advance(), Answer::Ended);
+    assert!(!bench.rig.streams[0].inflow.ready);
 }
