@@ -138,15 +138,19 @@ impl<W> PollSet<W> {
         }
     }
 
-    /// For the simulation: fails unless each descriptor knows its entry, and has one.
+    /// For the simulation: every entry with its owner, in no vacant place; fails unless each descriptor knows its own.
     #[cfg(any(test, fuzzing))]
-    pub fn check(&self) {
+    pub fn checked(&self) -> Vec<(&pollfd, &W)> {
         assert_eq!(self.entries.len(), self.owners.len());
-        for (place, entry) in self.entries.iter().enumerate() {
-            assert_eq!(self.place(entry.fd), Some(place), "fd {} does not know its entry", entry.fd);
+        let taken: Vec<usize> =
+            (0..self.entries.len()).filter(|place| !self.vacant.contains(&(*place as u32))).collect();
+        for &place in &taken {
+            let fd = self.entries[place].fd;
+            assert_eq!(self.place(fd), Some(place), "fd {fd} does not know its entry");
         }
         let places = self.places.iter().filter(|place| **place != NOWHERE).count();
-        assert_eq!(places, self.entries.len(), "who thinks that it has an entry");
+        assert_eq!((places, taken.len()), (self.len(), self.len()), "who thinks that it has an entry, and who has");
+        taken.into_iter().map(|place| self.at(place)).collect()
     }
 
     fn place(&self, fd: RawFd) -> Option<usize> {

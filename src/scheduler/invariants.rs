@@ -39,9 +39,7 @@ impl Scheduler<'_> {
     /// Each entry is somebody's who is there and wants it.
     fn check_poll_set(&self) {
         let set = self.inbox.poll_set.borrow();
-        set.check();
-        for place in 0..set.len() {
-            let (entry, owner) = set.at(place);
+        for (entry, owner) in set.checked() {
             match owner {
                 Watched::File(file) => match file.upgrade() {
                     Some(file) => file.check_entry(entry.events),

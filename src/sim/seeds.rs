@@ -19,8 +19,8 @@ use simulation::Report;
 /// Without a word about it.
 const SEEDS: u64 = 10_000;
 
-/// Whatever a program can meet, all together must have met: operations and how they ended.
-const ENDS: [(&str, &[&str]); 15] = [
+/// What all programs together must have met: operations and how they ended, and the states of the machines.
+const MET: [(&str, &[&str]); 16] = [
     ("read", &["Complete", "Eof", "TimedOut", "Failed"]),
     ("read full", &["Complete", "Eof", "TimedOut", "Failed"]),
     ("read_to_end", &["Limit", "Eof", "TimedOut", "Failed"]),
@@ -36,7 +36,31 @@ const ENDS: [(&str, &[&str]); 15] = [
     ("communicate", &["Complete", "Output", "Limit", "TimedOut", "Failed"]),
     ("exit", &["Complete", "TimedOut", "Failed"]),
     ("message", &["Complete", "Eof", "TimedOut"]),
+    (
+        "state",
+        &[
+            "Looking",
+            "Filling",
+            "Blocked",
+            "Ended",
+            "Writing",
+            "Waiting",
+            "Feeding",
+            "Collecting",
+            "AwaitingExit",
+            "Running",
+            "Grace",
+        ],
+    ),
 ];
+
+fn has_met_all(report: &Report) {
+    for (name, ends) in MET {
+        for end in ends {
+            assert!(report.ends.contains_key(&(name, end.to_string())), "no {name} was met that was or ended {end}");
+        }
+    }
+}
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -97,11 +121,7 @@ fn simulation_of_random_programs_for_many_seeds() {
     println!("operations ended:");
     report.ends.iter().for_each(|((name, end), times)| println!("{times:>12} {name}: {end}"));
     if count >= SEEDS {
-        for (name, ends) in ENDS {
-            for end in ends {
-                assert!(report.ends.contains_key(&(name, end.to_string())), "no {name} has ended so: {end}");
-            }
-        }
+        has_met_all(&report);
     }
 }
 
@@ -109,13 +129,17 @@ fn simulation_of_random_programs_for_many_seeds() {
 #[test]
 fn simulation_of_every_input_of_the_corpus() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/tasks");
-    let mut files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    for path in files {
+    let mut all = Report::default();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
         let data = std::fs::read(&path).unwrap();
-        if catch_unwind(|| simulation::run(simulation::bytes(data.clone()), false)).is_err() {
-            let _ = catch_unwind(|| simulation::run(simulation::bytes(data), true));
-            panic!("{} fails", path.display());
+        match catch_unwind(|| simulation::run(simulation::bytes(data.clone()), false)) {
+            Ok(report) => all.add(report),
+            Err(_) => {
+                let _ = catch_unwind(|| simulation::run(simulation::bytes(data), true));
+                panic!("{} fails", path.display());
+            }
         }
     }
+    has_met_all(&all);
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use asyncfile::sim::{self, Act, Kernel, Program};
+use asyncfile::trace::Event;
 use asyncfile::{channel, done, wait, AsyncFile, AsyncPipe, Flow, Scheduler, Task, TaskError};
 
 use super::outcomes;
@@ -43,7 +44,12 @@ pub fn drive(is_calm: bool, traces: bool) -> Ends {
         *world.remote.borrow_mut() = sched.remote().ok(); // no descriptors are left, it may say
     }
     if chance(48) {
-        sched.observe(|trace| drop(format!("{trace:?}")));
+        let world = Rc::clone(&world);
+        sched.observe(move |trace| {
+            if let Event::Advanced { from, to, .. } = trace.event {
+                [from, to].into_iter().for_each(|state| world.count("state", state.into()));
+            }
+        });
     }
     for _ in 0..1 + choose(5) {
         spawn(&world, |op, body| sched.spawn(op, body));
@@ -475,7 +481,7 @@ fn open(world: &Rc<World>) {
     if world.files.borrow().len() >= MOST_FILES {
         return;
     }
-    let capacity = one_of(&[65536, 4096, 10, 8192]);
+    let capacity = one_of(&[65536, 4096, 10, 1 << 20]);
     let add = |fd, is_readable, is_writable, has_actor| match AsyncFile::new(sim::owned(fd)) {
         Ok(file) => drop(world.add_file(file, is_readable, is_writable, has_actor)),
         Err(error) => assert!(!world.is_calm, "fd {fd} cannot be taken over: {error}"),
@@ -507,15 +513,19 @@ fn open(world: &Rc<World>) {
     }
 }
 
-/// Starts a child.
+/// Starts a child, or a chain of two.
 fn start(world: &Rc<World>) {
     let stderr = choose(2) == 1;
-    let acts = match choose(4) {
-        0 => vec![Act::Copy { from: 0, to: 1 }],
-        _ => behave(stderr),
-    };
-    kernel(|kernel| kernel.program("child", Program { acts, stderr }));
-    let pipe = match AsyncPipe::spawn(&mut Command::new("child")) {
+    let names = if chance(64) { vec!["first", "last"] } else { vec!["last"] };
+    let mut commands: Vec<Command> = names.iter().map(Command::new).collect();
+    for name in names {
+        let acts = match choose(4) {
+            0 => vec![Act::Copy { from: 0, to: 1 }],
+            _ => behave(stderr),
+        };
+        kernel(|kernel| kernel.program(name, Program { acts, stderr: stderr && name == "last" }));
+    }
+    let pipe = match AsyncPipe::pipeline(&mut commands) {
         Ok(pipe) => pipe,
         Err(error) => {
             assert!(!world.is_calm, "a child that does not start: {error}");
@@ -579,7 +589,7 @@ fn text() -> Vec<u8> {
         0..=4 => 1 + choose(20) as usize,
         5 => 130,
         6 => one_of(&[4096, 5000, 9000]),
-        _ if chance(64) => one_of(&[65536, 70_000, 140_000, 300_000]),
+        _ if chance(128) => one_of(&[65536, 140_000, 300_000, 300_000]),
         _ => 1000,
     };
     let every = 1 + choose(if length > 1000 { 3000 } else { 30 }) as usize;
