@@ -481,7 +481,7 @@ fn open(world: &Rc<World>) {
     if world.files.borrow().len() >= MOST_FILES {
         return;
     }
-    let capacity = one_of(&[65536, 4096, 10, 1 << 20]);
+    let capacity = one_of(&[65536, 4096, 100, 1 << 20]);
     let add = |fd, is_readable, is_writable, has_actor| match AsyncFile::new(sim::owned(fd)) {
         Ok(file) => drop(world.add_file(file, is_readable, is_writable, has_actor)),
         Err(error) => assert!(!world.is_calm, "fd {fd} cannot be taken over: {error}"),
