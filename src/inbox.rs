@@ -10,7 +10,7 @@ use std::fmt;
 use std::io;
 use std::num::NonZeroU32;
 use std::os::unix::io::RawFd;
-use std::rc::{Rc, Weak};
+use std::rc::Weak;
 use std::sync::Arc;
 
 use libc::c_short;

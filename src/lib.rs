@@ -29,7 +29,7 @@
 //!
 //! | floor | room | what lives there |
 //! |---|---|---|
-//! | 0 | `sys` | every kernel call, the clock, every `unsafe`; `sim` stands behind it in tests |
+//! | 0 | `sys` | every kernel call, the clock, every `unsafe`; in tests, `sim` stands behind it: a simulated kernel |
 //! | 0 | `pool` | the free list of buffers |
 //! | 0 | [`line_buffer`] | the line parser: bytes in, lines out |
 //! | 1 | [`machine`] | the state machines: `read` (also full, read_to_end, readline, readlines), `write`, `communicate`, `exit` |

@@ -13,6 +13,8 @@ mod child;
 #[cfg(test)]
 mod differential;
 mod faults;
+#[cfg(test)]
+mod firsts;
 mod polling;
 #[cfg(test)]
 mod seeds;

@@ -316,7 +316,10 @@ fn act(world: &Rc<World>, me: Option<TaskId>) {
                     1 if chance(60) => remote.stop(),
                     _ => {
                         let calls = std::sync::Arc::clone(&world.calls);
-                        if remote.run(move |_| drop(calls.fetch_add(1, Ordering::Relaxed))) {
+                        let call = move |_: &mut Scheduler<'_>| {
+                            calls.fetch_add(1, Ordering::Relaxed);
+                        };
+                        if remote.run(call) {
                             world.sent_calls.set(world.sent_calls.get() + 1);
                         }
                     }
