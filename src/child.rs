@@ -97,7 +97,12 @@ impl ChildProcess {
     /// so it has to ask again.
     pub fn watch(&self, inbox: &Rc<Inbox>, key: Key) -> Result<Status, Status> {
         // One that another scheduler watches tells only that one.
-        let known = self.notice.borrow().clone().filter(|notice| notice.is_ours());
+        let mut known = self.notice.borrow().clone();
+        if known.as_ref().map_or(false, |notice| !notice.is_ours()) {
+            // Closed behind our back, it tells nothing any more: out of the poll set with it.
+            known = None;
+            self.notice.take();
+        }
         let is_anothers = known.as_ref().map_or(false, |notice| notice.state().admits(inbox).is_err());
         if is_anothers {
             return if self.try_wait() == Status::Running { Err(Status::Running) } else { Ok(self.status()) };

@@ -160,3 +160,29 @@ fn a_file_that_was_closed_behind_the_library_never_reads_another_that_got_its_nu
         Ok(())
     })
 }
+
+#[test]
+fn a_pidfd_that_was_closed_behind_the_library_does_not_spin_where_no_other_can_be_had() -> Test {
+    alone(|| {
+        let _watchdog = watchdog();
+        let pipe = cat();
+        let stdin = pipe.stdin().unwrap().clone();
+        let mut sched = Scheduler::new();
+        let exits = sched.spawn(pipe.exit(), |task| done(task.exit()?));
+        sched.turn(Some(ZERO))?;
+        let mut set = Vec::new();
+        sched.pollfds(&mut set);
+        asyncfile::refuse_pidfds(true);
+        close_behind(set[0].fd);
+        let begun = Instant::now();
+        let mut turns = 0;
+        while begun.elapsed() < ms(300) {
+            sched.turn(Some(HOUR))?;
+            turns += 1;
+        }
+        assert!(turns < 20, "{turns} turns for pauses that grow to 64 ms");
+        stdin.close();
+        assert!(sched.join(exits)?.success());
+        Ok(())
+    })
+}
