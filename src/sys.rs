@@ -194,7 +194,7 @@ pub(crate) fn wake_pipe() -> io::Result<(Owned, Owned)> {
         for fd in ends {
             // SAFETY: F_SETFD takes an int.
             check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } as isize)?;
-            set_nonblocking(fd, true)?;
+            set_status_flags(fd, status_flags(fd)? | libc::O_NONBLOCK)?;
         }
         Ok(pipe)
     }
