@@ -4,6 +4,9 @@
 //! turn. None of these reaches into the scheduler; each leaves a note here, and the turn reads it at a point
 //! where nothing is borrowed. Every scheduler has one inbox; a file knows the inbox of those who wait on it.
 
+#[cfg(any(test, fuzzing))]
+mod invariants;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -301,26 +304,6 @@ impl Inbox {
                 table.remove(&target);
             }
         }
-    }
-
-    /// For the simulation: the task is to be advanced or dropped without waiting.
-    #[cfg(any(test, fuzzing))]
-    pub fn is_queued(&self, key: Key) -> bool {
-        [&self.ready, &self.urgent, &self.later].iter().any(|queue| queue.borrow().contains(&key))
-            || self.cancelled.borrow().contains(&key)
-    }
-
-    /// For the simulation: poll(2) watches the wake pipe, or it was lost, and that was said.
-    #[cfg(any(test, fuzzing))]
-    pub fn hears_others(&self) -> bool {
-        let fd = self.wake.borrow().as_ref().map_or(-1, |wake| wake.fd());
-        self.is_wake_lost.get() || matches!(self.poll_set.borrow().owner(fd), Some(Watched::Wake))
-    }
-
-    /// For the simulation: `key` waits for the end of `target`.
-    #[cfg(any(test, fuzzing))]
-    pub fn is_joined_by(&self, target: Key, key: Key) -> bool {
-        self.joiners.borrow().get(&target).map_or(false, |waiters| waiters.contains(key))
     }
 
     /// How other threads wake the scheduler.

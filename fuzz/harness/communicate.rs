@@ -13,7 +13,7 @@ use asyncfile::machine::communicate::Interests;
 use asyncfile::machine::read::Reader;
 
 use crate::naive::communicating::{Answer, Input, Ports, Rig, Standing};
-use crate::script::{self, Kind, Size, MOST_BYTES};
+use crate::script::{self, Kind, Size, Which, MOST_BYTES};
 
 /// Short counts are what a run spends most of its time with, if there are many.
 const MOST_PIECES: usize = 100;
@@ -76,12 +76,6 @@ pub enum Step {
     Limit(Size),
     /// The time for stragglers is over as soon as the child has exited.
     Linger,
-}
-
-#[derive(Arbitrary, Clone, Copy, Debug)]
-pub enum Which {
-    Stdout,
-    Stderr,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]

@@ -13,7 +13,7 @@ use asyncfile::machine::write::Writer;
 
 use crate::naive::communicating::{self, Input, Ports, Standing};
 use crate::naive::{exiting, reading, writing};
-use crate::script::{self, write_text, Kind, Reply, Script, Size, MOST_BYTES};
+use crate::script::{self, write_text, Kind, Reply, Script, Size, Which, MOST_BYTES};
 
 /// What happens to the streams, the children and the machines.
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -55,12 +55,6 @@ pub enum Step {
     Told(bool),
     /// The time for stragglers is over as soon as the children have exited.
     Linger,
-}
-
-#[derive(Arbitrary, Clone, Copy, Debug)]
-pub enum Which {
-    Stdout,
-    Stderr,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]

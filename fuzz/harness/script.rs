@@ -21,6 +21,13 @@ pub fn steps<S: for<'a> Arbitrary<'a>>(data: &[u8]) -> Vec<S> {
     steps
 }
 
+/// One of a child's two streams.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Which {
+    Stdout,
+    Stderr,
+}
+
 #[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Some,

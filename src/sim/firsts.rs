@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{owned, with, Kernel};
-use crate::{done, first, sleep, sys, wait, AsyncFile, End, JoinHandle, Op, Scheduler};
+use crate::{first, sleep, sys, wait, AsyncFile, End, JoinHandle, Op, Scheduler};
 
 const SECOND: Duration = Duration::from_secs(1);
 
