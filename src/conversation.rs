@@ -7,9 +7,7 @@ use std::rc::Rc;
 
 use crate::data::Data;
 use crate::descriptor::Descriptor;
-use crate::descriptor::Direction;
 use crate::error::invalid;
-use crate::inbox::Key;
 use crate::machine::communicate::Communicator;
 use crate::machine::read::Inflow;
 use crate::port::Port;
@@ -66,10 +64,8 @@ impl Conversation {
     }
 
     /// Nothing more is fed. What an AsyncFile has not been asked for stays in it.
-    pub fn release_input(&mut self, key: Key) {
-        if let Source::Stream(file) = std::mem::replace(&mut self.input, Source::Nothing) {
-            file.leave(key, Direction::Read);
-        }
+    pub fn release_input(&mut self) {
+        self.input = Source::Nothing;
     }
 }
 

@@ -57,12 +57,10 @@ pub(crate) struct Descriptor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Open,
-    /// poll(2) says that its number is nobody's: closed behind our back. The number is no longer ours, neither to call nor to
-    /// close; what was read ahead is there.
-    Suspect,
-    Closed,
-    /// Closed behind our back, and its number is another file's.
+    /// Closed behind our back: poll(2) says that its number is nobody's, or it is another file's by now. It is no longer ours, neither
+    /// to call nor to close; what was read ahead is there.
     Lost,
+    Closed,
     /// There never was one: a child's stream of this name that was not piped.
     Absent(Stream),
 }
@@ -199,9 +197,9 @@ impl Descriptor {
         }
     }
 
-    /// A call in this direction never waits, whatever poll(2) says.
-    pub fn never_waits(&self, direction: Direction) -> bool {
-        self.port.never_waits(direction == Direction::Read)
+    /// Asks poll(2) of this direction alone, without waiting.
+    pub fn is_ready_now(&self, direction: Direction) -> bool {
+        self.port.is_ready_now(direction.events())
     }
 
     /// It was opened for this direction. Nothing ever makes the wrong one ready.
@@ -244,8 +242,9 @@ impl Descriptor {
             Some(inbox) => inbox,
             None => return,
         };
-        if revents & POLLNVAL != 0 {
-            state.standing = Standing::Suspect;
+        // Darwin says NVAL also of devices that are open: then, too, the system call decides.
+        if revents & POLLNVAL != 0 && !self.port.is_there() {
+            state.standing = Standing::Lost;
             self.port.lose();
             self.port.settle(&mut state.inflow, &mut state.outflow);
         }
@@ -275,11 +274,15 @@ impl Descriptor {
         }
     }
 
-    /// Somebody closed it behind our back, and its number is another file's: who waits on it fails, and the number is left alone.
+    /// Its number is another file's: as if poll(2) had said NVAL, and the entry is the other's.
     pub fn lose(&self) {
-        self.state().standing = Standing::Suspect;
-        self.end(true);
-        self.state().standing = Standing::Lost;
+        self.port.lose();
+        self.said(POLLNVAL);
+        let mut state = self.state();
+        if let (Some(_), Some(inbox)) = (state.registered, &state.inbox) {
+            inbox.poll_set.borrow_mut().remove(self.fd());
+        }
+        state.registered = None;
     }
 
     /// Ends its being open, once; wakes all, removes it from the poll set, closes the number or leaves it open.
@@ -363,9 +366,8 @@ impl State {
     /// Whether this task may wait on it at all: an error if it is closed, or others wait on it in another scheduler.
     pub fn admits(&self, inbox: &Rc<Inbox>) -> io::Result<()> {
         match self.standing {
-            Standing::Open | Standing::Suspect => {}
+            Standing::Open | Standing::Lost => {}
             Standing::Closed => return Err(io::Error::new(io::ErrorKind::NotConnected, "closed")),
-            Standing::Lost => return Err(io::Error::from_raw_os_error(libc::EBADF)),
             Standing::Absent(stream) => return Err(invalid(format!("the child's {stream} is not piped"))),
         }
         match &self.inbox {
@@ -377,7 +379,7 @@ impl State {
     }
 
     pub fn is_open(&self) -> bool {
-        matches!(self.standing, Standing::Open | Standing::Suspect)
+        matches!(self.standing, Standing::Open | Standing::Lost)
     }
 
     /// Whether this task's operation comes first in its direction.

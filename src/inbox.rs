@@ -357,6 +357,7 @@ impl Inbox {
     /// as long as something else ends the scheduler's sleep.
     fn lose_wake(&self, fd: RawFd) {
         if !self.is_wake_lost.replace(true) {
+            self.wake.borrow().iter().for_each(|wake| wake.lose());
             let error = io::Error::from_raw_os_error(libc::EBADF);
             self.report(TaskError::Failed(crate::error::named("wake", fd, error)));
         }

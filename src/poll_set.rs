@@ -63,7 +63,7 @@ impl<W> PollSet<W> {
     pub fn show(&mut self, set: &mut Vec<pollfd>) {
         self.close_up();
         self.shown += 1;
-        set.extend_from_slice(&self.entries);
+        set.extend(self.entries.iter().map(|entry| pollfd { revents: 0, ..*entry }));
     }
 
     /// Who waits on this descriptor.

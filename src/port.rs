@@ -8,11 +8,11 @@ use std::cell::Cell;
 use std::io;
 use std::os::unix::io::{OwnedFd, RawFd};
 
-use libc::c_int;
+use libc::{c_int, c_short, pollfd};
 
 use crate::machine::read::Inflow;
 use crate::machine::write::Outflow;
-use crate::sys::{self, Kind, Owned};
+use crate::sys::{self, Kind, Owned, Wait};
 
 /// Not `usize` everywhere.
 #[allow(clippy::unnecessary_cast)]
@@ -137,17 +137,20 @@ impl Port {
         outflow.ready |= !self.can_be_written() || self.is_lost.get();
     }
 
+    /// The number is open, if perhaps as another file's.
+    pub fn is_there(&self) -> bool {
+        !self.is_lost.get() && sys::is_open(self.fd)
+    }
+
     /// From here on every call is EBADF, and none is made: the number may become another file's at any time.
     pub fn lose(&self) {
         self.is_lost.set(true);
     }
 
-    /// A read (or a write) returns at once, also if poll(2) has not said that it will.
-    pub fn never_waits(&self, read: bool) -> bool {
-        match self.mode.get() {
-            Mode::Nonblocking { .. } | Mode::Socket | Mode::Regular => true,
-            Mode::Careful { nowait } => read && nowait,
-        }
+    /// Asks poll(2) of this one alone, without waiting.
+    pub fn is_ready_now(&self, events: c_short) -> bool {
+        let mut set = [pollfd { fd: self.fd, events, revents: 0 }];
+        sys::poll(&mut set, Wait::Not).map_or(false, |answers| answers > 0)
     }
 
     /// For one advance of a machine.
@@ -196,7 +199,7 @@ pub(crate) struct Calls<'a> {
 }
 
 impl Calls<'_> {
-    fn check(&self) -> io::Result<()> {
+    fn refuse_if_lost(&self) -> io::Result<()> {
         match self.port.is_lost.get() {
             true => Err(io::Error::from_raw_os_error(libc::EBADF)),
             false => Ok(()),
@@ -214,7 +217,7 @@ impl Calls<'_> {
 
 impl io::Read for Calls<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.check()?;
+        self.refuse_if_lost()?;
         let fd = self.port.fd;
         let answer = match self.port.mode.get() {
             Mode::Nonblocking { .. } | Mode::Regular => sys::read(fd, bytes),
@@ -241,7 +244,7 @@ impl io::Read for Calls<'_> {
 
 impl io::Write for Calls<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.check()?;
+        self.refuse_if_lost()?;
         let fd = self.port.fd;
         match self.port.mode.get() {
             Mode::Nonblocking { .. } | Mode::Regular => sys::write(fd, bytes),

@@ -265,7 +265,7 @@ impl Kernel {
         self.is_true(fd, POLLIN)
     }
 
-    /// Whether that was so when poll(2) was asked last.
+    /// Whether that was so when poll(2) was asked of it last.
     pub fn was_readable_at_poll(&self, fd: RawFd) -> bool {
         self.readable_at_poll.contains(&fd)
     }
@@ -371,6 +371,10 @@ pub(crate) fn close(fd: RawFd) -> bool {
         kernel.note(|| format!("close(fd {fd}) = {was_open}"));
     });
     answer.is_some() || HAS_RUN.try_with(Cell::get).unwrap_or(false)
+}
+
+pub(crate) fn is_open(fd: RawFd) -> Option<bool> {
+    with(|kernel| kernel.lookup(fd).is_some())
 }
 
 pub(crate) fn kind(fd: RawFd) -> Option<io::Result<Kind>> {

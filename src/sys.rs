@@ -172,6 +172,16 @@ pub(crate) fn close(fd: RawFd) {
     unsafe { libc::close(fd) };
 }
 
+/// fcntl(2), F_GETFD: whether the number is open.
+pub(crate) fn is_open(fd: RawFd) -> bool {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::is_open(fd) {
+        return answer;
+    }
+    // SAFETY: F_GETFD takes no third argument.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
+}
+
 /// A pipe, reader first: neither end makes anybody wait, and no child inherits them.
 pub(crate) fn wake_pipe() -> io::Result<(Owned, Owned)> {
     #[cfg(any(test, fuzzing))]

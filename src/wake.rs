@@ -40,8 +40,10 @@ pub(crate) struct Wake {
     /// Tasks that can go on, in order.
     tasks: Mutex<Vec<Key>>,
     /// Both ends live as long as anybody can write: the pipe is never without reader, and a write never raises SIGPIPE.
-    reader: sys::Owned,
-    writer: sys::Owned,
+    reader: RawFd,
+    writer: RawFd,
+    /// One of them was closed behind our back, and may be another file's by now: both are left alone.
+    is_lost: AtomicBool,
 }
 
 impl Wake {
@@ -52,21 +54,27 @@ impl Wake {
             stop: AtomicBool::new(false),
             remotes: AtomicUsize::new(0),
             tasks: Mutex::default(),
-            reader,
-            writer,
+            reader: reader.into_number(),
+            writer: writer.into_number(),
+            is_lost: AtomicBool::new(false),
         })
+    }
+
+    /// From here on a wake counts only as long as something else ends the scheduler's sleep.
+    pub fn lose(&self) {
+        self.is_lost.store(true, Ordering::Release);
     }
 
     /// What poll(2) is to watch.
     pub fn fd(&self) -> RawFd {
-        self.reader.number()
+        self.reader
     }
 
     /// Never waits. For signal handlers, too: atomics and one write(2), and errno stays what it was.
     pub fn wake(&self) {
         // Release: what was left before is seen by the turn that leaves Woken.
-        if self.state.swap(WOKEN, Ordering::AcqRel) == AWAY {
-            sys::wake(self.writer.number());
+        if self.state.swap(WOKEN, Ordering::AcqRel) == AWAY && !self.is_lost.load(Ordering::Acquire) {
+            sys::wake(self.writer);
         }
     }
 
@@ -132,6 +140,15 @@ impl Wake {
     }
 }
 
+impl Drop for Wake {
+    fn drop(&mut self) {
+        if !*self.is_lost.get_mut() {
+            sys::close(self.reader);
+            sys::close(self.writer);
+        }
+    }
+}
+
 /// No user code runs under our locks, so none of them is ever poisoned half-way.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -176,7 +193,7 @@ mod tests {
     #[test]
     fn a_full_pipe_neither_blocks_nor_loses_a_wake() {
         let wake = Wake::new().unwrap();
-        while sys::write(wake.writer.number(), &[0; 4096]).is_ok() {}
+        while sys::write(wake.writer, &[0; 4096]).is_ok() {}
         wake.wake();
         assert!(wake.is_woken());
         assert_eq!(bytes_in_the_pipe(&wake), 64, "poll sees it all the same");

@@ -1,4 +1,5 @@
-//! What the simulation found: each test asserts the right behaviour of what once went wrong, on the real kernel.
+//! What the simulation found, and reviews of what it found: each test asserts the right behaviour of what once went wrong, on the real
+//! kernel.
 
 mod descriptors;
 #[path = "children/help.rs"]
@@ -6,11 +7,12 @@ mod help;
 mod support;
 
 use std::cell::RefCell;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::os::fd::AsRawFd;
 use std::time::Instant;
 
-use asyncfile::{channel, done, sleep, End, Op, Scheduler};
-use descriptors::{alone, close_behind, ms, numbered_pipe, Test, HOUR, ZERO};
+use asyncfile::{channel, done, sleep, AsyncFile, End, Op, Scheduler};
+use descriptors::{alone, close_behind, ms, numbered_pipe, Fifo, Test, HOUR, ZERO};
 use help::{cat, spawn};
 use support::watchdog;
 
@@ -183,6 +185,124 @@ fn a_pidfd_that_was_closed_behind_the_library_does_not_spin_where_no_other_can_b
         assert!(turns < 20, "{turns} turns for pauses that grow to 64 ms");
         stdin.close();
         assert!(sched.join(exits)?.success());
+        Ok(())
+    })
+}
+
+#[test]
+fn two_readers_of_a_fifo_without_writer_both_time_out_and_see_no_end() -> Test {
+    let _watchdog = watchdog();
+    let fifo = Fifo::new()?;
+    let file = AsyncFile::new(fifo.reader()?)?;
+    let mut sched = Scheduler::new();
+    let mut read = || sched.spawn(file.readline().timeout(ms(20)), |task| done((task.end(), task.line().is_err())));
+    let handles = [read(), read()];
+    for handle in handles {
+        assert_eq!(sched.join(handle)?, (End::TimedOut, true));
+    }
+    Ok(())
+}
+
+/// Two communicates of one child; the first one's input is a file, which others read afterwards.
+#[test]
+fn of_two_communicates_neither_stays_in_the_queue_of_the_file_that_fed_the_child() -> Test {
+    let _watchdog = watchdog();
+    for ends in [true, false] {
+        let (source, _, mut writer) = numbered_pipe()?;
+        let child = spawn("read line; echo got $line; exec <&-; sleep 0.1");
+        let mut sched = Scheduler::new();
+        let first = sched.spawn(child.communicate(source.clone()), |task| done(task.output()?.stdout));
+        let second = sched.spawn(child.communicate(()), |task| done(task.output()?.stdout));
+        sched.turn(Some(ms(10)))?;
+        writer.write_all(b"hello\n")?;
+        let mut writer = Some(writer).filter(|_| !ends);
+        assert_eq!((sched.join(first)?, sched.join(second)?), (b"got hello\n".to_vec(), Vec::new()));
+        if let Some(writer) = &mut writer {
+            writer.write_all(b"next\n")?;
+        }
+        let line = sched.block_on(source.readline().timeout(HOUR))?;
+        assert_eq!(line, writer.map(|_| b"next\n".to_vec()));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_communicate_that_goes_on_queues_at_the_file_that_feeds_it_as_soon_as_it_is_spawned() -> Test {
+    let _watchdog = watchdog();
+    let (source, _, mut writer) = numbered_pipe()?;
+    let child = cat();
+    let mut sched = Scheduler::new();
+    sched.block_on(child.communicate(source.clone()).timeout(ms(1))).unwrap_err();
+    writer.write_all(b"fed")?;
+    drop(writer);
+    let fed = sched.spawn(child.communicate(()), |task| done(task.output()?.stdout));
+    let late = sched.spawn(source.read(3), |task| done(task.bytes()?.to_vec()));
+    assert_eq!((sched.join(fed)?, sched.join(late)?), (b"fed".to_vec(), Vec::new()));
+    Ok(())
+}
+
+#[test]
+fn an_input_that_is_closed_half_way_is_told_once_and_the_rest_can_be_collected() -> Test {
+    let _watchdog = watchdog();
+    let (source, _, mut writer) = numbered_pipe()?;
+    writer.write_all(b"half")?;
+    let child = cat();
+    let mut sched = Scheduler::new();
+    sched.block_on(child.communicate(source.clone()).timeout(ms(1))).unwrap_err();
+    while child.stdout().unwrap().buffered() < 4 {
+        sched.block_on(child.communicate(()).timeout(ms(1))).unwrap_err();
+    }
+    source.close();
+    let error = sched.block_on(child.communicate(())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotConnected, "{error}");
+    assert_eq!(sched.block_on(child.communicate(()))?.stdout, b"half");
+    Ok(())
+}
+
+#[test]
+fn what_was_read_ahead_of_a_file_that_was_closed_behind_the_library_is_there_whoever_notices_first() -> Test {
+    alone(|| {
+        let _watchdog = watchdog();
+        for is_number_reused in [false, true] {
+            let (file, fd, mut writer) = numbered_pipe()?;
+            writer.write_all(b"half")?;
+            let mut sched = Scheduler::new();
+            let reads = sched.spawn(file.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+            while file.buffered() < 4 {
+                sched.turn(Some(ms(10)))?;
+            }
+            close_behind(fd);
+            let other = if is_number_reused { Some(numbered_pipe()?) } else { None };
+            if let Some((other, number, _)) = &other {
+                assert_eq!(*number, fd);
+                drop(sched.spawn(other.readline(), |task| done(task.line()?.map(<[u8]>::to_vec))));
+            }
+            assert!(sched.join(reads).unwrap_err().to_string().contains("Bad file descriptor"));
+            assert_eq!(sched.block_on(file.read(10))?, b"half");
+            assert!(sched.block_on(file.read(10)).is_err());
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_lost_wake_pipe_is_neither_written_nor_closed_under_numbers_that_are_others() -> Test {
+    alone(|| {
+        let _watchdog = watchdog();
+        let mut sched = Scheduler::new();
+        let remote = sched.remote()?;
+        let (_, writer) = wake_pipe(&mut sched);
+        close_behind(writer);
+        let sleeps = sched.spawn(sleep(ms(1)), |task| done(task.ok()?));
+        while !sleeps.is_finished() {
+            let _ = sched.turn(Some(HOUR)); // says that it is lost
+        }
+        let mut other = tempfile::tempfile()?;
+        assert_eq!(other.as_raw_fd(), writer, "the number is not free");
+        remote.wake();
+        drop((remote, sched, sleeps));
+        assert_eq!(other.metadata()?.len(), 0, "it was written to");
+        other.write_all(b"still open")?;
         Ok(())
     })
 }

@@ -38,7 +38,7 @@ struct Options {
     /// When stragglers have had their time, once the last child has exited.
     over_at: Option<Instant>,
     exits: Waiter,
-    /// The file that is its input and in whose queue it stands since it was waited for.
+    /// The file that feeds the child, while it stands in its queue.
     source: Option<Rc<Descriptor>>,
 }
 
@@ -89,7 +89,9 @@ impl Communicate {
                 stream.block(inbox, key, direction, false);
             }
         }
-        if let Source::Stream(file) = &self.input {
+        let conversation = self.processes.conversation.borrow();
+        if let (Source::Stream(file), _) | (Source::Nothing, Source::Stream(file)) = (&self.input, &conversation.input)
+        {
             let admitted = file.state().admits(inbox).is_ok();
             if admitted {
                 self.is_entered = true;
@@ -108,18 +110,22 @@ impl Communicate {
         stdin.unwatch(key, Direction::Hangup);
         stdout.leave(key, Direction::Read);
         stderr.leave(key, Direction::Read);
-        if let Some(file) = self.options.source.take() {
-            file.leave(key, Direction::Read);
-        }
-        if let Source::Stream(file) = &self.processes.conversation.borrow().input {
-            file.leave(key, Direction::Read);
-        }
+        leave_source(&mut self.options.source, key);
         self.processes.unwatch(key);
     }
 
     pub(crate) fn advance(&mut self, context: &Context<'_>) -> Progress {
         let processes = Rc::clone(&self.processes);
         let mut conversation = processes.conversation.borrow_mut();
+        if matches!(&conversation.input, Source::Stream(file) if !file.is_open()) {
+            // Told once, like an input that has failed: what the child says can still be had.
+            conversation.machine.stop_feeding();
+            conversation.release_input();
+            leave_source(&mut self.options.source, context.key);
+            processes.stdin.close();
+            let error = io::Error::new(io::ErrorKind::NotConnected, "its input was closed before all was fed");
+            return Progress::failed("communicate", None, error);
+        }
         let input = std::mem::replace(&mut self.input, Source::Nothing);
         if let Err(error) = self.check(&input, &conversation, context).and_then(|()| conversation.adopt(input)) {
             return Progress::failed("communicate", None, error);
@@ -127,18 +133,17 @@ impl Communicate {
         if conversation.is_over {
             return self.output(|_| Vec::new()); // all was handed over; what a straggler said since is a reader's
         }
-        self.options.source = None; // the conversation has it, and leaves it
         let [stdin, ..] = processes.streams();
         if !stdin.is_open() && !conversation.machine.is_fed() {
             conversation.machine.stop_feeding();
             if !conversation.input.is_nothing() {
-                conversation.release_input(context.key);
+                conversation.release_input();
                 let error = io::Error::new(io::ErrorKind::NotConnected, "stdin was closed before all input was fed");
                 return Progress::failed("communicate", None, error);
             }
         }
         self.is_entered = true;
-        let Options { limit, linger, over_at, exits, .. } = &mut *self.options;
+        let Options { limit, linger, over_at, exits, source } = &mut *self.options;
         let given = processes.ask(context.inbox, context.key);
         let exits = exits.advance(given);
         if let (Some(exited_at), Some(linger)) = (given.last_exited_at, linger) {
@@ -152,7 +157,8 @@ impl Communicate {
         let answer = converse(&processes, &mut conversation, context.key, standing);
         if conversation.machine.is_fed() {
             // Also after an absent input: the child reads until its end.
-            conversation.release_input(context.key);
+            conversation.release_input();
+            leave_source(source, context.key);
             stdin.close();
         }
         let over_at = over_at.filter(|_| !is_over);
@@ -214,7 +220,7 @@ impl Communicate {
     }
 
     /// Takes its places on all streams, and parks where it is blocked.
-    fn wait_for(&self, conversation: &Conversation, interests: Interests, context: &Context<'_>) {
+    fn wait_for(&mut self, conversation: &Conversation, interests: Interests, context: &Context<'_>) {
         let (inbox, key) = (context.inbox, context.key);
         let queue = |stream: &Rc<Descriptor>, direction, parked| {
             if stream.is_open() {
@@ -227,6 +233,7 @@ impl Communicate {
         queue(stderr, Direction::Read, interests.stderr);
         if let Source::Stream(file) = &conversation.input {
             queue(file, Direction::Read, interests.input);
+            self.options.source = Some(Rc::clone(file));
         }
         if interests.hangup && stdin.is_open() {
             stdin.watch(inbox, key, Direction::Hangup);
@@ -247,6 +254,13 @@ impl Communicate {
             Some(Err(error)) => Progress::failed("communicate", None, error),
             None => unreachable!("the machine ends after the last child"),
         }
+    }
+}
+
+/// It feeds no more: what the file has is others'.
+fn leave_source(source: &mut Option<Rc<Descriptor>>, key: Key) {
+    if let Some(file) = source.take() {
+        file.leave(key, Direction::Read);
     }
 }
 

@@ -102,8 +102,8 @@ impl Reading {
         }
         let is_first = state.is_first(context.key, Direction::Read);
         if is_first && context.due && !state.is_asked_for(Direction::Read) {
-            // It came to the front in the very turn of its deadline. Data beats deadline: poll(2) was not asked, so the kernel is.
-            state.inflow.ready = file.never_waits(Direction::Read);
+            // It came to the front in the very turn of its deadline. Data beats deadline, and poll(2) was not asked on its behalf.
+            state.inflow.ready = file.is_ready_now(Direction::Read);
         }
         let mut advance = Advance::Blocked;
         if is_first {

@@ -103,11 +103,7 @@ fn file_end(file: &Rc<Descriptor>, direction: Direction, context: &Context<'_>) 
     if !file.is_opened_for(direction) || !file.is_ours() {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
-    match file.watch(context.inbox, context.key, direction) {
-        // Nobody makes a system call here that could tell: a descriptor closed behind our back.
-        Some(said) if said & libc::POLLNVAL != 0 => Err(io::Error::from_raw_os_error(libc::EBADF)),
-        said => Ok(said.map(|_| End::Complete)),
-    }
+    Ok(file.watch(context.inbox, context.key, direction).map(|_| End::Complete))
 }
 
 /// One operation's place in the wait queue of a channel.

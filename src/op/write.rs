@@ -93,7 +93,7 @@ impl Write {
         }
         let is_first = state.is_first(context.key, Direction::Write);
         if is_first && context.due && !state.is_asked_for(Direction::Write) {
-            state.outflow.ready = file.never_waits(Direction::Write); // as for a read
+            state.outflow.ready = file.is_ready_now(Direction::Write); // as for a read
         }
         let mut advance = Advance::Blocked;
         if is_first {

@@ -18,8 +18,12 @@ impl Kernel {
         self.polls += 1;
         assert_no_twins(set);
         let answer = self.poll_once(set, timeout);
-        let open: Vec<RawFd> = self.descriptors();
-        self.readable_at_poll = open.into_iter().filter(|fd| self.is_readable_now(*fd)).collect();
+        for entry in set.iter() {
+            self.readable_at_poll.retain(|fd| *fd != entry.fd);
+            if self.is_readable_now(entry.fd) {
+                self.readable_at_poll.push(entry.fd);
+            }
+        }
         self.note(|| format!("poll({}, {timeout:?}) = {answer:?}", list(set)));
         answer
     }

@@ -240,6 +240,22 @@ fn a_duplicate_never_blocks_and_never_changes_flags() {
     }
 }
 
+#[test]
+fn a_duplicate_of_which_it_is_not_known_yet_whether_it_can_wait_is_not_tried_at_a_deadline() {
+    let mut kernel = kernel();
+    kernel.faults.nowait_unsupported = 255;
+    let fd = kernel.reader(4096, vec![Act::Sleep(SECOND)]);
+    kernel.run(|| {
+        let shared = std::mem::ManuallyDrop::new(sys::owned(fd));
+        let file = AsyncFile::duplicate(&*shared).unwrap();
+        let mut sched = Scheduler::new();
+        let mut read = || sched.spawn(file.read(1).timeout(SECOND / 2), |task| done(task.end()));
+        let handles = [read(), read()];
+        assert_eq!(handles.map(|handle| sched.join(handle).unwrap()), [End::TimedOut; 2]);
+        // it would block otherwise, and panic
+    });
+}
+
 fn cat() -> Program {
     Program { acts: vec![Act::Copy { from: 0, to: 1 }, Act::Exit(3)], stderr: false }
 }

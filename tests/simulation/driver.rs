@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::process::Command;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -251,6 +252,12 @@ fn end(world: Rc<World>, sched: Scheduler<'static>) -> Ends {
         kernel.finale();
     });
     let _ = Scheduler::new().turn(Some(Duration::ZERO)); // reaps
+    for fd in world.kept.take().into_iter().filter(|_| !world.is_tainted.get()) {
+        kernel(|kernel| {
+            assert_eq!(kernel.flags(fd) & libc::O_NONBLOCK, 0, "the flags of fd {fd}, which somebody else keeps");
+            kernel.close_behind(fd);
+        });
+    }
     if !world.is_tainted.get() {
         kernel(|kernel| {
             assert_eq!(kernel.descriptors(), [], "descriptors are left open");
@@ -489,7 +496,18 @@ fn open(world: &Rc<World>) {
         Ok(file) => drop(world.add_file(file, is_readable, is_writable, has_actor)),
         Err(error) => assert!(!world.is_calm, "fd {fd} cannot be taken over: {error}"),
     };
-    match choose(6) {
+    match choose(7) {
+        6 => {
+            let (is_reader, acts) = if choose(2) == 0 { (true, talk()) } else { (false, listen()) };
+            let fd =
+                kernel(|kernel| if is_reader { kernel.reader(capacity, acts) } else { kernel.writer(capacity, acts) });
+            world.kept.borrow_mut().push(fd);
+            let shared = ManuallyDrop::new(sim::owned(fd));
+            match AsyncFile::duplicate(&*shared) {
+                Ok(file) => drop(world.add_file(file, is_reader, !is_reader, true)),
+                Err(error) => assert!(!world.is_calm, "fd {fd} cannot be duplicated: {error}"),
+            }
+        }
         0 => {
             let acts = talk();
             add(kernel(|kernel| kernel.reader(capacity, acts)), true, false, true);
@@ -540,7 +558,7 @@ fn start(world: &Rc<World>) {
     let files = [0, 1, 2].map(|stream| {
         streams[stream].map(|fd| world.add(fd, None, Some((id, stream)), [stream > 0, stream == 0, true]))
     });
-    world.pipes.borrow_mut().push(Pipe { pipe, files, input: Input::Nothing, is_busy: false });
+    world.pipes.borrow_mut().push(Pipe { pipe, files, input: Input::Nothing, busy: 0 });
 }
 
 fn fd(file: &AsyncFile) -> std::os::unix::io::RawFd {

@@ -194,13 +194,11 @@ fn communicating(world: &World) -> Option<(Op, Model)> {
         return None;
     }
     let pipe = choose(count) as usize;
-    if world.pipes.borrow()[pipe].is_busy {
-        return None; // its input would not be known
-    }
     let handle = world.pipes.borrow()[pipe].pipe.clone();
-    let has_input = !matches!(world.pipes.borrow()[pipe].input, Input::Nothing);
+    // Beside another one, or with input left, only one without: what is fed must be known.
+    let is_fed = world.pipes.borrow()[pipe].busy > 0 || !matches!(world.pipes.borrow()[pipe].input, Input::Nothing);
     let mut op = match choose(3) {
-        _ if has_input => handle.communicate(()),
+        _ if is_fed => handle.communicate(()),
         0 => handle.communicate(()),
         1 => {
             let bytes = data(world, 0);
@@ -229,7 +227,7 @@ fn communicating(world: &World) -> Option<(Op, Model)> {
     if lingers {
         op = op.linger(Duration::from_millis(choose(500).into()));
     }
-    world.pipes.borrow_mut()[pipe].is_busy = true;
+    world.pipes.borrow_mut()[pipe].busy += 1;
     Some((op.into(), Model::Communicate { pipe, limit, timeout, lingers }))
 }
 

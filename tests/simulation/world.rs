@@ -28,6 +28,8 @@ pub struct World {
     /// Closures sent by a Remote, and those of them that were called.
     pub sent_calls: Cell<u64>,
     pub calls: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    /// Descriptors that somebody else keeps, whose duplicates are among the files.
+    pub kept: RefCell<Vec<RawFd>>,
     pub ends: RefCell<BTreeMap<(&'static str, String), u64>>,
     /// The kernel does nothing unusual.
     pub is_calm: bool,
@@ -80,8 +82,8 @@ pub struct Pipe {
     /// stdin, stdout, stderr.
     pub files: [Option<FileId>; 3],
     pub input: Input,
-    /// A communicate waits.
-    pub is_busy: bool,
+    /// How many communicates wait.
+    pub busy: usize,
 }
 
 /// What a communicate has not fed yet.
@@ -215,7 +217,7 @@ impl World {
         let model = self.tasks.borrow_mut()[task].model.take();
         if let Some(Model::Communicate { pipe, .. }) = model {
             let pipe = &mut self.pipes.borrow_mut()[pipe];
-            pipe.is_busy = false;
+            pipe.busy -= 1;
         }
     }
 
