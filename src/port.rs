@@ -222,7 +222,12 @@ impl io::Read for Calls<'_> {
             Mode::Careful { nowait: true } => match sys::read_nowait(fd, bytes) {
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                     self.port.mode.set(Mode::Careful { nowait: false });
-                    return self.read(bytes);
+                    // Whoever counted on RWF_NOWAIT may not have asked poll(2) before.
+                    let mut set = [libc::pollfd { fd, events: libc::POLLIN, revents: 0 }];
+                    return match sys::poll(&mut set, sys::Wait::Not) {
+                        Ok(0) | Err(_) => Err(io::ErrorKind::WouldBlock.into()),
+                        Ok(_) => self.read(bytes),
+                    };
                 }
                 answer => answer,
             },
