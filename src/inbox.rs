@@ -323,6 +323,15 @@ impl Inbox {
         self.joiners.borrow().get(&target).map_or(false, |waiters| waiters.contains(key))
     }
 
+    /// For the simulation: fails unless all who wait for a task's end are there, and so is that task.
+    #[cfg(any(test, fuzzing))]
+    pub fn check_joiners(&self) {
+        for (target, waiters) in self.joiners.borrow().iter() {
+            let mut all = waiters.iter().chain([*target]);
+            assert!(all.all(|key| self.is_alive(key)), "the end of {target:?} is waited for by one who is not there");
+        }
+    }
+
     /// How other threads wake the scheduler.
     pub fn wake_handle(&self) -> io::Result<Arc<Wake>> {
         let mut wake = self.wake.borrow_mut();
