@@ -32,13 +32,14 @@ impl Descriptor {
         }
     }
 
-    /// The task waits for bare readiness, of which poll(2) has not told yet.
+    /// The task waits for bare readiness, of which poll(2) has not told yet, and of bytes that were read ahead it never will.
     pub fn is_watched_by(&self, key: Key, direction: Direction, inbox: &Inbox) -> bool {
         let state = self.state.borrow();
         let mut watchers = state.watchers.iter().flat_map(|watchers| watchers.iter());
         let is_there =
             watchers.any(|watcher| watcher.key == key && watcher.direction == direction && watcher.said == 0);
-        is_there && self.is_registered_for(direction.events(), inbox)
+        let has_bytes = direction == Direction::Read && !state.inflow.is_empty();
+        is_there && !has_bytes && self.is_registered_for(direction.events(), inbox)
     }
 
     fn is_registered_for(&self, events: c_short, inbox: &Inbox) -> bool {

@@ -19,4 +19,12 @@ impl Inbox {
     pub fn is_joined_by(&self, target: Key, key: Key) -> bool {
         self.joiners.borrow().get(&target).map_or(false, |waiters| waiters.contains(key))
     }
+
+    /// Fails unless all who wait for a task's end are there, and so is that task.
+    pub fn check_joiners(&self) {
+        for (target, waiters) in self.joiners.borrow().iter() {
+            let mut all = waiters.iter().chain([*target]);
+            assert!(all.all(|key| self.is_alive(key)), "the end of {target:?} is waited for by one who is not there");
+        }
+    }
 }

@@ -193,6 +193,19 @@ impl Communicate {
         }
     }
 
+    /// For the simulation: fails if all was fed, and stdin is open all the same.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn check_stdin(&self, key: Key) {
+        let conversation = self.processes.conversation.borrow();
+        let [stdin, ..] = self.processes.streams();
+        let is_fed = match &conversation.input {
+            Source::Nothing => stdin.state().is_first(key, Direction::Write),
+            Source::Bytes(data) => conversation.machine.fed() == data.bytes().len(),
+            Source::File(..) | Source::Stream(_) | Source::Broken(_) => conversation.machine.is_fed(),
+        };
+        assert!(!is_fed || !stdin.is_open(), "{self:?}: all was fed, and {stdin:?} is open");
+    }
+
     /// What can be known to be wrong before it goes on.
     fn check(&self, input: &Source, conversation: &Conversation, context: &Context<'_>) -> io::Result<()> {
         if self.options.limit == 0 {

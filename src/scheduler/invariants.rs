@@ -33,6 +33,7 @@ impl Scheduler<'_> {
             assert!(is_queued || is_waiting(op, key, &self.inbox, has_deadline), "{op:?}: nothing will wake it");
         }
         self.deadlines.check();
+        self.inbox.check_joiners();
         self.check_poll_set();
     }
 
@@ -66,6 +67,10 @@ fn is_waiting(op: &Op, key: Key, inbox: &Inbox, has_deadline: bool) -> bool {
         Kind::Join(op) => inbox.is_alive(op.target()) && inbox.is_joined_by(op.target(), key),
         Kind::First(op) => op.ops().iter().all(|op| is_waiting(op, key, inbox, has_deadline)),
         // What they wait for is the machine's to say; that they end is shown by the programs that wait for them.
-        Kind::Communicate(_) | Kind::Exit(_) => true,
+        Kind::Communicate(op) => {
+            op.check_stdin(key);
+            true
+        }
+        Kind::Exit(_) => true,
     }
 }

@@ -35,6 +35,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 pub(super) struct Child {
     state: State,
     not_yets: u8,
+    /// How and when it has exited.
+    exit: Option<(c_int, Duration)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +118,7 @@ impl Kernel {
             (None, self.describe(Object::Null, libc::O_RDWR))
         };
         let id = FIRST + self.children.len() as u32;
-        self.children.push(Child { state: State::Running, not_yets: 0 });
+        self.children.push(Child { state: State::Running, not_yets: 0, exit: None });
         self.add_actor(program.acts, vec![Some(input), Some(output), Some(errors)], Some(id));
         self.note(|| format!("spawn({name}) = {id}"));
         Ok(Handle { kernel: self.id, id, stdin, stdout: Some(stdout), stderr })
@@ -140,7 +142,10 @@ impl Kernel {
     /// It has exited.
     pub(super) fn exit_child(&mut self, process: u32, status: c_int) {
         self.is_stirred = true;
-        self.child(process).expect("an actor that is a child").state = State::Zombie(status);
+        let time = self.time;
+        let child = self.child(process).expect("an actor that is a child");
+        child.state = State::Zombie(status);
+        child.exit = Some((status, time));
     }
 
     fn wait(&mut self, process: u32, may_wait: bool) -> io::Result<Option<ExitStatus>> {
@@ -254,6 +259,18 @@ impl Kernel {
             State::Zombie(_) => libc::POLLIN,
             State::Reaped => libc::POLLIN | libc::POLLHUP,
         }
+    }
+
+    /// How and when a child has exited. None: it runs.
+    pub fn exit_of(&self, process: u32) -> Option<(ExitStatus, Duration)> {
+        let child = self.children.get(process.checked_sub(FIRST)? as usize)?;
+        child.exit.map(|(status, at)| (ExitStatus::from_raw(status), at))
+    }
+
+    /// How many of the process's numbers are pidfds.
+    pub fn pidfds(&self) -> usize {
+        let open = self.numbers.iter().flatten();
+        open.filter(|id| matches!(self.descriptions[**id].object, Object::Pidfd(_))).count()
     }
 
     /// How many children run, and how many have exited and were not reaped.

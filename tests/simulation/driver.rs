@@ -8,9 +8,10 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use asyncfile::machine::read::Want;
 use asyncfile::sim::{self, Act, Kernel, Program};
 use asyncfile::trace::Event;
-use asyncfile::{channel, done, wait, AsyncFile, AsyncPipe, Flow, Scheduler, Task, TaskError};
+use asyncfile::{channel, done, wait, AsyncFile, AsyncPipe, End, Flow, Scheduler, Task, TaskError};
 
 use super::outcomes;
 use super::world::{now, Ending, FileId, Input, Pipe, Task as TaskModel, TaskId, World};
@@ -44,12 +45,17 @@ pub fn drive(is_calm: bool, traces: bool) -> Ends {
     if chance(48) {
         *world.remote.borrow_mut() = sched.remote().ok(); // no descriptors are left, it may say
     }
-    if chance(48) {
+    if chance(96) {
         let world = Rc::clone(&world);
-        sched.observe(move |trace| {
-            if let Event::Advanced { from, to, .. } = trace.event {
+        sched.observe(move |trace| match trace.event {
+            Event::Advanced { from, to, .. } => {
                 [from, to].into_iter().for_each(|state| world.count("state", state.into()));
             }
+            Event::Done(end) => {
+                let has_looked = !world.is_looking_away.replace(false);
+                assert!(has_looked || end != End::Failed, "a failure that nobody has looked at passes silently");
+            }
+            _ => world.is_looking_away.set(false),
         });
     }
     for _ in 0..1 + choose(5) {
@@ -95,11 +101,22 @@ fn turn(world: &Rc<World>, sched: &mut Scheduler<'static>) {
                 Ok(_) => {
                     if chance(40) {
                         act(world, None); // between the poll and its answers
+                                          // And a turn of its own, which knows better. A shared descriptor must not be called on old answers.
+                        if !world.is_calm && world.shared.borrow().is_empty() && chance(64) {
+                            if let Err(error) = sched.turn(Some(Duration::ZERO)) {
+                                world.accept(&error);
+                            }
+                            act(world, None);
+                        }
                     }
                     sched.dispatch(&set).map(drop)
                 }
                 Err(_) => Ok(()), // the foreign loop asks again
             }
+        }
+        6 if chance(100) => {
+            read_from_outside(world, sched);
+            Ok(())
         }
         6 => {
             let time = Duration::from_micros(choose(5000).into());
@@ -107,6 +124,7 @@ fn turn(world: &Rc<World>, sched: &mut Scheduler<'static>) {
             match result {
                 Err(error) if !error.to_string().starts_with("poll: ") => {
                     assert_eq!(error.to_string(), "stopped", "what a sleep from outside ends with");
+                    assert!(world.is_stopped.get(), "a drive is stopped, and nobody has asked for it");
                 }
                 _ => {}
             }
@@ -120,6 +138,56 @@ fn turn(world: &Rc<World>, sched: &mut Scheduler<'static>) {
     settle(world, sched);
 }
 
+/// A read by ordinary code: cut by its timeout, it is an error, and what it had read stays in the file. That is one that no task reads:
+/// who of several was served first could not be told from outside.
+fn read_from_outside(world: &Rc<World>, sched: &mut Scheduler<'static>) {
+    let me = world.tasks.borrow().len();
+    let is_fit = |file: &super::world::File| file.abilities() == [false, false, true] && !file.is_closed;
+    let found = world.files.borrow().iter().position(is_fit);
+    if me == MOST_TASKS || found.is_none() && world.files.borrow().len() >= MOST_FILES {
+        return;
+    }
+    let file = match found {
+        Some(file) => file,
+        None => {
+            let acts = talk();
+            match AsyncFile::new(sim::owned(kernel(|kernel| kernel.reader(4096, acts)))) {
+                Ok(file) => world.add_file(file, false, false, true),
+                Err(_) => return,
+            }
+        }
+    };
+    let (size, time) = (1 + choose(30) as usize, Duration::from_micros(choose(300_000).into()));
+    let model = operations::Model::Read { file, want: Want::Full(size), timeout: Some(time) };
+    world.sync();
+    add_task(world, 0);
+    operations::begin(world, me, model.clone());
+    world.trace(|| format!("block_on, as task {me}: {model:?}"));
+    let since = now();
+    let result = world.with_file(file, |file| sched.block_on(file.read(size).full().timeout(time)));
+    world.sync();
+    match result {
+        _ if world.is_tainted.get() => {}
+        // Closed since it was served: that is not seen from here.
+        Some(Ok(_)) if world.files.borrow()[file].is_closed => {}
+        Some(Ok(bytes)) => {
+            assert!(bytes.len() == size || world.files.borrow()[file].has_ended, "a full read of {size}: {bytes:?}");
+            assert!(world.is_its_turn(me, file), "block_on was served before its turn");
+            world.deliver(me, file, &bytes);
+        }
+        Some(Err(error)) if error.to_string() == "stopped" => {
+            assert!(world.is_stopped.get(), "a drive is stopped, and nobody has asked for it");
+        }
+        Some(Err(error)) => {
+            let end = if error.kind() == io::ErrorKind::TimedOut { End::TimedOut } else { End::Failed };
+            outcomes::is_allowed(world, &model, &error, end, since);
+        }
+        None => {}
+    }
+    world.end(me, Ending::Done(0));
+    world.tasks.borrow_mut()[me].drops = 1;
+}
+
 /// What must be true after each drive.
 fn settle(world: &World, sched: &mut Scheduler<'static>) {
     // Failures that the last drive has held back, or not come to.
@@ -131,6 +199,7 @@ fn settle(world: &World, sched: &mut Scheduler<'static>) {
     }
     sched.check_invariants();
     world.check();
+    world.check_drive();
     assert!(world.owed.borrow().is_empty(), "failures that did not come out: {:?}", world.owed.borrow());
     let tasks = world.tasks.borrow().len();
     for task in 0..tasks {
@@ -250,14 +319,13 @@ fn end(world: Rc<World>, sched: Scheduler<'static>) -> Ends {
     world.files.borrow_mut().clear();
     kernel(|kernel| {
         kernel.finale();
+        for fd in world.shared.take() {
+            let is_as_found = world.is_tainted.get() || kernel.flags(fd) & libc::O_NONBLOCK == 0;
+            assert!(is_as_found, "fd {fd} is somebody else's, and has other flags");
+            kernel.close_behind(fd);
+        }
     });
     let _ = Scheduler::new().turn(Some(Duration::ZERO)); // reaps
-    for fd in world.kept.take().into_iter().filter(|_| !world.is_tainted.get()) {
-        kernel(|kernel| {
-            assert_eq!(kernel.flags(fd) & libc::O_NONBLOCK, 0, "the flags of fd {fd}, which somebody else keeps");
-            kernel.close_behind(fd);
-        });
-    }
     if !world.is_tainted.get() {
         kernel(|kernel| {
             assert_eq!(kernel.descriptors(), [], "descriptors are left open");
@@ -320,7 +388,10 @@ fn act(world: &Rc<World>, me: Option<TaskId>) {
             if let Some(remote) = &*world.remote.borrow() {
                 match choose(3) {
                     0 => remote.wake(),
-                    1 if chance(60) => remote.stop(),
+                    1 if chance(60) => {
+                        world.is_stopped.set(true);
+                        remote.stop();
+                    }
                     _ => {
                         let calls = std::sync::Arc::clone(&world.calls);
                         let call = move |_: &mut Scheduler<'_>| {
@@ -342,6 +413,7 @@ fn act(world: &Rc<World>, me: Option<TaskId>) {
             }
         }
         12 if chance(30) => close_pipe(world),
+        12 => give_back(world),
         13 if chance(6) && me.is_none() => {
             // Somebody closes a descriptor that is not theirs.
             let fds = kernel(|kernel| kernel.descriptors());
@@ -365,6 +437,36 @@ fn close_pipe(world: &World) {
         handle.close();
         let files = world.pipes.borrow()[pipe].files;
         files.iter().flatten().for_each(|file| world.has_closed(*file));
+    }
+}
+
+/// Takes a descriptor back, looks whether it is as it was, and has it taken over once more.
+fn give_back(world: &World) {
+    let count = world.files.borrow().len();
+    let id = choose(count.max(1) as u32) as usize;
+    let is_fit = |file: &super::world::File| !file.is_closed && !world.shared.borrow().contains(&file.fd);
+    if id >= count || world.is_tainted.get() || !is_fit(&world.files.borrow()[id]) {
+        return;
+    }
+    let handle = match world.files.borrow_mut()[id].handle.take() {
+        Some(handle) => handle,
+        None => return,
+    };
+    world.sync();
+    match handle.into_inner() {
+        Ok((fd, held)) => {
+            let fd = std::os::unix::io::IntoRawFd::into_raw_fd(fd);
+            world.trace(|| format!("fd {fd} is given back, {} bytes with it", held.len()));
+            let file = &world.files.borrow()[id];
+            assert!(held == file.came[file.delivered..], "fd {fd} is given back with what was read ahead");
+            assert_eq!(kernel(|kernel| kernel.flags(fd)) & libc::O_NONBLOCK, 0, "fd {fd} is given back as it was");
+        }
+        Err(handle) => return world.files.borrow_mut()[id].handle = Some(handle),
+    }
+    let (fd, of) = (world.files.borrow()[id].fd, world.files.borrow()[id].abilities());
+    world.has_closed(id);
+    if let Ok(file) = AsyncFile::new(sim::owned(fd)) {
+        world.add_file(file, of[0], of[1], of[2]);
     }
 }
 
@@ -409,15 +511,7 @@ fn spawn(world: &Rc<World>, spawn: impl FnOnce(asyncfile::Op, Body) -> asyncfile
         return;
     }
     let ops_left = 1 + choose(10);
-    world.tasks.borrow_mut().push(TaskModel {
-        handle: None,
-        model: None,
-        since: now(),
-        ending: Ending::Running,
-        is_told: false,
-        drops: 0,
-        ops_left,
-    });
+    add_task(world, ops_left);
     world.sync();
     let (op, model) = operations::next(world, me);
     world.trace(|| format!("spawn task {me}: {op:?}"));
@@ -428,6 +522,18 @@ fn spawn(world: &Rc<World>, spawn: impl FnOnce(asyncfile::Op, Body) -> asyncfile
     if chance(60) {
         world.detach(me);
     }
+}
+
+fn add_task(world: &World, ops_left: u32) {
+    world.tasks.borrow_mut().push(TaskModel {
+        handle: None,
+        model: None,
+        since: now(),
+        ending: Ending::Running,
+        is_told: false,
+        drops: 0,
+        ops_left,
+    });
 }
 
 /// What every task does: looks at its outcome, acts, and waits for something else.
@@ -442,6 +548,7 @@ fn resume(guard: &Guard, task: &mut Task<'_, '_>) -> Flow<u32> {
     let model = model.expect("it waits for something");
     if model.can_be_ignored() && chance(12) {
         world.end(me, Ending::DoneOrFailed(value));
+        world.is_looking_away.set(true);
         return done(value);
     }
     let looked = outcomes::check(world, me, &model, task);
@@ -492,24 +599,24 @@ fn open(world: &Rc<World>) {
         return;
     }
     let capacity = one_of(&[65536, 4096, 100, 1 << 20]);
-    let add = |fd, is_readable, is_writable, has_actor| match AsyncFile::new(sim::owned(fd)) {
-        Ok(file) => drop(world.add_file(file, is_readable, is_writable, has_actor)),
-        Err(error) => assert!(!world.is_calm, "fd {fd} cannot be taken over: {error}"),
-    };
-    match choose(7) {
-        6 => {
-            let (is_reader, acts) = if choose(2) == 0 { (true, talk()) } else { (false, listen()) };
-            let fd =
-                kernel(|kernel| if is_reader { kernel.reader(capacity, acts) } else { kernel.writer(capacity, acts) });
-            world.kept.borrow_mut().push(fd);
-            let shared = ManuallyDrop::new(sim::owned(fd));
-            match AsyncFile::duplicate(&*shared) {
-                Ok(file) => drop(world.add_file(file, is_reader, !is_reader, true)),
-                Err(error) => assert!(!world.is_calm, "fd {fd} cannot be duplicated: {error}"),
-            }
+    let add = |fd, is_readable, is_writable, has_actor| {
+        let file = if chance(24) {
+            world.shared.borrow_mut().push(fd);
+            AsyncFile::duplicate(&*ManuallyDrop::new(sim::owned(fd)))
+        } else {
+            AsyncFile::new(sim::owned(fd))
+        };
+        match file {
+            Ok(file) => drop(world.add_file(file, is_readable, is_writable, has_actor)),
+            Err(error) => assert!(!world.is_calm, "fd {fd} cannot be taken over: {error}"),
         }
+    };
+    match choose(6) {
         0 => {
-            let acts = talk();
+            let mut acts = talk();
+            if capacity > 1 << 18 && chance(64) {
+                acts.push(Act::Write(0, operations::text(300_000, 7, 5000))); // more than an advance moves
+            }
             add(kernel(|kernel| kernel.reader(capacity, acts)), true, false, true);
         }
         1 => {
@@ -558,7 +665,7 @@ fn start(world: &Rc<World>) {
     let files = [0, 1, 2].map(|stream| {
         streams[stream].map(|fd| world.add(fd, None, Some((id, stream)), [stream > 0, stream == 0, true]))
     });
-    world.pipes.borrow_mut().push(Pipe { pipe, files, input: Input::Nothing, busy: 0 });
+    world.pipes.borrow_mut().push(Pipe { pipe, files, input: Input::Nothing, busy: 0, is_over: false });
 }
 
 fn fd(file: &AsyncFile) -> std::os::unix::io::RawFd {

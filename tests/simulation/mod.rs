@@ -6,10 +6,11 @@
 //!
 //! * nothing is lost: what the kernel gave was handed over once, in order, or is held (`buffered`); what it was given are the
 //!   beginnings of the writes, in the order in which they were waited for;
-//! * nobody is served out of turn, too early, or with more than was asked for;
+//! * nobody is served out of turn, too early, or with more than was asked for, and nobody is told of an end that has not come, of
+//!   readiness that is not there, or of a status that is not the child's;
 //! * no failure passes silently, and none comes out twice;
-//! * nobody hangs: when all that a task waits for has gone, the task ends;
-//! * nothing is left: descriptors, children, O_NONBLOCK, tasks' bodies;
+//! * nobody hangs: when all that a task waits for has gone, the task ends; what waits on a file that is closed ends in the same drive;
+//! * nothing is left: descriptors, children, O_NONBLOCK, tasks' bodies; no pidfd, once nobody waits for an exit;
 //! * the scheduler's own invariants, after each turn.
 //!
 //! Every decision, the kernel's and the program's, is a number from one source: a seed (see the library's `seeds`), or the bytes of a fuzzer

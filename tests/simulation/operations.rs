@@ -13,16 +13,41 @@ use super::{chance, choose, one_of};
 /// An operation, as it is checked.
 #[derive(Clone, Debug)]
 pub enum Model {
-    Read { file: FileId, want: Want, timeout: Option<Duration> },
-    Write { file: FileId, data: Vec<u8>, full: bool, timeout: Option<Duration> },
-    Ready { file: FileId, timeout: Option<Duration> },
+    Read {
+        file: FileId,
+        want: Want,
+        timeout: Option<Duration>,
+    },
+    Write {
+        file: FileId,
+        data: Vec<u8>,
+        full: bool,
+        timeout: Option<Duration>,
+    },
+    /// `came`: how much had come before.
+    Ready {
+        file: FileId,
+        write: bool,
+        came: usize,
+        timeout: Option<Duration>,
+    },
     Sleep(Duration),
     Yield,
     Join(TaskId),
     First(Vec<Model>),
-    Communicate { pipe: PipeId, limit: usize, timeout: Option<Duration>, lingers: bool },
-    Exit { timeout: Option<Duration> },
-    Message { timeout: Option<Duration> },
+    Communicate {
+        pipe: PipeId,
+        limit: usize,
+        timeout: Option<Duration>,
+        linger: Option<Duration>,
+    },
+    Exit {
+        pipe: PipeId,
+        timeout: Option<Duration>,
+    },
+    Message {
+        timeout: Option<Duration>,
+    },
 }
 
 const NAMES: [&str; 10] =
@@ -48,6 +73,14 @@ impl Model {
             Model::Communicate { .. } => NAMES[7],
             Model::Exit { .. } => NAMES[8],
             Model::Message { .. } => NAMES[9],
+        }
+    }
+
+    /// Whether this holds of it, or of one of those whose first it is.
+    pub fn any(&self, holds: &impl Fn(&Model) -> bool) -> bool {
+        match self {
+            Model::First(models) => models.iter().any(|model| model.any(holds)),
+            model => holds(model),
         }
     }
 
@@ -223,12 +256,12 @@ fn communicating(world: &World) -> Option<(Op, Model)> {
     if let Some(timeout) = timeout {
         op = op.timeout(timeout);
     }
-    let lingers = choose(4) == 1;
-    if lingers {
-        op = op.linger(Duration::from_millis(choose(500).into()));
+    let linger = if choose(4) == 1 { Some(Duration::from_millis(choose(500).into())) } else { None };
+    if let Some(linger) = linger {
+        op = op.linger(linger);
     }
     world.pipes.borrow_mut()[pipe].busy += 1;
-    Some((op.into(), Model::Communicate { pipe, limit, timeout, lingers }))
+    Some((op.into(), Model::Communicate { pipe, limit, timeout, linger }))
 }
 
 fn plain(world: &World, task: TaskId) -> (Op, Model) {
@@ -241,7 +274,8 @@ fn plain(world: &World, task: TaskId) -> (Op, Model) {
             file.and_then(|file| {
                 let op = world.with_file(file, |file| if write { file.writable() } else { file.readable() })?;
                 let op = wish(timeout, op, |op, after| op.timeout(after));
-                Some((op.into(), Model::Ready { file, timeout }))
+                let came = world.files.borrow()[file].came.len();
+                Some((op.into(), Model::Ready { file, write, came, timeout }))
             })
         }
         7 => {
@@ -283,7 +317,7 @@ fn exiting(world: &World) -> Option<(Op, Model)> {
     let pipe = choose(count) as usize;
     let timeout = timeout();
     let op = wish(timeout, world.pipes.borrow()[pipe].pipe.exit(), |op, after| op.timeout(after));
-    Some((op.into(), Model::Exit { timeout }))
+    Some((op.into(), Model::Exit { pipe, timeout }))
 }
 
 /// The task waits for this from here on.
@@ -303,6 +337,7 @@ fn stand(world: &World, task: TaskId, model: &Model) {
     };
     let queue_to_write = |file: FileId, data: Option<&Vec<u8>>| {
         let file = &mut world.files.borrow_mut()[file];
+        file.was_written_to = true;
         if !file.is_closed {
             file.writers.push_back(Writer { task, data: data.cloned(), taken: 0 });
         }
@@ -321,7 +356,8 @@ fn stand(world: &World, task: TaskId, model: &Model) {
                 queue_to_read(source);
             }
         }
-        Model::Ready { .. } | Model::Sleep(_) | Model::Yield | Model::Join(_) => {}
+        Model::Ready { file, write, .. } => world.files.borrow_mut()[*file].was_written_to |= write,
+        Model::Sleep(_) | Model::Yield | Model::Join(_) => {}
         Model::Exit { .. } | Model::Message { .. } => {}
     }
 }

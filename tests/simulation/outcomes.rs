@@ -1,13 +1,14 @@
 //! Whether what a task was resumed with is what it was owed.
 
 use std::io::{self, ErrorKind};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use asyncfile::machine::read::Want;
 use asyncfile::{sim, End, Outcome, Task};
 
 use super::operations::Model;
-use super::world::{now, Ending, FileId, Input, TaskId, World};
+use super::world::{now, Ending, FileId, Input, PipeId, TaskId, World};
 use super::{chance, choose};
 
 /// Looks at the outcome of what the task waited for. An error is one that it may have.
@@ -55,7 +56,14 @@ fn hand_over(
             Ok(())
         }
         Model::Write { file, data, full, timeout } => {
-            let written = task.written()?;
+            let written = task.written();
+            if written.is_err() && end == End::TimedOut {
+                let files = world.files.borrow();
+                let taken =
+                    files[*file].writers.iter().find(|writer| writer.task == me).map_or(0, |writer| writer.taken);
+                assert_eq!(taken, 0, "a write that has timed out says what was written");
+            }
+            let written = written?;
             if end == End::TimedOut {
                 was_due(world, *timeout, since);
                 assert!(written > 0 && written < data.len(), "{written} of {} bytes, and timed out", data.len());
@@ -82,10 +90,23 @@ fn hand_over(
             assert_ne!(world.tasks.borrow()[*target].ending, Ending::Running, "task {target} has not ended");
             Ok(())
         }
-        Model::Ready { .. } | Model::Yield => task.ok(),
-        Model::Exit { .. } => task.exit().map(drop),
-        Model::Communicate { pipe, limit, lingers, .. } => {
+        Model::Ready { file, write, came, .. } => {
+            task.ok()?;
+            if world.is_calm && !write {
+                was_readable(world, *file, *came);
+            }
+            Ok(())
+        }
+        Model::Yield => task.ok(),
+        Model::Exit { pipe, .. } => {
+            let status = task.exit()?;
+            exited_at(world, *pipe, status);
+            Ok(())
+        }
+        Model::Communicate { pipe, limit, linger, .. } => {
             let output = task.output()?;
+            let exited_at = exited_at(world, *pipe, output.status);
+            let was_over = std::mem::replace(&mut world.pipes.borrow_mut()[*pipe].is_over, true);
             world.count("communicate", "Output".into());
             let files = world.pipes.borrow().iter().nth(*pipe).map(|pipe| pipe.files).expect("it is there");
             for (file, bytes) in [(files[1], &output.stdout), (files[2], &output.stderr)] {
@@ -99,8 +120,11 @@ fn hand_over(
                 let is_owed = world.is_its_turn(me, file) || world.files.borrow()[file].is_closed;
                 assert!(is_owed || bytes.is_empty(), "communicate was served before its turn");
                 world.deliver(me, file, bytes);
+                if is_owed && !was_over {
+                    is_all(world, file, *linger, exited_at, since);
+                }
             }
-            assert!(*lingers || output.stdout.len() + output.stderr.len() <= *limit, "more than the limit");
+            assert!(linger.is_some() || output.stdout.len() + output.stderr.len() <= *limit, "more than the limit");
             world.pipes.borrow_mut()[*pipe].input = Input::Nothing;
             Ok(())
         }
@@ -119,12 +143,56 @@ fn hand_over(
     }
 }
 
+/// The last child has exited with this status. The answer is when.
+fn exited_at(world: &World, pipe: PipeId, status: ExitStatus) -> Duration {
+    let last = world.pipes.borrow()[pipe].pipe.ids().pop().expect("a chain is never empty");
+    match sim::with(|kernel| kernel.exit_of(last)).expect("a kernel") {
+        Some((truth, at)) => {
+            assert_eq!(status, truth, "the status of child {last}");
+            at
+        }
+        None => panic!("child {last} runs, and is said to have ended with {status}"),
+    }
+}
+
+/// A communicate has handed over all that it held of this stream, and has heard its end, unless it lingered long enough.
+fn is_all(world: &World, file: FileId, linger: Option<Duration>, exited_at: Duration, since: Duration) {
+    let file = &world.files.borrow()[file];
+    assert_eq!(file.came.len(), file.delivered, "fd {}: communicate has handed over all that came", file.fd);
+    if let (Some(linger), true) = (linger, world.is_calm) {
+        // The children before the last have 100 ms.
+        let took = now().saturating_sub(exited_at.max(since));
+        assert!(took <= linger.max(Duration::from_millis(100)), "a linger of {linger:?} took {took:?}");
+    }
+    if file.has_ended || file.is_closed {
+        return;
+    }
+    let linger = linger.expect("without linger, communicate waits for the end");
+    assert!(
+        now() - exited_at >= linger,
+        "fd {}: a linger of {linger:?} was over after {:?}",
+        file.fd,
+        now() - exited_at
+    );
+}
+
+/// What was said to be readable is, or was until somebody else has read it.
+fn was_readable(world: &World, file: FileId, came_before: usize) {
+    let file = &world.files.borrow()[file];
+    let has_come = file.came.len() > file.delivered.min(came_before) || file.has_ended;
+    let ask = |kernel: &mut sim::Kernel| kernel.was_readable_at_poll(file.fd) || kernel.is_readable_now(file.fd);
+    let is_readable = file.is_closed || has_come || sim::with(ask).expect("a kernel");
+    assert!(is_readable, "fd {} is not readable", file.fd);
+}
+
 /// What a reading operation has handed over, taken. The answer is how much.
 fn read(world: &World, me: TaskId, id: FileId, want: Want, task: &mut Task<'_, '_>, end: End) -> io::Result<usize> {
     let held = || {
         let file = &world.files.borrow()[id];
         file.came.len() - file.delivered
     };
+    let has_ended = world.files.borrow()[id].has_ended;
+    assert!(end != End::Eof || has_ended, "the end of fd {}, and it has not come", world.files.borrow()[id].fd);
     match want {
         Want::Line(limit) => match task.line()? {
             None => {
@@ -190,7 +258,7 @@ fn was_due(world: &World, timeout: Option<Duration>, since: Duration) {
 }
 
 /// The operation may end with this error.
-fn is_allowed(world: &World, model: &Model, error: &io::Error, end: End, since: Duration) {
+pub fn is_allowed(world: &World, model: &Model, error: &io::Error, end: End, since: Duration) {
     let kind = error.kind();
     if end == End::TimedOut {
         assert_eq!(kind, ErrorKind::TimedOut);

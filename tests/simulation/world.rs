@@ -28,14 +28,18 @@ pub struct World {
     /// Closures sent by a Remote, and those of them that were called.
     pub sent_calls: Cell<u64>,
     pub calls: std::sync::Arc<std::sync::atomic::AtomicU64>,
-    /// Descriptors that somebody else keeps, whose duplicates are among the files.
-    pub kept: RefCell<Vec<RawFd>>,
     pub ends: RefCell<BTreeMap<(&'static str, String), u64>>,
     /// The kernel does nothing unusual.
     pub is_calm: bool,
     /// A descriptor was closed behind the library's back, or its number may be another file's: every call may fail.
     pub is_tainted: Cell<bool>,
     pub traces: bool,
+    /// Numbers of what somebody else uses, too: the library has duplicates.
+    pub shared: RefCell<Vec<RawFd>>,
+    /// A Remote has asked for a stop since the last drive was looked at.
+    pub is_stopped: Cell<bool>,
+    /// The task that is being resumed does not look whether its operation has failed.
+    pub is_looking_away: Cell<bool>,
     /// Nobody begins anything any more.
     pub is_finale: Cell<bool>,
 }
@@ -58,6 +62,10 @@ pub struct File {
     /// All that the kernel gave for it, and how much of that was handed over.
     pub came: Vec<u8>,
     pub delivered: usize,
+    /// The kernel has said that there is no more.
+    pub has_ended: bool,
+    /// Somebody has waited to write to it, or until that can be done.
+    pub was_written_to: bool,
     /// Who waits to read, in order.
     pub readers: VecDeque<TaskId>,
     pub writers: VecDeque<Writer>,
@@ -66,6 +74,13 @@ pub struct File {
     pub is_writable: bool,
     /// Its other end is an actor's: it goes at the finale.
     pub has_actor: bool,
+}
+
+impl File {
+    /// Whether it can be read, and written, and has an actor at its other end.
+    pub fn abilities(&self) -> [bool; 3] {
+        [self.is_readable, self.is_writable, self.has_actor]
+    }
 }
 
 /// A write that waits, or goes on.
@@ -84,6 +99,8 @@ pub struct Pipe {
     pub input: Input,
     /// How many communicates wait.
     pub busy: usize,
+    /// One has ended well: the next ones have nothing to give.
+    pub is_over: bool,
 }
 
 /// What a communicate has not fed yet.
@@ -143,6 +160,7 @@ impl World {
         for (fd, bytes) in read {
             // Not the wake pipe's.
             if let Some(file) = files.iter_mut().rev().find(|file| file.fd == fd) {
+                file.has_ended |= bytes.is_empty();
                 file.came.extend_from_slice(&bytes);
             }
         }
@@ -327,6 +345,44 @@ impl World {
         }
     }
 
+    /// After a drive that was not stopped: what was closed or sent in it has had its effect in it; of what ended no descriptor is left.
+    pub fn check_drive(&self) {
+        if self.is_stopped.take() || self.is_tainted.get() {
+            return;
+        }
+        let calls = self.calls.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(calls, self.sent_calls.get(), "closures that were sent are called, once");
+        let tasks = self.tasks.borrow();
+        let waiting = || tasks.iter().enumerate().filter_map(|(id, task)| Some((id, task.model.as_ref()?)));
+        for (id, model) in waiting() {
+            let is_closed = model.any(&|part| match part {
+                Model::Read { file, .. } | Model::Write { file, .. } | Model::Ready { file, .. } => {
+                    self.files.borrow()[*file].is_closed
+                }
+                _ => false,
+            });
+            assert!(!is_closed, "task {id} waits on what is closed: {model:?}");
+            let leaves_stdin_open = model.any(&|part| match part {
+                Model::Exit { pipe, .. } => self.has_untouched_stdin(*pipe),
+                _ => false,
+            });
+            assert!(!leaves_stdin_open, "task {id} waits for the exit of a child that nobody feeds, and stdin is open");
+        }
+        let waits_for_exit = |part: &Model| matches!(part, Model::Exit { .. } | Model::Communicate { .. });
+        let pidfds = sim::with(|kernel| kernel.pidfds()).expect("a kernel");
+        assert!(pidfds == 0 || waiting().any(|(_, model)| model.any(&waits_for_exit)), "{pidfds} pidfds are left open");
+    }
+
+    /// It is open, and nobody has ever written to it.
+    fn has_untouched_stdin(&self, pipe: PipeId) -> bool {
+        let stdin = match self.pipes.borrow()[pipe].files[0] {
+            Some(stdin) if !self.files.borrow()[stdin].was_written_to => stdin,
+            _ => return false,
+        };
+        // Its number may be another's by now.
+        self.with_file(stdin, |file| !format!("{file:?}").contains("closed")) == Some(true)
+    }
+
     /// Calls this with the file, if there is a handle to it.
     pub fn with_file<R>(&self, id: FileId, call: impl FnOnce(&AsyncFile) -> R) -> Option<R> {
         let (handle, of) = {
@@ -364,6 +420,8 @@ impl World {
             of,
             came: Vec::new(),
             delivered: 0,
+            has_ended: false,
+            was_written_to: false,
             readers: VecDeque::new(),
             writers: VecDeque::new(),
             is_closed: false,
