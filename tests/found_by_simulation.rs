@@ -306,3 +306,16 @@ fn a_lost_wake_pipe_is_neither_written_nor_closed_under_numbers_that_are_others(
         Ok(())
     })
 }
+
+#[test]
+fn an_exit_that_begins_beside_a_write_closes_stdin_when_that_has_ended() -> Test {
+    let _watchdog = watchdog();
+    let pipe = spawn("sleep 0.05; wc -c");
+    let mut sched = Scheduler::new();
+    let writes = sched.spawn(pipe.write(vec![b'x'; 200_000]).full(), |task| done(task.written()?));
+    let exits = sched.spawn(pipe.exit(), |task| done(task.exit()?));
+    assert_eq!(sched.join(writes)?, 200_000);
+    assert!(sched.join(exits)?.success());
+    assert_eq!(sched.block_on(pipe.read_to_end())?, b"200000\n");
+    Ok(())
+}

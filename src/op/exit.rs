@@ -54,11 +54,13 @@ impl Exit {
         // As std's wait does: a child that reads until its end would never exit. A handle that somebody took is
         // theirs to close, and a communicate that feeds it closes it itself.
         let [stdin, ..] = self.processes.streams();
-        if Rc::strong_count(stdin) == 1 && !stdin.state().has_waiters() {
+        let is_written_to = stdin.state().has_waiters();
+        if Rc::strong_count(stdin) == 1 && !is_written_to {
             stdin.close();
         }
         self.is_watching = true;
-        let given = self.processes.ask(context.inbox, context.key);
+        let mut given = self.processes.ask(context.inbox, context.key);
+        given.is_told &= !is_written_to; // nothing tells of that writer's end: asked again, and closed then
         let answer = self.machine.advance(given);
         match (answer, self.processes.status()) {
             (Answer::Ended, Some(Ok(status))) => Progress::complete(Value::Exit(status)),

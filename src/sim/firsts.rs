@@ -36,11 +36,12 @@ const EVENTS: [Event; 8] = [Line(b"a"), Line(b"\n"), Line(b"b\nc"), LineEnds, By
 
 /// Whether the second of these, in a row, can show something new.
 fn shows(before: Option<Event>, event: Option<Event>) -> bool {
-    match (before, event) {
-        (Some(LineEnds), Some(Line(_) | LineEnds)) | (Some(BytesEnd), Some(Byte | BytesEnd)) => false,
-        (Some(Cancel), Some(Cancel)) | (Some(Cancel), None) => false,
-        _ => true,
-    }
+    !matches!(
+        (before, event),
+        (Some(LineEnds), Some(Line(_) | LineEnds))
+            | (Some(BytesEnd), Some(Byte | BytesEnd))
+            | (Some(Cancel), Some(Cancel) | None)
+    )
 }
 
 /// What the task was resumed with.

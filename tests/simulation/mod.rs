@@ -17,8 +17,10 @@
 //! (`fuzz/fuzz_targets/tasks.rs`). The same source replays the same program.
 
 mod driver;
+mod opening;
 mod operations;
 mod outcomes;
+mod tasks;
 mod world;
 
 use std::collections::BTreeMap;
@@ -80,9 +82,14 @@ pub fn bytes(data: Vec<u8>) -> impl FnMut(u32) -> u32 + 'static {
     }
 }
 
+/// The kernel that the program runs on.
+fn kernel<R>(call: impl FnOnce(&mut Kernel) -> R) -> R {
+    sim::with(call).expect("a program runs on a kernel")
+}
+
 /// A number below this.
 fn choose(below: u32) -> u32 {
-    sim::with(|kernel| kernel.choose(below)).expect("a program runs on a kernel")
+    kernel(|kernel| kernel.choose(below))
 }
 
 /// One of these.

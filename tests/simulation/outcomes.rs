@@ -108,7 +108,7 @@ fn hand_over(
             let exited_at = exited_at(world, *pipe, output.status);
             let was_over = std::mem::replace(&mut world.pipes.borrow_mut()[*pipe].is_over, true);
             world.count("communicate", "Output".into());
-            let files = world.pipes.borrow().iter().nth(*pipe).map(|pipe| pipe.files).expect("it is there");
+            let files = world.pipes.borrow()[*pipe].files;
             for (file, bytes) in [(files[1], &output.stdout), (files[2], &output.stderr)] {
                 let file = match file {
                     Some(file) => file,

@@ -309,14 +309,14 @@ impl World {
             other => other.to_string(),
         };
         let mut owed = self.owed.borrow_mut();
+        let is_the_kernels = !self.is_calm && message.starts_with("poll: ")
+            || self.is_tainted.get() && message.starts_with("wake on fd");
         if let Some(at) = owed.iter().position(|owed| *owed == message) {
             owed.remove(at);
-        } else if !self.is_calm && message.starts_with("poll: ") {
-        } else if self.is_tainted.get() && message.starts_with("wake on fd") {
-        } else if self.perhaps_owed.get() > 0 && matches!(error, TaskError::Failed(_)) {
+        } else if self.perhaps_owed.get() > 0 && matches!(error, TaskError::Failed(_)) && !is_the_kernels {
             self.perhaps_owed.set(self.perhaps_owed.get() - 1);
         } else {
-            panic!("a failure of nobody's: {message}; owed are {owed:?}");
+            assert!(is_the_kernels, "a failure of nobody's: {message}; owed are {owed:?}");
         }
     }
 

@@ -1,0 +1,145 @@
+//! What a program opens and starts, and what is at the other ends.
+
+use std::mem::ManuallyDrop;
+use std::process::Command;
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncfile::sim::{self, Act, Program};
+use asyncfile::{AsyncFile, AsyncPipe};
+
+use super::world::{Input, Pipe, World};
+use super::{chance, choose, kernel, one_of, operations};
+
+pub const MOST_FILES: usize = 12;
+
+/// Opens something more, if there is not enough.
+pub fn open(world: &Rc<World>) {
+    if world.files.borrow().len() >= MOST_FILES {
+        return;
+    }
+    let capacity = one_of(&[65536, 4096, 100, 1 << 20]);
+    let add = |fd, is_readable, is_writable, has_actor| {
+        let file = if chance(24) {
+            world.shared.borrow_mut().push(fd);
+            AsyncFile::duplicate(&*ManuallyDrop::new(sim::owned(fd)))
+        } else {
+            AsyncFile::new(sim::owned(fd))
+        };
+        match file {
+            Ok(file) => drop(world.add_file(file, is_readable, is_writable, has_actor)),
+            Err(error) => assert!(!world.is_calm, "fd {fd} cannot be taken over: {error}"),
+        }
+    };
+    match choose(6) {
+        0 => {
+            let mut acts = talk();
+            if capacity > 1 << 18 && chance(64) {
+                acts.push(Act::Write(0, operations::text(300_000, 7, 5000))); // more than an advance moves
+            }
+            add(kernel(|kernel| kernel.reader(capacity, acts)), true, false, true);
+        }
+        1 => {
+            let acts = talk();
+            add(kernel(|kernel| kernel.socket(capacity, acts)), true, true, true);
+        }
+        2 => {
+            let acts = listen();
+            add(kernel(|kernel| kernel.writer(capacity, acts)), false, true, true);
+        }
+        3 => {
+            let (reader, writer) = kernel(|kernel| kernel.pipe(capacity));
+            add(reader, true, false, false);
+            add(writer, false, true, false);
+        }
+        4 => {
+            let (one, other) = kernel(|kernel| kernel.socketpair(capacity));
+            add(one, true, true, false);
+            add(other, true, true, false);
+        }
+        _ => start(world),
+    }
+}
+
+/// Starts a child, or a chain of two.
+fn start(world: &Rc<World>) {
+    let stderr = choose(2) == 1;
+    let names = if chance(64) { vec!["first", "last"] } else { vec!["last"] };
+    let mut commands: Vec<Command> = names.iter().map(Command::new).collect();
+    for name in names {
+        let acts = match choose(4) {
+            0 => vec![Act::Copy { from: 0, to: 1 }],
+            _ => behave(stderr),
+        };
+        kernel(|kernel| kernel.program(name, Program { acts, stderr: stderr && name == "last" }));
+    }
+    let pipe = match AsyncPipe::pipeline(&mut commands) {
+        Ok(pipe) => pipe,
+        Err(error) => {
+            assert!(!world.is_calm, "a child that does not start: {error}");
+            return;
+        }
+    };
+    let id = world.pipes.borrow().len();
+    let streams = [pipe.stdin(), pipe.stdout(), pipe.stderr()].map(|stream| stream.map(fd));
+    let files = [0, 1, 2].map(|stream| {
+        streams[stream].map(|fd| world.add(fd, None, Some((id, stream)), [stream > 0, stream == 0, true]))
+    });
+    world.pipes.borrow_mut().push(Pipe { pipe, files, input: Input::Nothing, busy: 0, is_over: false });
+}
+
+fn fd(file: &AsyncFile) -> std::os::unix::io::RawFd {
+    std::os::unix::io::AsRawFd::as_raw_fd(file)
+}
+
+/// What an actor at the other end of a file does.
+pub fn talk() -> Vec<Act> {
+    acts(|| match choose(6) {
+        0..=2 => Act::Write(0, text()),
+        3 => Act::Read(0, 1 + choose(5000) as usize),
+        _ => pause(),
+    })
+}
+
+fn listen() -> Vec<Act> {
+    let mut acts = acts(|| if choose(3) == 0 { pause() } else { Act::Read(0, 1 + choose(20_000) as usize) });
+    if chance(128) {
+        acts.push(Act::Drain(0));
+    }
+    acts
+}
+
+fn behave(stderr: bool) -> Vec<Act> {
+    let mut acts = acts(|| match choose(10) {
+        0..=2 => Act::Write(1, text()),
+        3 if stderr => Act::Write(2, text()),
+        4 => Act::Read(0, 1 + choose(5000) as usize),
+        5 => Act::Close(choose(if stderr { 3 } else { 2 }) as usize),
+        6 if chance(128) => Act::Leave(vec![pause(), Act::Write(1, text()), pause()]),
+        7 => Act::Drain(0),
+        _ => pause(),
+    });
+    acts.push(Act::Exit(choose(3) as i32));
+    acts
+}
+
+fn acts(act: impl FnMut() -> Act) -> Vec<Act> {
+    std::iter::repeat_with(act).take(choose(10) as usize).collect()
+}
+
+fn pause() -> Act {
+    Act::Sleep(Duration::from_micros(choose(500_000).into()))
+}
+
+/// Lines, long and short, and parts of them.
+fn text() -> Vec<u8> {
+    let length = match choose(8) {
+        0..=4 => 1 + choose(20) as usize,
+        5 => 130,
+        6 => one_of(&[4096, 5000, 9000]),
+        _ if chance(128) => one_of(&[65536, 140_000, 300_000, 300_000]),
+        _ => 1000,
+    };
+    let every = 1 + choose(if length > 1000 { 3000 } else { 30 }) as usize;
+    operations::text(length, choose(200) as usize, every)
+}
