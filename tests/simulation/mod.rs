@@ -29,6 +29,7 @@ use asyncfile::sim::{self, Faults, Kernel};
 
 /// What a program did.
 #[derive(Debug, Default)]
+#[allow(dead_code)] // a fuzz target looks at none of it
 pub struct Report {
     /// Faults that the kernel has injected, by kind.
     pub injected: BTreeMap<&'static str, u64>,
@@ -40,6 +41,7 @@ pub struct Report {
 
 impl Report {
     /// Both together.
+    #[allow(dead_code)]
     pub fn add(&mut self, other: Report) {
         for (kind, times) in other.injected {
             *self.injected.entry(kind).or_default() += times;
