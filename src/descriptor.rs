@@ -4,7 +4,7 @@
 //! bare readiness ("watchers") stand beside the queues. Whenever who waits for what has changed, the poll set
 //! is brought up to date, so it never holds a descriptor that nobody waits on.
 //!
-//! The descriptor and the inbox know each other, the one circle in the house: a descriptor's close must wake
+//! The descriptor and the inbox know each other, the one circle of references in the house: a descriptor's close must wake
 //! tasks, and poll's answer must find the descriptor.
 
 #[cfg(any(test, fuzzing))]

@@ -400,6 +400,7 @@ impl Inbox {
     pub fn said(&self, fd: RawFd, watched: &Watched, revents: c_short) {
         match watched {
             Watched::File(file) => file.upgrade().iter().for_each(|file| file.said(revents)),
+            // A pipe's NVAL is true everywhere; only devices have a false one (Darwin).
             Watched::Wake if revents & (libc::POLLNVAL | libc::POLLHUP | libc::POLLERR) != 0 => self.lose_wake(fd),
             Watched::Wake => self.wake.borrow().iter().for_each(|wake| wake.drain()),
         }

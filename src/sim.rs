@@ -1,7 +1,7 @@
 //! The simulated kernel: in test and fuzzing builds, what stands behind the functions of `sys` while one is installed on the thread.
 //!
-//! It has a clock of its own, in which time passes only in poll, and makes every decision by asking one function: the same
-//! answers replay the same run. It does what Linux does, and with [`Faults`] what Linux may do. What it can tell of the
+//! It has a clock of its own, in which time passes in poll and where a fault says so, and makes every decision by asking one
+//! function: the same answers replay the same run. It does what Linux does, and with [`Faults`] what Linux may do. What it can tell of the
 //! library's broken promises it tells by a panic: a call that would block, a sleep that nothing would end, a loop that spins.
 //!
 //! ```text
@@ -289,11 +289,11 @@ impl Kernel {
         if self.calls >= self.most_calls && !std::thread::panicking() {
             panic!("the loop spins: {} system calls", self.calls);
         }
-        self.begin();
+        self.enter_close();
     }
 
-    /// The same for a call of which nobody expects a panic: what unwinds closes files.
-    fn begin(&mut self) {
+    /// The same for close, which must not panic: drops call it while a panic unwinds.
+    fn enter_close(&mut self) {
         self.calls += 1;
         if self.hit(self.faults.clock_jumps, "clock jumps") {
             let jump = 1 + u64::from(self.choose(3000));
@@ -365,7 +365,7 @@ pub(crate) fn close(fd: RawFd) -> bool {
         return false;
     }
     let answer = with(|kernel| {
-        kernel.begin();
+        kernel.enter_close();
         let was_open = kernel.close_number(fd, false);
         kernel.bad_closes += usize::from(!was_open);
         kernel.note(|| format!("close(fd {fd}) = {was_open}"));

@@ -1,8 +1,8 @@
 //! The simulation: a random program for each of many seeds, on the simulated kernel. See `tests/simulation`.
 //!
 //! ```sh
-//! SIMULATION_SEEDS=1000000 cargo test --release --lib simulation -- --nocapture     # so many, and what they met
-//! SIMULATION_SEED=4711 cargo test --lib simulation -- --nocapture                   # one, turn by turn
+//! SIMULATION_SEEDS=1000000 cargo test --release --lib simulation_of_random -- --nocapture     # so many, and what they met
+//! SIMULATION_SEED=4711 cargo test --lib simulation_of_random -- --nocapture                   # one, turn by turn
 //! ```
 
 #[path = "../../tests/simulation/mod.rs"]
@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use simulation::Report;
 
-/// Without a word about it.
+/// How many, unless SIMULATION_SEEDS says.
 const SEEDS: u64 = 10_000;
 
 /// What all programs together must have met: operations and how they ended, and the states of the machines.
@@ -100,7 +100,7 @@ fn run_all(from: u64, count: u64) -> Report {
         seed => {
             eprintln!("\nseed {seed} fails. Again, turn by turn:\n");
             let _ = catch_unwind(|| run(seed, true));
-            panic!("to replay it: SIMULATION_SEED={seed} cargo test --lib simulation -- --nocapture");
+            panic!("to replay it: SIMULATION_SEED={seed} cargo test --lib simulation_of_random -- --nocapture");
         }
     }
 }

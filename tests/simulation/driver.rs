@@ -122,6 +122,7 @@ fn turn(world: &Rc<World>, sched: &mut Scheduler<'static>) {
         }
         _ => sched.turn(Some(Duration::from_secs(1))).map(drop),
     };
+    sched.check_invariants();
     if let Err(error) = result {
         world.accept(&error);
     }
@@ -170,7 +171,7 @@ fn read_from_outside(world: &Rc<World>, sched: &mut Scheduler<'static>) {
         }
         Some(Err(error)) => {
             let end = if error.kind() == io::ErrorKind::TimedOut { End::TimedOut } else { End::Failed };
-            outcomes::is_allowed(world, &model, &error, end, since);
+            outcomes::assert_allowed(world, &model, &error, end, since);
         }
         None => {}
     }
@@ -178,9 +179,8 @@ fn read_from_outside(world: &Rc<World>, sched: &mut Scheduler<'static>) {
     world.tasks.borrow_mut()[me].drops = 1;
 }
 
-/// What must be true after each drive.
+/// Takes what failures are left, with turns that do not wait, and then looks at what must be true.
 fn settle(world: &World, sched: &mut Scheduler<'static>) {
-    // Failures that the last drive has held back, or not come to.
     loop {
         match sched.turn(Some(Duration::ZERO)) {
             Ok(_) => break,
@@ -297,7 +297,7 @@ fn end(world: Rc<World>, sched: Scheduler<'static>) -> Ends {
     *world.remote.borrow_mut() = None;
     *world.channel.borrow_mut() = Default::default();
     world.tasks.borrow_mut().clear();
-    let calls = world.calls.load(Ordering::Relaxed);
+    let calls = world.called.load(Ordering::Relaxed);
     assert!(calls <= world.sent_calls.get(), "a closure that was sent is called once");
     // What came and was not handed over is still there for another scheduler.
     kernel(Kernel::finale);

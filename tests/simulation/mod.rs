@@ -13,7 +13,7 @@
 //! * nothing is left: descriptors, children, O_NONBLOCK, tasks' bodies; no pidfd, once nobody waits for an exit;
 //! * the scheduler's own invariants, after each turn.
 //!
-//! Every decision, the kernel's and the program's, is a number from one source: a seed (see the library's `seeds`), or the bytes of a fuzzer
+//! Every decision, the kernel's and the program's, is a number from one source: a seed (`src/sim/seeds.rs`, which is the test), or the bytes of a fuzzer
 //! (`fuzz/fuzz_targets/tasks.rs`). The same source replays the same program.
 
 mod driver;

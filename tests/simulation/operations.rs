@@ -50,9 +50,6 @@ pub enum Model {
     },
 }
 
-const NAMES: [&str; 10] =
-    ["read", "write", "ready", "sleep", "yield_now", "join", "first", "communicate", "exit", "message"];
-
 impl Model {
     pub fn name(&self) -> &'static str {
         match self {
@@ -64,15 +61,15 @@ impl Model {
                 Want::Lines(_) => "readlines",
             },
             Model::Write { full: true, .. } => "write full",
-            Model::Write { .. } => NAMES[1],
-            Model::Ready { .. } => NAMES[2],
-            Model::Sleep(_) => NAMES[3],
-            Model::Yield => NAMES[4],
-            Model::Join(_) => NAMES[5],
-            Model::First(_) => NAMES[6],
-            Model::Communicate { .. } => NAMES[7],
-            Model::Exit { .. } => NAMES[8],
-            Model::Message { .. } => NAMES[9],
+            Model::Write { .. } => "write",
+            Model::Ready { .. } => "ready",
+            Model::Sleep(_) => "sleep",
+            Model::Yield => "yield_now",
+            Model::Join(_) => "join",
+            Model::First(_) => "first",
+            Model::Communicate { .. } => "communicate",
+            Model::Exit { .. } => "exit",
+            Model::Message { .. } => "message",
         }
     }
 
@@ -145,7 +142,7 @@ pub fn text(length: usize, salt: usize, every: usize) -> Vec<u8> {
     text
 }
 
-fn wish<T: Clone>(timeout: Option<Duration>, op: T, add: fn(T, Duration) -> T) -> T {
+fn with_timeout<T>(timeout: Option<Duration>, op: T, add: fn(T, Duration) -> T) -> T {
     match timeout {
         Some(timeout) => add(op, timeout),
         None => op,
@@ -154,17 +151,21 @@ fn wish<T: Clone>(timeout: Option<Duration>, op: T, add: fn(T, Duration) -> T) -
 
 fn read_op(file: &AsyncFile, want: Want, timeout: Option<Duration>) -> Op {
     match want {
-        Want::Some(size) => wish(timeout, file.read(size), |op, after| op.timeout(after)).into(),
-        Want::Full(size) => wish(timeout, file.read(size).full(), |op, after| op.timeout(after)).into(),
-        Want::ToEnd(limit) => wish(timeout, file.read_to_end().limit(limit), |op, after| op.timeout(after)).into(),
+        Want::Some(size) => with_timeout(timeout, file.read(size), |op, after| op.timeout(after)).into(),
+        Want::Full(size) => with_timeout(timeout, file.read(size).full(), |op, after| op.timeout(after)).into(),
+        Want::ToEnd(limit) => {
+            with_timeout(timeout, file.read_to_end().limit(limit), |op, after| op.timeout(after)).into()
+        }
         Want::Line(limit) => {
             let mut op = file.readline().limit(limit);
             if chance(16) {
                 op = op.size_hint(one_of(&[7, 64, 1000]));
             }
-            wish(timeout, op, |op, after| op.timeout(after)).into()
+            with_timeout(timeout, op, |op, after| op.timeout(after)).into()
         }
-        Want::Lines(limit) => wish(timeout, file.readlines().limit(limit), |op, after| op.timeout(after)).into(),
+        Want::Lines(limit) => {
+            with_timeout(timeout, file.readlines().limit(limit), |op, after| op.timeout(after)).into()
+        }
     }
 }
 
@@ -273,7 +274,7 @@ fn plain(world: &World, task: TaskId) -> (Op, Model) {
             let timeout = timeout();
             file.and_then(|file| {
                 let op = world.with_file(file, |file| if write { file.writable() } else { file.readable() })?;
-                let op = wish(timeout, op, |op, after| op.timeout(after));
+                let op = with_timeout(timeout, op, |op, after| op.timeout(after));
                 let came = world.files.borrow()[file].came.len();
                 Some((op.into(), Model::Ready { file, write, came, timeout }))
             })
@@ -292,7 +293,7 @@ fn plain(world: &World, task: TaskId) -> (Op, Model) {
         10 => {
             let op = world.channel.borrow().receiver.as_ref().map(|receiver| receiver.ready());
             let timeout = timeout();
-            op.map(|op| (wish(timeout, op, |op, after| op.timeout(after)).into(), Model::Message { timeout }))
+            op.map(|op| (with_timeout(timeout, op, |op, after| op.timeout(after)).into(), Model::Message { timeout }))
         }
         _ => None,
     };
@@ -316,7 +317,7 @@ fn exiting(world: &World) -> Option<(Op, Model)> {
     }
     let pipe = choose(count) as usize;
     let timeout = timeout();
-    let op = wish(timeout, world.pipes.borrow()[pipe].pipe.exit(), |op, after| op.timeout(after));
+    let op = with_timeout(timeout, world.pipes.borrow()[pipe].pipe.exit(), |op, after| op.timeout(after));
     Some((op.into(), Model::Exit { pipe, timeout }))
 }
 

@@ -27,7 +27,7 @@ pub fn check(world: &World, me: TaskId, model: &Model, task: &mut Task<'_, '_>) 
     if let Err(error) = &result {
         let ended = if let Model::First(models) = model { &models[task.which()] } else { model };
         world.trace(|| format!("task {me}: {error}"));
-        is_allowed(world, ended, error, end, since);
+        assert_allowed(world, ended, error, end, since);
     }
     result
 }
@@ -51,7 +51,7 @@ fn hand_over(
             let may_be_out_of_turn = bytes == 0 && end == End::TimedOut;
             assert!(may_be_out_of_turn || world.is_its_turn(me, *file), "task {me} was served before its turn");
             if end == End::TimedOut {
-                was_due(world, *timeout, since);
+                assert_due(world, *timeout, since);
             }
             Ok(())
         }
@@ -65,7 +65,7 @@ fn hand_over(
             }
             let written = written?;
             if end == End::TimedOut {
-                was_due(world, *timeout, since);
+                assert_due(world, *timeout, since);
                 assert!(written > 0 && written < data.len(), "{written} of {} bytes, and timed out", data.len());
             }
             let files = world.files.borrow();
@@ -93,7 +93,7 @@ fn hand_over(
         Model::Ready { file, write, came, .. } => {
             task.ok()?;
             if world.is_calm && !write {
-                was_readable(world, *file, *came);
+                assert_readable(world, *file, *came);
             }
             Ok(())
         }
@@ -121,7 +121,7 @@ fn hand_over(
                 assert!(is_owed || bytes.is_empty(), "communicate was served before its turn");
                 world.deliver(me, file, bytes);
                 if is_owed && !was_over {
-                    is_all(world, file, *linger, exited_at, since);
+                    assert_all_handed_over(world, file, *linger, exited_at, since);
                 }
             }
             assert!(linger.is_some() || output.stdout.len() + output.stderr.len() <= *limit, "more than the limit");
@@ -156,7 +156,7 @@ fn exited_at(world: &World, pipe: PipeId, status: ExitStatus) -> Duration {
 }
 
 /// A communicate has handed over all that it held of this stream, and has heard its end, unless it lingered long enough.
-fn is_all(world: &World, file: FileId, linger: Option<Duration>, exited_at: Duration, since: Duration) {
+fn assert_all_handed_over(world: &World, file: FileId, linger: Option<Duration>, exited_at: Duration, since: Duration) {
     let file = &world.files.borrow()[file];
     assert_eq!(file.came.len(), file.delivered, "fd {}: communicate has handed over all that came", file.fd);
     if let (Some(linger), true) = (linger, world.is_calm) {
@@ -177,7 +177,7 @@ fn is_all(world: &World, file: FileId, linger: Option<Duration>, exited_at: Dura
 }
 
 /// What was said to be readable is, or was until somebody else has read it.
-fn was_readable(world: &World, file: FileId, came_before: usize) {
+fn assert_readable(world: &World, file: FileId, came_before: usize) {
     let file = &world.files.borrow()[file];
     let has_come = file.came.len() > file.delivered.min(came_before) || file.has_ended;
     let ask = |kernel: &mut sim::Kernel| kernel.was_readable_at_poll(file.fd) || kernel.is_readable_now(file.fd);
@@ -248,7 +248,7 @@ fn read(world: &World, me: TaskId, id: FileId, want: Want, task: &mut Task<'_, '
 }
 
 /// It was not cut before its time.
-fn was_due(world: &World, timeout: Option<Duration>, since: Duration) {
+fn assert_due(world: &World, timeout: Option<Duration>, since: Duration) {
     let timeout = timeout.expect("only what has a timeout times out");
     let took = now() - since;
     assert!(took >= timeout, "a timeout of {timeout:?} fell due after {took:?}");
@@ -258,7 +258,7 @@ fn was_due(world: &World, timeout: Option<Duration>, since: Duration) {
 }
 
 /// The operation may end with this error.
-pub fn is_allowed(world: &World, model: &Model, error: &io::Error, end: End, since: Duration) {
+pub fn assert_allowed(world: &World, model: &Model, error: &io::Error, end: End, since: Duration) {
     let kind = error.kind();
     if end == End::TimedOut {
         assert_eq!(kind, ErrorKind::TimedOut);
@@ -267,8 +267,8 @@ pub fn is_allowed(world: &World, model: &Model, error: &io::Error, end: End, sin
             Model::Communicate { timeout, .. } | Model::Exit { timeout, .. } | Model::Message { timeout } => *timeout,
             Model::Sleep(_) | Model::Yield | Model::Join(_) | Model::First(_) => None,
         };
-        was_due(world, timeout, since);
-        return data_beats_deadlines(world, model);
+        assert_due(world, timeout, since);
+        return assert_nothing_was_there(world, model);
     }
     let closed = |file: FileId| world.may_be_closed(file);
     let by_nature = match model {
@@ -303,7 +303,7 @@ fn source_is_os_error(error: &io::Error) -> bool {
 }
 
 /// What could be had at its deadline is had.
-fn data_beats_deadlines(world: &World, model: &Model) {
+fn assert_nothing_was_there(world: &World, model: &Model) {
     if let (true, Model::Read { file, want: Want::Some(_), .. }) = (world.is_calm, model) {
         let files = world.files.borrow();
         let file = &files[*file];

@@ -54,7 +54,7 @@ pub fn act(world: &Rc<World>, me: Option<TaskId>) {
                         remote.stop();
                     }
                     _ => {
-                        let calls = std::sync::Arc::clone(&world.calls);
+                        let calls = std::sync::Arc::clone(&world.called);
                         let call = move |_: &mut Scheduler<'_>| {
                             calls.fetch_add(1, Ordering::Relaxed);
                         };

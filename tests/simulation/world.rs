@@ -25,9 +25,10 @@ pub struct World {
     pub perhaps_owed: Cell<usize>,
     pub channel: RefCell<Channel>,
     pub remote: RefCell<Option<Remote>>,
-    /// Closures sent by a Remote, and those of them that were called.
+    /// Closures sent by a Remote.
     pub sent_calls: Cell<u64>,
-    pub calls: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    /// Those of them that were called.
+    pub called: std::sync::Arc<std::sync::atomic::AtomicU64>,
     pub ends: RefCell<BTreeMap<(&'static str, String), u64>>,
     /// The kernel does nothing unusual.
     pub is_calm: bool,
@@ -70,6 +71,7 @@ pub struct File {
     pub readers: VecDeque<TaskId>,
     pub writers: VecDeque<Writer>,
     pub is_closed: bool,
+    /// Tasks may read it. (One that the driver reads from outside is neither readable nor writable, so that no task does.)
     pub is_readable: bool,
     pub is_writable: bool,
     /// Its other end is an actor's: it goes at the finale.
@@ -350,7 +352,7 @@ impl World {
         if self.is_stopped.take() || self.is_tainted.get() {
             return;
         }
-        let calls = self.calls.load(std::sync::atomic::Ordering::Relaxed);
+        let calls = self.called.load(std::sync::atomic::Ordering::Relaxed);
         assert_eq!(calls, self.sent_calls.get(), "closures that were sent are called, once");
         let tasks = self.tasks.borrow();
         let waiting = || tasks.iter().enumerate().filter_map(|(id, task)| Some((id, task.model.as_ref()?)));
