@@ -128,7 +128,11 @@ fn simulation_of_random_programs_for_many_seeds() {
 /// What the fuzzer of `tasks` was given to begin with, and what it has found, again.
 #[test]
 fn simulation_of_every_input_of_the_corpus() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/tasks");
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    if !fuzz.exists() {
+        return; // it is no part of the published package
+    }
+    let directory = fuzz.join("corpus/tasks");
     let mut all = Report::default();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
