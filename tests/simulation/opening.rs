@@ -57,6 +57,11 @@ pub fn open(world: &Rc<World>) {
             add(one, true, true, false);
             add(other, true, true, false);
         }
+        // What a regular file has is there at once.
+        _ if chance(40) => {
+            let contents = text();
+            add(kernel(|kernel| kernel.regular(contents)), true, true, true);
+        }
         _ => start(world),
     }
 }
