@@ -415,6 +415,7 @@ impl World {
         of: Option<(PipeId, usize)>,
         [is_readable, is_writable, has_actor]: [bool; 3],
     ) -> FileId {
+        self.sync(); // what was written under this number until now was another file's
         let mut files = self.files.borrow_mut();
         files.push(File {
             fd,
