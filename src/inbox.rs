@@ -402,7 +402,12 @@ impl Inbox {
             Watched::File(file) => file.upgrade().iter().for_each(|file| file.said(revents)),
             // A pipe's NVAL is true everywhere; only devices have a false one (Darwin).
             Watched::Wake if revents & (libc::POLLNVAL | libc::POLLHUP | libc::POLLERR) != 0 => self.lose_wake(fd),
-            Watched::Wake => self.wake.borrow().iter().for_each(|wake| wake.drain()),
+            Watched::Wake => {
+                let is_ours = self.wake.borrow().as_ref().map_or(true, |wake| wake.drain());
+                if !is_ours {
+                    self.lose_wake(fd);
+                }
+            }
         }
     }
 

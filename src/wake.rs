@@ -134,9 +134,10 @@ impl Wake {
         lock(&self.tasks).drain(..).for_each(take);
     }
 
-    /// Takes the bytes out of the pipe, after poll(2) has said that there are some. Those that it leaves are said again.
-    pub fn drain(&self) {
-        let _ = sys::read(self.fd(), &mut [0; 64]);
+    /// Takes the bytes out of the pipe, after poll(2) has said that there are some. Those that it leaves are said again. False: it has come
+    /// to an end, which a pipe whose writer we have cannot: the number is another file's.
+    pub fn drain(&self) -> bool {
+        !matches!(sys::read(self.fd(), &mut [0; 64]), Ok(0))
     }
 }
 

@@ -319,3 +319,27 @@ fn an_exit_that_begins_beside_a_write_closes_stdin_when_that_has_ended() -> Test
     assert_eq!(sched.block_on(pipe.read_to_end())?, b"200000\n");
     Ok(())
 }
+
+#[test]
+fn a_file_that_got_the_number_of_the_wake_pipe_does_not_make_the_loop_spin() -> Test {
+    alone(|| {
+        let _watchdog = watchdog();
+        let mut sched = Scheduler::new();
+        let remote = sched.remote()?;
+        let (reader, _) = wake_pipe(&mut sched);
+        close_behind(reader);
+        let other = tempfile::tempfile()?; // always ready, and at its end
+        assert_eq!(other.as_raw_fd(), reader, "the number is not free");
+        let sleeps = sched.spawn(sleep(ms(50)), |task| done(task.ok()?));
+        let (mut turns, mut errors) = (0, Vec::new());
+        while !sleeps.is_finished() {
+            errors.extend(sched.turn(Some(HOUR)).err().map(|error| error.to_string()));
+            turns += 1;
+        }
+        assert!(turns < 10, "{turns} turns for a sleep");
+        assert!(errors.len() == 1 && errors[0].starts_with("wake on fd"), "{errors:?}");
+        drop((remote, sched, sleeps));
+        other.metadata()?; // nobody has closed it
+        Ok(())
+    })
+}
