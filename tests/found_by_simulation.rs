@@ -23,6 +23,17 @@ fn wake_pipe(sched: &mut Scheduler<'_>) -> (i32, i32) {
     (set[0].fd, set[0].fd + 1)
 }
 
+/// How many turns a sleep of 50 ms takes, and what they say.
+fn turns_of_a_sleep(sched: &mut Scheduler<'_>) -> (usize, Vec<String>) {
+    let sleeps = sched.spawn(sleep(ms(50)), |task| done(task.ok()?));
+    let (mut turns, mut errors) = (0, Vec::new());
+    while !sleeps.is_finished() {
+        errors.extend(sched.turn(Some(HOUR)).err().map(|error| error.to_string()));
+        turns += 1;
+    }
+    (turns, errors)
+}
+
 #[test]
 fn a_reader_that_comes_to_the_front_in_the_turn_of_its_deadline_gets_what_is_there() -> Test {
     let _watchdog = watchdog();
@@ -84,12 +95,7 @@ fn a_wake_pipe_whose_writing_end_was_closed_behind_it_is_reported_once_and_does_
         let (_, writer) = wake_pipe(&mut sched);
         close_behind(writer);
         let begun = Instant::now();
-        let sleeps = sched.spawn(sleep(ms(50)), |task| done(task.ok()?));
-        let (mut turns, mut errors) = (0, Vec::new());
-        while !sleeps.is_finished() {
-            errors.extend(sched.turn(Some(HOUR)).err().map(|error| error.to_string()));
-            turns += 1;
-        }
+        let (turns, errors) = turns_of_a_sleep(&mut sched);
         assert!(turns < 10 && begun.elapsed() >= ms(50), "{turns} turns for a sleep");
         assert!(errors.len() == 1 && errors[0].starts_with("wake on fd"), "{errors:?}");
         std::mem::forget((remote, sched)); // their descriptor is closed already
@@ -293,14 +299,11 @@ fn a_lost_wake_pipe_is_neither_written_nor_closed_under_numbers_that_are_others(
         let remote = sched.remote()?;
         let (_, writer) = wake_pipe(&mut sched);
         close_behind(writer);
-        let sleeps = sched.spawn(sleep(ms(1)), |task| done(task.ok()?));
-        while !sleeps.is_finished() {
-            let _ = sched.turn(Some(HOUR)); // says that it is lost
-        }
+        turns_of_a_sleep(&mut sched); // says that it is lost
         let mut other = tempfile::tempfile()?;
         assert_eq!(other.as_raw_fd(), writer, "the number is not free");
         remote.wake();
-        drop((remote, sched, sleeps));
+        drop((remote, sched));
         assert_eq!(other.metadata()?.len(), 0, "it was written to");
         other.write_all(b"still open")?;
         Ok(())
@@ -330,15 +333,10 @@ fn a_file_that_got_the_number_of_the_wake_pipe_does_not_make_the_loop_spin() -> 
         close_behind(reader);
         let other = tempfile::tempfile()?; // always ready, and at its end
         assert_eq!(other.as_raw_fd(), reader, "the number is not free");
-        let sleeps = sched.spawn(sleep(ms(50)), |task| done(task.ok()?));
-        let (mut turns, mut errors) = (0, Vec::new());
-        while !sleeps.is_finished() {
-            errors.extend(sched.turn(Some(HOUR)).err().map(|error| error.to_string()));
-            turns += 1;
-        }
+        let (turns, errors) = turns_of_a_sleep(&mut sched);
         assert!(turns < 10, "{turns} turns for a sleep");
         assert!(errors.len() == 1 && errors[0].starts_with("wake on fd"), "{errors:?}");
-        drop((remote, sched, sleeps));
+        drop((remote, sched));
         other.metadata()?; // nobody has closed it
         Ok(())
     })
