@@ -14,7 +14,8 @@ use crate::port::Port;
 /// A pipe, socket, terminal, FIFO or any other descriptor, to be read and written by tasks.
 ///
 /// Clones are handles to one open file: one buffer, one queue of readers, one of writers. Operations of one direction are
-/// served in the order they were waited for; reading and writing do not wait for each other.
+/// served in the order they were waited for; reading and writing do not wait for each other. A file is waited for in one scheduler at
+/// a time: in a second one that is [`io::ErrorKind::InvalidInput`], until nobody waits in the first.
 ///
 /// A **regular file** is always ready, says poll(2): it works, and its operations wait for the disk (a few microseconds when
 /// the page is cached).
@@ -96,26 +97,57 @@ impl AsyncFile {
 
     /// Reads one line, its newline included: [`Task::line`](crate::Task::line). At end of file the rest without newline, then None, again
     /// and again. Only `\n` ends a line; carriage return, NUL and invalid UTF-8 are data. It reads ahead.
+    ///
+    /// An end is not for ever: once it was told by None, the next readline has what came since (a file that grew, a FIFO's next writer). A
+    /// half line that the end cut was handed over as it was: lines of a file that somebody writes to are had whole from `tail -f`, or by
+    /// joining them.
     #[inline]
     pub fn readline(&self) -> Readline {
         Readline::new(&self.descriptor)
     }
 
-    /// Reads all whole lines that are there, at least one: [`Task::lines`](crate::Task::lines). At end of file the rest without newline, then
-    /// none. It reads ahead.
+    /// Reads all whole lines that are there, at least one: [`Task::lines`](crate::Task::lines). At end of file the rest without newline,
+    /// then none; an end is not for ever, see [`readline`](AsyncFile::readline). It reads ahead.
     #[inline]
     pub fn readlines(&self) -> Readlines {
         Readlines::new(&self.descriptor)
     }
 
-    /// Writes: [`Task::written`](crate::Task::written). Ends after one write(2) that took at least one byte. Borrowed bytes are copied,
-    /// a `Vec<u8>` or `String` is moved, an `Rc<[u8]>` is shared. A reader that is gone is [`io::ErrorKind::BrokenPipe`], and no SIGPIPE.
+    /// Writes: [`Task::written`](crate::Task::written). Ends after one write(2) that took at least one byte; with nothing to write, after
+    /// none. Borrowed bytes are copied, a `Vec<u8>` or `String` is moved, an `Rc<[u8]>` is shared. A reader that is gone is
+    /// [`io::ErrorKind::BrokenPipe`], and no SIGPIPE.
     pub fn write(&self, data: impl Into<Data>) -> Write {
         Write::new(&self.descriptor, data.into())
     }
 
     /// Waits until a read would not wait: bytes are buffered, or poll(2) said IN, HUP or ERR. Takes nothing and
     /// does not queue: for a listener's accept, for example.
+    ///
+    /// # Example
+    ///
+    /// This shows how to accept connections. The listener is kept, and does not wait itself: a client may have gone again between
+    /// poll(2) and accept(2).
+    ///
+    /// ```
+    /// use asyncfile::{done, wait, AsyncFile, Flow, Scheduler};
+    /// use std::{io::ErrorKind, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// listener.set_nonblocking(true)?;
+    /// let _client = TcpStream::connect(listener.local_addr()?)?;
+    /// let incoming = AsyncFile::duplicate(&listener)?;
+    /// let mut sched = Scheduler::new();
+    /// let accepting = sched.spawn(incoming.readable(), move |task| -> Flow {
+    ///     task.ok()?;
+    ///     match listener.accept() {
+    ///         Ok((_stream, _address)) => done(()),            // a server spawns a task for it, and waits again
+    ///         Err(error) if error.kind() == ErrorKind::WouldBlock => wait(incoming.readable()),
+    ///         Err(error) => Err(error),
+    ///     }
+    /// });
+    /// sched.join(accepting)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn readable(&self) -> Ready {
         Ready::new(&self.descriptor, Direction::Read)
     }

@@ -25,25 +25,25 @@
 //!
 //! # The map of the house
 //!
-//! What a room does rests on the floors below it (two look upwards: an operation names the task's accessor that takes its output, and
+//! What a room does rests on its own floor and those below it (two look upwards: an operation names the task's accessor that takes its output, and
 //! `sim` clears the thread's children). One concept a file, the file named for it.
 //!
 //! | floor | room | what lives there |
 //! |---|---|---|
-//! | 0 | `sys` | every kernel call, the clock, every `unsafe`; in tests, `sim` stands behind it: a simulated kernel (`sim/transfer`, `sim/polling`: its calls; `sim/faults`: what goes wrong; `sim/seeds`: runs `tests/simulation`) |
+//! | 0 | `sys` | every kernel call, the clock, every `unsafe` (`sys/process`: starting and reaping; `sys/sigpipe`); in tests, `sim` stands behind it: a simulated kernel (`sim/transfer`, `sim/polling`: its calls; `sim/faults`: what goes wrong; `sim/seeds`: runs `tests/simulation`) |
 //! | 0 | `pool` | the free list of buffers |
 //! | 0 | [`line_buffer`] | the line parser: bytes in, lines out; where a partial line goes while its reader is blocked |
 //! | 1 | [`machine`] | the state machines: `read` (also full, read_to_end, readline, readlines), `write`, `communicate`, `exit` |
 //! | 1 | `poll_set`, `deadlines` | who waits for which descriptor; who waits until when |
 //! | 1 | `port` | a descriptor as a source and a sink that never wait |
-//! | 1 | `inbox`, `descriptor` | notes to the scheduler; an open file, its buffer and its queues; what is done when somebody else closed its number |
+//! | 1 | `inbox`, `descriptor` | notes to the scheduler, and who notices that a number is another file's; an open file, its buffer and its queues; what is done when somebody else closed its number |
 //! | 1 | `wake`, `wait_queue` | how other threads wake the scheduler; who waits for a message |
 //! | 1 | `data`, `conversation` | bytes to be written; what a child is fed, and what outlives a communicate |
 //! | 2 | [`op`] | operations: a machine, what it works on, its time; that data beats a deadline |
 //! | 2 | `file`, `pipe` | the faces: [`AsyncFile`], [`AsyncPipe`] |
 //! | 2 | `child`, `processes` | exit watching and reaping; a chain of children and the streams at its ends |
 //! | 3 | `task`, `handle`, `state_fn` | [`Task`], [`Flow`], [`Outcome`]; [`JoinHandle`] and the body behind it; state functions |
-//! | 3 | `scheduler`, `trace` | the turn; what an observer sees |
+//! | 3 | `scheduler`, `trace` | the turn, and what bounds it; `scheduler/advance`: a task's step, its share of the turn, a body that panics; `scheduler/outside`: foreign loops; what an observer sees |
 //! | 3 | `remote`, `channel` | [`Remote`], the scheduler's control for other threads; messages to tasks |
 //! | - | `error` | errors that name the operation, the descriptor and the cause |
 //! | - | `*/invariants` | what must be true between turns, of the scheduler, its inbox, a descriptor: asserted in tests |

@@ -30,7 +30,8 @@ use crate::sys::{self, Wait};
 use crate::task::{done, Flow, Task};
 use crate::trace::{Event, Trace};
 
-/// A turn advances at least so many tasks, if they become ready while it runs, and then lets poll(2) be asked.
+/// The least number of advances after which a turn ends although more tasks are ready, so that poll(2) is asked. (Twice as many as were
+/// ready when it began, if that is more.)
 const ADVANCES: usize = 1024;
 
 /// A live task, boxed: its operation and its body.
@@ -102,7 +103,8 @@ impl<'t> Scheduler<'t> {
     }
 
     /// Starts a task: `body` is called when `op` has ended, and each time what it then waits for has ended, until it
-    /// returns [`done`] or an error. To begin at once, wait for [`yield_now`](crate::yield_now).
+    /// returns [`done`] or an error. To begin at once, wait for [`yield_now`](crate::yield_now). Inside a body, see [`Task::spawn`].
+    /// A body that never says `done` leaves `T` open: it is written `move |task| -> Flow { ... }`.
     pub fn spawn<T: 't>(
         &mut self,
         op: impl Into<Op>,
@@ -133,7 +135,9 @@ impl<'t> Scheduler<'t> {
     /// # Errors
     ///
     /// The failure of a detached task, as soon as it happens; the other tasks are kept, and calling again goes on.
-    /// [`TaskError::Stalled`] if tasks are left and nothing can ever wake them.
+    /// [`TaskError::Stalled`] if tasks are left and nothing can ever wake them. What poll(2) refuses: EINVAL for more descriptors than
+    /// RLIMIT_NOFILE, ENOMEM. Whose failure it was the error does not say: a body can, in its error, or see
+    /// [`observe`](Scheduler::observe).
     pub fn run(&mut self) -> Result<(), TaskError> {
         self.begin_drive(false)?;
         while !self.inbox.take_stop() && (self.alive > 0 || self.inbox.is_woken()) {
@@ -146,7 +150,8 @@ impl<'t> Scheduler<'t> {
     ///
     /// # Errors
     ///
-    /// How the task failed; or [`TaskError::Stalled`] or [`TaskError::Stopped`], and the task is detached.
+    /// How the task failed; or [`TaskError::Stalled`], [`TaskError::Stopped`] or what poll(2) refuses, and the task is detached.
+    /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) for a task of another scheduler, or whose result was taken.
     pub fn join<T>(&mut self, handle: JoinHandle<T>) -> Result<T, TaskError> {
         if !handle.is_finished() && !handle.belongs_to(&self.inbox) {
             return Err(TaskError::Failed(invalid("join: the task is another scheduler's")));
@@ -289,7 +294,7 @@ impl<'t> Scheduler<'t> {
         self.inbox.end_turn();
     }
 
-    /// The host was in charge until now.
+    /// A drive begins. The host was in charge until now: it may have changed what SIGPIPE does, and children may have ended.
     fn begin_drive(&mut self, holds_failures: bool) -> Result<(), TaskError> {
         sys::sigpipe::forget();
         child::reap();
@@ -305,12 +310,12 @@ impl<'t> Scheduler<'t> {
         }
     }
 
-    /// The turn ends before its time.
+    /// No further task is advanced in this turn: a failure has to come out, or a Remote said stop.
     fn must_stop(&self) -> bool {
         (!self.holds_failures && self.inbox.has_failures()) || self.inbox.is_stopping()
     }
 
-    /// For ever, if anything can ever happen.
+    /// How long the next turn may sleep: for ever. An error, if nothing could end that.
     fn unless_stalled(&self) -> Result<Wait, TaskError> {
         let nothing_can_wake = self.deadlines.is_empty() && self.inbox.poll_set.borrow().is_empty();
         if nothing_can_wake && !self.inbox.has_work() {

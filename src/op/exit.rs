@@ -60,7 +60,7 @@ impl Exit {
         }
         self.is_watching = true;
         let mut given = self.processes.ask(context.inbox, context.key);
-        given.is_told &= !is_written_to; // nothing tells of that writer's end: asked again, and closed then
+        given.is_told &= !is_written_to; // nothing tells of that write's end: asked again after a pause, and closed then
         let answer = self.machine.advance(given);
         match (answer, self.processes.status()) {
             (Answer::Ended, Some(Ok(status))) => Progress::complete(Value::Exit(status)),

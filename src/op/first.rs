@@ -22,7 +22,7 @@ pub struct First {
 
 /// Ends with the first of these operations to end, in its way: its outcome, its failure, its timeout.
 /// [`Task::which`] says which it was. If several could end at once, the earliest in order does. The others are put back, and
-/// nothing of them is lost.
+/// nothing of them is lost. Operations of different kinds are made an [`Op`] each: `Op::from(...)`.
 ///
 /// None at all, or a `write` or `communicate` among them (half a write cannot be put back), is
 /// [`io::ErrorKind::InvalidInput`].

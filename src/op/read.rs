@@ -198,7 +198,8 @@ impl Read {
         self
     }
 
-    /// The most it may take, all of it. Then: the bytes so far, or [`io::ErrorKind::TimedOut`] if there are none.
+    /// The most it may take, all of it, from when it must wait for the first time; also for those before it in the queue. Then: the bytes
+    /// so far, or [`io::ErrorKind::TimedOut`] if there are none.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Read {
         self.0.timeout = Timeout::after(after);
@@ -225,7 +226,8 @@ impl ReadToEnd {
         self
     }
 
-    /// The most it may take, all of it. Then: the bytes so far, or [`io::ErrorKind::TimedOut`] if there are none.
+    /// The most it may take, all of it, from when it must wait for the first time; also for those before it in the queue. Then: the bytes
+    /// so far, or [`io::ErrorKind::TimedOut`] if there are none.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> ReadToEnd {
         self.0.timeout = Timeout::after(after);
@@ -260,7 +262,8 @@ impl Readline {
         self
     }
 
-    /// The most it may take, all of it. Then: [`io::ErrorKind::TimedOut`], and a partial line stays in the file.
+    /// The most it may take, all of it, from when it must wait for the first time; also for those before it in the queue. Then:
+    /// [`io::ErrorKind::TimedOut`], and a partial line stays in the file.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Readline {
         self.0.timeout = Timeout::after(after);
@@ -287,7 +290,8 @@ impl Readlines {
         self
     }
 
-    /// The most it may take, all of it. Then: [`io::ErrorKind::TimedOut`], and a partial line stays in the file.
+    /// The most it may take, all of it, from when it must wait for the first time; also for those before it in the queue. Then:
+    /// [`io::ErrorKind::TimedOut`], and a partial line stays in the file.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Readlines {
         self.0.timeout = Timeout::after(after);

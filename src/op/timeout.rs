@@ -37,8 +37,8 @@ impl Timeout {
         self.due
     }
 
-    /// Its time is over. Not before the turn after the one in which it was started, so that poll(2) has
-    /// been asked meanwhile: a timeout of zero gets what can be had without waiting.
+    /// Its time is over. Only a turn's `fall_due` sets `context.due`, after poll(2) was asked: so a timeout of zero gets what can be had
+    /// without waiting. In a `first`, the deadline that has come may be another operation's: hence both conditions.
     pub fn is_over(&self, context: &Context<'_>) -> bool {
         context.due && self.due.map_or(false, |due| due <= context.now)
     }
