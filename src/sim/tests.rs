@@ -308,6 +308,9 @@ fn an_exit_is_waited_for_in_virtual_time() {
         assert_eq!(kernel.injected.contains_key("pidfd_open ENOSYS"), !pidfds);
         let late = kernel.time() - SECOND * 3600;
         assert!(late <= Duration::from_millis(if pidfds { 0 } else { 64 }), "{late:?}");
+        if pidfds {
+            assert!(kernel.polls <= 4, "asleep until there is something to do: {} polls", kernel.polls);
+        }
     }
 }
 
