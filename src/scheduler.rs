@@ -75,7 +75,7 @@ pub struct Scheduler<'t> {
     /// When this turn began, after poll(2) had answered.
     now: Instant,
     turns: u64,
-    /// How often the running task may still be resumed in this turn.
+    /// How often the running task may still be resumed in this advance.
     resumes: usize,
     /// `join` and `block_on` wait for one task; the failures of others keep until the next drive.
     holds_failures: bool,

@@ -16,7 +16,7 @@ use crate::pool::Storage;
 use crate::task::{Lines, Outcome, Task};
 use crate::trace::{Event, Trace};
 
-/// How often a task may be resumed in one turn before others have theirs and poll(2) is asked.
+/// How often a task may be resumed in one advance before others have theirs. (What is advanced in a turn is bounded by `ADVANCES`.)
 const RESUMES: usize = 512;
 
 impl<'t> Scheduler<'t> {
@@ -167,7 +167,7 @@ impl<'t> Scheduler<'t> {
         }
     }
 
-    /// The running task is to be resumed once more in this turn: whether it has not had its share yet.
+    /// The running task is to be resumed once more in this advance: whether it has not had its share yet.
     #[inline]
     pub(crate) fn spend_resume(&mut self) -> bool {
         let some_are_left = self.resumes > 1;
@@ -175,7 +175,7 @@ impl<'t> Scheduler<'t> {
         some_are_left
     }
 
-    /// The running task may be resumed once more in this turn, and nothing has to be done or shown before that.
+    /// The running task may be resumed once more in this advance, and nothing has to be done or shown before that.
     #[inline]
     pub(crate) fn lets_go_on(&mut self) -> bool {
         !self.inbox.has_news() && !self.inbox.is_stopping() && self.observer.is_none() && self.spend_resume()
