@@ -25,8 +25,8 @@
 //!
 //! # The map of the house
 //!
-//! What a room does rests on its own floor and those below it (two look upwards: an operation names the task's accessor that takes its output, and
-//! `sim` clears the thread's children). One concept a file, the file named for it.
+//! What a room does rests on its own floor and those below it (two look upwards: an operation names the task's accessor that takes its
+//! output, and `sim` clears the thread's children). One concept a file, the file named for it.
 //!
 //! | floor | room | what lives there |
 //! |---|---|---|
@@ -43,7 +43,7 @@
 //! | 2 | `file`, `pipe` | the faces: [`AsyncFile`], [`AsyncPipe`] |
 //! | 2 | `child`, `processes` | exit watching and reaping; a chain of children and the streams at its ends |
 //! | 3 | `task`, `handle`, `state_fn` | [`Task`], [`Flow`], [`Outcome`]; [`JoinHandle`] and the body behind it; state functions |
-//! | 3 | `scheduler`, `trace` | the turn, and what bounds it; `scheduler/advance`: a task's step, its share of the turn, a body that panics; `scheduler/outside`: foreign loops; what an observer sees |
+//! | 3 | `scheduler`, `trace` | the turn, and what bounds it; `scheduler/advance`: a task's step, its share of the turn, a body that panics; `scheduler/outside`: foreign loops, other threads' calls; what an observer sees |
 //! | 3 | `remote`, `channel` | [`Remote`], the scheduler's control for other threads; messages to tasks |
 //! | - | `error` | errors that name the operation, the descriptor and the cause |
 //! | - | `*/invariants` | what must be true between turns, of the scheduler, its inbox, a descriptor: asserted in tests |

@@ -54,8 +54,8 @@ impl Communicate {
         }
     }
 
-    /// The most it may take, all of it, from when it must wait for the first time. Then: [`io::ErrorKind::TimedOut`]; what was collected and
-    /// what was not fed stay in the pipe, and `communicate(())` goes on. The child lives on: see [`AsyncPipe::kill`](crate::AsyncPipe::kill).
+    /// The most it may take, all of it, counted from when it first has to wait. Then: [`io::ErrorKind::TimedOut`]; what was collected and
+    /// what was not fed stay in the pipe, and `communicate(())` goes on. The child is not ended: [`kill`](crate::AsyncPipe::kill) does that.
     pub fn timeout(mut self, after: Duration) -> Communicate {
         self.timeout = Timeout::after(after);
         self
@@ -63,7 +63,7 @@ impl Communicate {
 
     /// The most to collect, in bytes, stdout and stderr together. One more, and it ends with
     /// [`End::Limit`](crate::End::Limit) and an error of kind `Other`; what was collected stays in the pipe, and
-    /// `communicate(())` goes on. The child lives on. By the error's kind alone a limit cannot be told from other failures: see
+    /// `communicate(())` goes on. The child is not ended. By the error's kind alone a limit cannot be told from other failures: see
     /// [`Task::end`](crate::Task::end). 0 is [`io::ErrorKind::InvalidInput`].
     pub fn limit(mut self, bytes: usize) -> Communicate {
         self.options.limit = bytes;

@@ -30,7 +30,8 @@ impl Exit {
         Exit { processes: Rc::clone(processes), machine: Box::default(), timeout: Timeout::NEVER, is_watching: false }
     }
 
-    /// The most it may take. Then: [`io::ErrorKind::TimedOut`], and the child lives on.
+    /// The most it may take, counted from when it first has to wait. Then: [`io::ErrorKind::TimedOut`], and the child is not ended. (The
+    /// last of a chain may have ended: see [`try_wait`](crate::AsyncPipe::try_wait).)
     pub fn timeout(mut self, after: Duration) -> Exit {
         self.timeout = Timeout::after(after);
         self

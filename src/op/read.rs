@@ -198,7 +198,7 @@ impl Read {
         self
     }
 
-    /// The most it may take, all of it, from when it must wait for the first time; also for those before it in the queue. Then: the bytes
+    /// The most it may take, all of it, counted from when it first has to wait, be it for those before it in the queue. Then: the bytes
     /// so far, or [`io::ErrorKind::TimedOut`] if there are none.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Read {
@@ -226,7 +226,7 @@ impl ReadToEnd {
         self
     }
 
-    /// The most it may take, all of it, from when it must wait for the first time; also for those before it in the queue. Then: the bytes
+    /// The most it may take, all of it, counted from when it first has to wait, be it for those before it in the queue. Then: the bytes
     /// so far, or [`io::ErrorKind::TimedOut`] if there are none.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> ReadToEnd {
@@ -262,7 +262,7 @@ impl Readline {
         self
     }
 
-    /// The most it may take, all of it, from when it must wait for the first time; also for those before it in the queue. Then:
+    /// The most it may take, all of it, counted from when it first has to wait, be it for those before it in the queue. Then:
     /// [`io::ErrorKind::TimedOut`], and a partial line stays in the file.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Readline {
@@ -290,7 +290,7 @@ impl Readlines {
         self
     }
 
-    /// The most it may take, all of it, from when it must wait for the first time; also for those before it in the queue. Then:
+    /// The most it may take, all of it, counted from when it first has to wait, be it for those before it in the queue. Then:
     /// [`io::ErrorKind::TimedOut`], and a partial line stays in the file.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Readlines {

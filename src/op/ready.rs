@@ -41,7 +41,7 @@ impl Ready {
         Ready { source: Source::Channel(Listener::new(queue)), timeout: Timeout::NEVER, is_entered: false }
     }
 
-    /// The most it may take, from when it must wait for the first time. Then: [`io::ErrorKind::TimedOut`].
+    /// The most it may take, counted from when it first has to wait. Then: [`io::ErrorKind::TimedOut`].
     pub fn timeout(mut self, after: Duration) -> Ready {
         self.timeout = Timeout::after(after);
         self

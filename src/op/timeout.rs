@@ -37,7 +37,7 @@ impl Timeout {
         self.due
     }
 
-    /// Its time is over. Only a turn's `fall_due` sets `context.due`, after poll(2) was asked: so a timeout of zero gets what can be had
+    /// Its time is over. Only after `fall_due` of a turn is `context.due` true, and thus after poll(2) was asked: so a timeout of zero gets what can be had
     /// without waiting. In a `first`, the deadline that has come may be another operation's: hence both conditions.
     pub fn is_over(&self, context: &Context<'_>) -> bool {
         context.due && self.due.map_or(false, |due| due <= context.now)

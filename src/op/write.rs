@@ -38,7 +38,7 @@ impl Write {
         self
     }
 
-    /// The most it may take, all of it, from when it must wait for the first time; also for those before it in the queue. Then: the count
+    /// The most it may take, all of it, counted from when it first has to wait, be it for those before it in the queue. Then: the count
     /// so far, or [`io::ErrorKind::TimedOut`] if that is 0.
     pub fn timeout(mut self, after: Duration) -> Write {
         self.timeout = Timeout::after(after);

@@ -13,6 +13,11 @@ fn kernel() -> Kernel {
     Kernel::new(|_| 0)
 }
 
+/// What can go wrong in it does, of what `faults` allows.
+fn unlucky() -> Kernel {
+    Kernel::new(|below| below - 1)
+}
+
 fn file(fd: RawFd) -> AsyncFile {
     AsyncFile::new(sys::owned(fd)).unwrap()
 }
@@ -243,7 +248,7 @@ fn a_duplicate_never_blocks_and_never_changes_flags() {
 #[test]
 fn a_duplicate_is_not_read_unasked_where_there_is_no_nowait() {
     // The second reader comes to the front in the turn of its own deadline: poll(2) was not asked on its behalf.
-    let mut kernel = Kernel::new(|below| below - 1);
+    let mut kernel = unlucky();
     kernel.faults.nowait_unsupported = 255;
     let fd = kernel.reader(4096, vec![Act::Sleep(SECOND * 2), Act::Write(0, b"late".to_vec())]);
     let (_, (ends, late)) = kernel.run(|| {
@@ -294,7 +299,7 @@ fn a_pipeline_of_simulated_children_hands_on() {
 #[test]
 fn an_exit_is_waited_for_in_virtual_time() {
     for pidfds in [true, false] {
-        let mut kernel = Kernel::new(|below| below - 1); // what can go wrong does
+        let mut kernel = unlucky();
         kernel.faults.pidfd_enosys = if pidfds { 0 } else { 255 };
         kernel.program("nap", Program { acts: vec![Act::Sleep(SECOND * 3600), Act::Exit(7)], stderr: false });
         let (kernel, code) = kernel.run(|| {
@@ -316,7 +321,7 @@ fn an_exit_is_waited_for_in_virtual_time() {
 
 #[test]
 fn a_child_that_somebody_else_has_reaped_has_no_status() {
-    let mut kernel = Kernel::new(|below| below - 1); // what can go wrong does
+    let mut kernel = unlucky();
     kernel.faults.wait_echild = 255;
     kernel.program("true", Program { acts: Vec::new(), stderr: false });
     let (kernel, error) = kernel.run(|| {
