@@ -9,25 +9,24 @@
 
 #[cfg(any(test, fuzzing))]
 mod invariants;
+mod state;
 
 use std::cell::{RefCell, RefMut};
 use std::fmt;
-use std::io;
 use std::os::unix::io::{OwnedFd, RawFd};
 use std::rc::Rc;
 
 use libc::{c_short, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT};
 
-use crate::error::invalid;
-use crate::inbox::{Inbox, Key, Waiters, Watched};
+use crate::inbox::{Inbox, Key, Watched};
 use crate::machine::read::Inflow;
-use crate::machine::write::Outflow;
 use crate::port::{Calls, Port};
+
+pub(crate) use state::State;
+use state::{Standing, Watcher};
 
 /// What poll(2) says unasked. Each of these wakes reader and writer: the system call then decides.
 const ALWAYS: c_short = POLLHUP | POLLERR | POLLNVAL;
-
-const NO_QUEUE: &str = "who waits for a hangup is a watcher";
 
 /// A direction of a file, and of waiting for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,18 +52,6 @@ pub(crate) struct Descriptor {
     state: RefCell<State>,
 }
 
-/// Whether there is a descriptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    Open,
-    /// Closed behind our back: poll(2) says that its number is nobody's, or it is another file's by now. It is no longer ours, neither
-    /// to call nor to close; what was read ahead is there.
-    Lost,
-    Closed,
-    /// There never was one: a child's stream of this name that was not piped.
-    Absent(Stream),
-}
-
 /// A child's stream, from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
@@ -83,38 +70,6 @@ impl fmt::Display for Stream {
     }
 }
 
-/// What changes while it is open.
-pub(crate) struct State {
-    standing: Standing,
-    pub inflow: Inflow,
-    pub outflow: Outflow,
-    reading: Queue,
-    writing: Queue,
-    /// Boxed, and empty but for those who use `readable` or `writable`.
-    #[allow(clippy::box_collection)]
-    watchers: Option<Box<Vec<Watcher>>>,
-    /// What the poll set has for it. None: it is not in there.
-    registered: Option<c_short>,
-    /// Of those who wait on it, or waited last.
-    inbox: Option<Rc<Inbox>>,
-}
-
-/// The operations of one direction, in the order they were waited for.
-#[derive(Default)]
-struct Queue {
-    waiters: Waiters,
-    /// The first of them waits until poll(2) has something to say.
-    is_parked: bool,
-}
-
-/// Somebody who waits for bare readiness.
-struct Watcher {
-    key: Key,
-    direction: Direction,
-    /// What poll(2) said that concerns it; 0: nothing yet.
-    said: c_short,
-}
-
 impl Descriptor {
     /// A descriptor that is open.
     pub fn new(port: Port) -> Descriptor {
@@ -128,25 +83,15 @@ impl Descriptor {
 
     fn standing(port: Port, standing: Standing) -> Descriptor {
         let (inflow, outflow) = port.begin();
-        let state = State {
-            standing,
-            inflow,
-            outflow,
-            reading: Queue::default(),
-            writing: Queue::default(),
-            watchers: None,
-            registered: None,
-            inbox: None,
-        };
-        Descriptor { port, state: RefCell::new(state) }
+        Descriptor { port, state: RefCell::new(State::new(standing, inflow, outflow)) }
     }
 
     pub fn fd(&self) -> RawFd {
         self.port.fd()
     }
 
-    #[inline]
     /// What changes while it is open. Never borrowed while user code runs.
+    #[inline]
     pub fn state(&self) -> RefMut<'_, State> {
         self.state.borrow_mut()
     }
@@ -359,103 +304,6 @@ impl Descriptor {
             }
         }
         state.registered = events;
-    }
-}
-
-impl State {
-    /// Whether this task may wait on it at all: an error if it is closed, or others wait on it in another scheduler.
-    pub fn admits(&self, inbox: &Rc<Inbox>) -> io::Result<()> {
-        match self.standing {
-            Standing::Open | Standing::Lost => {}
-            Standing::Closed => return Err(io::Error::new(io::ErrorKind::NotConnected, "closed")),
-            Standing::Absent(stream) => return Err(invalid(format!("the child's {stream} is not piped"))),
-        }
-        match &self.inbox {
-            Some(other) if !Rc::ptr_eq(other, inbox) && self.has_waiters() => {
-                Err(invalid("it is waited for in another scheduler"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    pub fn is_open(&self) -> bool {
-        matches!(self.standing, Standing::Open | Standing::Lost)
-    }
-
-    /// Whether this task's operation comes first in its direction.
-    pub fn is_first(&self, key: Key, direction: Direction) -> bool {
-        let queue = match direction {
-            Direction::Read => &self.reading,
-            Direction::Write => &self.writing,
-            Direction::Hangup => unreachable!("{NO_QUEUE}"),
-        };
-        match queue.waiters.front() {
-            None => true,
-            Some(front) => front == key,
-        }
-    }
-
-    /// poll(2) was asked for the first of this direction, or has answered. One who has only just come to the front was not spoken of yet.
-    pub fn is_asked_for(&self, direction: Direction) -> bool {
-        match direction {
-            Direction::Read => self.reading.is_parked || self.inflow.ready,
-            Direction::Write => self.writing.is_parked || self.outflow.ready,
-            Direction::Hangup => unreachable!("{NO_QUEUE}"),
-        }
-    }
-
-    /// Open, and nobody waits to read it.
-    #[inline]
-    pub fn has_no_reader(&self) -> bool {
-        self.standing == Standing::Open && self.reading.waiters.is_empty()
-    }
-
-    /// poll(2) has said something to this watcher.
-    pub fn was_told(&self, key: Key, direction: Direction) -> bool {
-        let mut watchers = self.watchers.iter().flat_map(|watchers| watchers.iter());
-        watchers.any(|watcher| watcher.key == key && watcher.direction == direction && watcher.said != 0)
-    }
-
-    pub fn has_waiters(&self) -> bool {
-        !self.reading.waiters.is_empty()
-            || !self.writing.waiters.is_empty()
-            || self.watchers.as_ref().map_or(false, |watchers| !watchers.is_empty())
-    }
-
-    /// What poll(2) is to be asked. None: nothing, nobody waits on it.
-    fn wanted(&self) -> Option<c_short> {
-        let reader = Some(POLLIN).filter(|_| self.reading.is_parked);
-        let writer = Some(POLLOUT).filter(|_| self.writing.is_parked);
-        let watchers = self.watchers.iter().flat_map(|watchers| watchers.iter());
-        let watched = watchers.filter(|watcher| watcher.said == 0).map(|watcher| watcher.direction.events());
-        reader.into_iter().chain(writer).chain(watched).reduce(|all, events| all | events)
-    }
-
-    /// Gives back the inbox of those who waited before, to be dropped where nothing is borrowed: it may be the last handle to it.
-    #[must_use = "to be dropped after the borrow of the state"]
-    fn claim(&mut self, inbox: &Rc<Inbox>) -> Option<Rc<Inbox>> {
-        match &self.inbox {
-            Some(mine) if Rc::ptr_eq(mine, inbox) => None,
-            _ => self.inbox.replace(Rc::clone(inbox)),
-        }
-    }
-
-    fn queue(&mut self, direction: Direction) -> &mut Queue {
-        match direction {
-            Direction::Read => &mut self.reading,
-            Direction::Write => &mut self.writing,
-            Direction::Hangup => unreachable!("{NO_QUEUE}"),
-        }
-    }
-}
-
-impl Queue {
-    /// The first can go on.
-    fn unpark(&mut self, inbox: &Inbox) {
-        self.is_parked = false;
-        if let Some(first) = self.waiters.front() {
-            inbox.wake(first);
-        }
     }
 }
 

@@ -36,7 +36,7 @@
 //! | 1 | [`machine`] | the state machines: `read` (also full, read_to_end, readline, readlines), `write`, `communicate`, `exit` |
 //! | 1 | `poll_set`, `deadlines` | who waits for which descriptor; who waits until when |
 //! | 1 | `port` | a descriptor as a source and a sink that never wait |
-//! | 1 | `inbox`, `descriptor` | notes to the scheduler, and who notices that a number is another file's; an open file, its buffer and its queues; what is done when somebody else closed its number |
+//! | 1 | `inbox`, `descriptor` | notes to the scheduler, and who notices that a number is another file's; an open file, its buffer and its queues (`descriptor/state`); what is done when somebody else closed its number |
 //! | 1 | `wake`, `wait_queue` | how other threads wake the scheduler; who waits for a message |
 //! | 1 | `data`, `conversation` | bytes to be written; what a child is fed, and what outlives a communicate |
 //! | 2 | [`op`] | operations: a machine, what it works on, its time; that data beats a deadline |
