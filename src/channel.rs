@@ -137,7 +137,7 @@ pub struct Receiver<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Waits until a message is there, or all senders are gone ([`End::Eof`](crate::End::Eof)). Takes nothing, and does not queue: of several
+    /// Waits until a message is there, or none can come, as all senders are gone or the receiver is ([`End::Eof`](crate::End::Eof)). Takes nothing, and does not queue: of several
     /// tasks that wait all are resumed. It fails only at its timeout, or if the wake pipe cannot be made when a task of the scheduler
     /// waits for other threads for the first time (EMFILE).
     pub fn ready(&self) -> Ready {
@@ -175,12 +175,14 @@ impl<T> Receiver<T> {
 }
 
 impl<T> Drop for Receiver<T> {
-    /// What was not received is dropped, after the lock is.
+    /// Ends what waits on it. What was not received is dropped, after the lock is.
     fn drop(&mut self) {
         let mut messages = lock(&self.shared.messages);
         messages.is_received = false;
         let rest = std::mem::take(&mut messages.queue);
+        self.shared.waiting.set_has_message(false);
         drop(messages);
+        self.shared.waiting.close();
         drop(rest);
     }
 }

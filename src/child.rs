@@ -5,13 +5,15 @@
 //! ([`machine::exit`](crate::machine::exit)).
 //!
 //! Children whose pipe was dropped while they lived go to a list of the thread, empty until needed; every turn and
-//! spawn on that thread reaps it.
+//! spawn on that thread reaps it. Those that outlive the thread go to a list of the process, which every thread reaps.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::process::ExitStatus;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
 use std::time::Instant;
 
 use crate::descriptor::{Descriptor, Direction};
@@ -19,6 +21,7 @@ use crate::inbox::{Inbox, Key};
 use crate::port::Port;
 use crate::sys;
 use crate::sys::process::Process;
+use crate::wake::lock;
 
 /// What is known of a child's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,32 +168,63 @@ impl fmt::Debug for ChildProcess {
     }
 }
 
+/// Children that live on without a pipe: a thread's, until it ends.
+struct Left(RefCell<Vec<Rc<ChildProcess>>>);
+
 thread_local! {
-    /// Children that live on without a pipe.
-    static LEFT: RefCell<Vec<Rc<ChildProcess>>> = const { RefCell::new(Vec::new()) };
+    static LEFT: Left = const { Left(RefCell::new(Vec::new())) };
 }
+
+/// Those that have outlived their thread too: whichever thread looks reaps them.
+static ORPHANS: Mutex<Vec<Process>> = Mutex::new(Vec::new());
+
+/// Whether there are any: looked at in each turn.
+static ARE_THERE_ORPHANS: AtomicBool = AtomicBool::new(false);
 
 /// The child's pipe is gone: if it lives, the thread's list keeps it until it can be reaped.
 pub(crate) fn leave(child: Rc<ChildProcess>) {
     if child.try_wait() == Status::Running && !child.is_left.replace(true) {
-        // At the thread's end the list may be gone: then the process's own end must do.
-        let _ = LEFT.try_with(|left| left.borrow_mut().push(child));
+        let mut child = Some(child);
+        let _ = LEFT.try_with(|left| left.0.borrow_mut().extend(child.take()));
+        child.into_iter().for_each(orphan); // at the thread's end the list may be gone
     }
 }
 
-/// Reaps those of the thread's list that have ended.
+/// Reaps those that were left and have ended.
 pub(crate) fn reap() {
     let _ = LEFT.try_with(|left| {
-        let mut left = left.borrow_mut();
+        let mut left = left.0.borrow_mut();
         if !left.is_empty() {
             left.retain(|child| child.try_wait() == Status::Running);
         }
     });
+    if ARE_THERE_ORPHANS.load(Ordering::Relaxed) {
+        let mut orphans = lock(&ORPHANS);
+        orphans.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+        ARE_THERE_ORPHANS.store(!orphans.is_empty(), Ordering::Relaxed);
+    }
+}
+
+/// Its thread ends. (One that a pipe still has, which then was closed, is that pipe's to leave.)
+fn orphan(child: Rc<ChildProcess>) {
+    child.is_left.set(false);
+    if let Ok(child) = Rc::try_unwrap(child) {
+        let mut orphans = lock(&ORPHANS);
+        orphans.push(child.process.into_inner());
+        ARE_THERE_ORPHANS.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        let living = |child: &Rc<ChildProcess>| child.try_wait() == Status::Running;
+        self.0.take().into_iter().filter(living).for_each(orphan);
+    }
 }
 
 /// The kernel that is simulated ends: its children are nobody's.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn abandon() {
     let is_real = |child: &Rc<ChildProcess>| matches!(*child.process.borrow(), Process::Real(_));
-    let _ = LEFT.try_with(|left| left.borrow_mut().retain(is_real));
+    let _ = LEFT.try_with(|left| left.0.borrow_mut().retain(is_real));
 }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use crate::data::Data;
 use crate::descriptor::Descriptor;
 use crate::error::invalid;
+use crate::inbox::{Key, Waiters};
 use crate::machine::communicate::Communicator;
 use crate::machine::read::Inflow;
 use crate::port::Port;
@@ -38,13 +39,25 @@ impl Source {
 pub(crate) struct Conversation {
     pub machine: Communicator,
     pub input: Source,
+    /// The communicates that are under way, in the order they were waited for.
+    pub waiters: Waiters,
     /// It has ended with the child's status: who asks again gets that, and nothing else.
     pub is_over: bool,
 }
 
 impl Conversation {
     pub fn new(has_stdout: bool, has_stderr: bool) -> Conversation {
-        Conversation { machine: Communicator::new(has_stdout, has_stderr), input: Source::Nothing, is_over: false }
+        Conversation {
+            machine: Communicator::new(has_stdout, has_stderr),
+            input: Source::Nothing,
+            waiters: Waiters::default(),
+            is_over: false,
+        }
+    }
+
+    /// Another communicate waited before this task's.
+    pub fn is_anothers(&self, key: Key) -> bool {
+        self.waiters.front().map_or(false, |first| first != key)
     }
 
     /// Takes over a new input, unless some of the old one is left.

@@ -46,7 +46,9 @@ impl AsyncFile {
     ///
     /// O_NONBLOCK is set on its open file description, and put back as it was found by [`into_inner`](AsyncFile::into_inner),
     /// [`close`](AsyncFile::close) and the last handle's drop. Whoever shares the description (a shell, a sibling process) feels
-    /// that meanwhile: for such a one, [`duplicate`](AsyncFile::duplicate). A socket's flags are not touched.
+    /// that meanwhile: for such a one, [`duplicate`](AsyncFile::duplicate). A socket's flags are not touched. Of two files that were made
+    /// by `new` on one description (a `try_clone` of a pipe's end), the first that goes takes the flag from under the other, which then
+    /// waits in the kernel: clone the `AsyncFile` instead.
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@ use std::fmt;
 use std::io;
 use std::num::NonZeroU32;
 use std::os::unix::io::RawFd;
-use std::rc::Weak;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use libc::c_short;
@@ -21,6 +21,7 @@ use libc::c_short;
 use crate::descriptor::Descriptor;
 use crate::error::TaskError;
 use crate::poll_set::PollSet;
+use crate::processes::Processes;
 use crate::wake::Wake;
 
 /// Names a task: its slot in its scheduler, and a number that no other task of the thread has, of whichever scheduler.
@@ -128,6 +129,8 @@ pub(crate) struct Inbox {
     numbers: RefCell<Vec<NonZeroU32>>,
     /// Who waits for a task's end.
     joiners: RefCell<HashMap<Key, Waiters>>,
+    /// Who waits for a child's exit while its stdin is others': to be advanced when they have let go of it.
+    holdups: RefCell<Vec<(Key, Rc<Processes>)>>,
     /// What poll(2) is asked.
     pub poll_set: RefCell<PollSet<Watched>>,
     /// Somebody was cancelled, or a failure was reported: looked at after each resume, so it must cost nothing.
@@ -154,6 +157,7 @@ impl Inbox {
             failures: RefCell::default(),
             numbers: RefCell::default(),
             joiners: RefCell::default(),
+            holdups: RefCell::default(),
             poll_set: RefCell::new(PollSet::new()),
             has_news: Cell::new(false),
             wake: RefCell::default(),
@@ -204,6 +208,7 @@ impl Inbox {
     pub fn begin_turn(&self) -> usize {
         let mut ready = self.ready.borrow_mut();
         ready.extend(self.later.borrow_mut().drain(..));
+        ready.extend(self.holdups.borrow().iter().filter(|(_, processes)| has_let_go(processes)).map(|(key, _)| *key));
         ready.len()
     }
 
@@ -214,6 +219,7 @@ impl Inbox {
             || !self.urgent.borrow().is_empty()
             || !self.later.borrow().is_empty()
             || (self.has_news() && !self.cancelled.borrow().is_empty())
+            || self.holdups.borrow().iter().any(|(_, processes)| has_let_go(processes))
             || self.is_woken()
     }
 
@@ -304,6 +310,16 @@ impl Inbox {
                 table.remove(&target);
             }
         }
+    }
+
+    /// `key` waits until nobody else has these children's stdin. Only code of this thread can let go of it, so to look before
+    /// each sleep is to look often enough.
+    pub fn enter_stdin(&self, key: Key, processes: &Rc<Processes>) {
+        self.holdups.borrow_mut().push((key, Rc::clone(processes)));
+    }
+
+    pub fn leave_stdin(&self, key: Key, processes: &Rc<Processes>) {
+        self.holdups.borrow_mut().retain(|(other, others)| *other != key || !Rc::ptr_eq(others, processes));
     }
 
     /// How other threads wake the scheduler.
@@ -411,8 +427,16 @@ impl Inbox {
         }
     }
 
-    /// The scheduler is gone: whoever still has this inbox talks to nobody.
+    /// The scheduler is gone: whoever still has this inbox (a file, a handle) talks to nobody, and keeps no wake pipe.
     pub fn close(&self) {
         self.open.set(false);
+        self.has_wake.set(false);
+        let wake = self.wake.take();
+        drop(wake);
     }
+}
+
+/// Their stdin is closed, or can be.
+fn has_let_go(processes: &Processes) -> bool {
+    !processes.is_stdin_open() || processes.has_stdin_alone()
 }

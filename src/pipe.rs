@@ -20,7 +20,7 @@ use crate::sys::process::{Process, Stdin};
 /// [`io::ErrorKind::InvalidInput`] when it is used.
 ///
 /// When the last handle is dropped, the streams are closed. A child that lives on is neither waited for nor killed; it is reaped by
-/// a later turn or spawn on this thread.
+/// a later turn or spawn on this thread, or, once this thread has ended, on any.
 ///
 /// # Example
 ///
@@ -181,8 +181,9 @@ impl AsyncPipe {
         Communicate::new(&self.processes, input.into())
     }
 
-    /// Waits for the last child's exit: [`Task::exit`](crate::Task::exit). It closes stdin first, as std's `wait` does, unless somebody has
-    /// a handle to it. The children before the last are given a moment (100 ms) to end, too.
+    /// Waits for the last child's exit: [`Task::exit`](crate::Task::exit). It closes stdin first, as std's `wait` does; if somebody has a
+    /// handle to it, or waits to write to it, then when that is over. The children before the last are given a moment (100 ms, or until the
+    /// timeout) to end, too.
     ///
     /// # Errors
     ///

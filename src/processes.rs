@@ -67,6 +67,17 @@ impl Processes {
         &self.children
     }
 
+    /// stdin was piped, and nobody has closed it.
+    pub fn is_stdin_open(&self) -> bool {
+        self.stdin.descriptor().is_open()
+    }
+
+    /// Nobody else has a handle to stdin, and nobody waits to write to it.
+    pub fn has_stdin_alone(&self) -> bool {
+        let stdin = self.stdin.descriptor();
+        Rc::strong_count(stdin) == 1 && !stdin.state().has_waiters()
+    }
+
     /// The process whose number names the whole chain in messages: the last.
     pub fn id(&self) -> u32 {
         self.last().id()

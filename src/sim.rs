@@ -31,7 +31,7 @@ use std::os::unix::io::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use libc::{c_int, pollfd, POLLIN, POLLOUT};
+use libc::{c_int, c_short, pollfd, POLLERR, POLLHUP, POLLIN, POLLOUT};
 
 use self::actor::Actor;
 use self::stream::Stream;
@@ -82,7 +82,8 @@ pub struct Kernel {
     is_over: bool,
     children: Vec<child::Child>,
     programs: BTreeMap<String, Program>,
-    readable_at_poll: Vec<RawFd>,
+    /// What was true of a number when poll(2) was asked of it last.
+    at_poll: BTreeMap<RawFd, c_short>,
     /// Somebody has closed a number behind the library's back: it cannot know what it then calls under that number.
     is_tampered_with: bool,
     changed_flags: usize,
@@ -127,7 +128,7 @@ impl Kernel {
             children: Vec::new(),
             programs: BTreeMap::new(),
             changed_flags: 0,
-            readable_at_poll: Vec::new(),
+            at_poll: BTreeMap::new(),
             is_tampered_with: false,
             bad_closes: 0,
             read_log: Vec::new(),
@@ -267,7 +268,16 @@ impl Kernel {
 
     /// Whether that was so when poll(2) was asked of it last.
     pub fn was_readable_at_poll(&self, fd: RawFd) -> bool {
-        self.readable_at_poll.contains(&fd)
+        self.was_true_at_poll(fd, POLLIN | POLLHUP | POLLERR)
+    }
+
+    /// Whether nobody could write to it any more when poll(2) was asked of it last.
+    pub fn was_hung_up_at_poll(&self, fd: RawFd) -> bool {
+        self.was_true_at_poll(fd, POLLHUP)
+    }
+
+    fn was_true_at_poll(&self, fd: RawFd, events: c_short) -> bool {
+        self.at_poll.get(&fd).map_or(false, |truth| truth & events != 0)
     }
 
     /// Whether poll(2) would truthfully wake who waits to write.

@@ -17,6 +17,8 @@ pub(crate) struct WaitQueue {
     /// A message is there. Changed only under the lock of the messages.
     has_message: AtomicBool,
     senders: AtomicUsize,
+    /// The receiver is gone.
+    is_closed: AtomicBool,
     /// `waiters` is not empty.
     is_waited_on: AtomicBool,
     /// All are woken by one message: whoever comes first gets it, the others wait again.
@@ -38,7 +40,7 @@ impl WaitQueue {
     /// How waiting for it ends; None: it must go on.
     pub fn end(&self) -> Option<End> {
         // In this order: whoever sends and is then gone has sent.
-        let none_can_come = self.senders() == 0;
+        let none_can_come = self.senders() == 0 || self.is_closed.load(SeqCst);
         match self.has_message.load(SeqCst) {
             true => Some(End::Complete),
             false if none_can_come => Some(End::Eof),
@@ -58,6 +60,12 @@ impl WaitQueue {
         if self.senders.fetch_sub(1, SeqCst) == 1 {
             self.wake_all();
         }
+    }
+
+    /// The receiver is gone: no message comes any more.
+    pub fn close(&self) {
+        self.is_closed.store(true, SeqCst);
+        self.wake_all();
     }
 
     /// Something has changed that they wait for.

@@ -507,3 +507,23 @@ fn messages_and_timers_do_not_starve_each_other() {
     });
     sched.block_on(sleep(Duration::from_millis(5))).unwrap();
 }
+
+#[test]
+fn the_receivers_end_is_the_end_of_what_waits_on_it() {
+    let _watchdog = watchdog();
+    let (sender, receiver) = channel::<u8>();
+    let mut sched = Scheduler::new();
+    let waits = sched.spawn(receiver.ready(), |task| {
+        task.ok()?;
+        done(task.end())
+    });
+    let (ready, mut receiver) = (receiver.ready(), Some(receiver));
+    drop(sched.spawn(yield_now(), move |task| {
+        task.ok()?;
+        drop(receiver.take());
+        done(())
+    }));
+    assert_eq!(sched.join(waits).unwrap(), End::Eof);
+    assert_eq!(sender.send(1), Err(1));
+    sched.block_on(ready).unwrap();
+}

@@ -417,3 +417,76 @@ fn a_timeout_of_the_kernel_is_not_a_deadline() {
     assert!(message.ends_with(&std::io::Error::from_raw_os_error(libc::ETIMEDOUT).to_string()), "{message}");
     assert_eq!(end, End::Failed);
 }
+
+/// Zero is what can be had without waiting: an end behind the bytes, too.
+#[test]
+fn a_deadline_that_comes_with_bytes_has_the_end_behind_them() {
+    let _watchdog = watchdog();
+    let zero = Duration::ZERO;
+    let ended = |bytes: &[u8]| {
+        let (reader, writer) = pipe();
+        put(&writer, bytes);
+        AsyncFile::new(reader).unwrap()
+    };
+    let mut sched = Scheduler::new();
+    for op in [ended(b"all").read_to_end().timeout(zero).into(), ended(b"all").read(10).full().timeout(zero).into()] {
+        let op: Op = op;
+        let task = sched.spawn(op, |task| done((task.end(), task.bytes()?.to_vec())));
+        assert_eq!(sched.join(task).unwrap(), (End::Eof, b"all".to_vec()));
+    }
+    let line = sched.block_on(ended(b"last").readline().timeout(zero)).unwrap();
+    assert_eq!(line.as_deref(), Some(&b"last"[..]));
+}
+
+/// What has come by the deadline's turn is had, in however many reads: the first ones took no more than their windows.
+#[test]
+fn a_deadline_that_comes_with_bytes_has_those_behind_them() {
+    let _watchdog = watchdog();
+    const LINE: &[u8] = b"a line of thirty-five bytes, or so\n";
+    let mut sched = Scheduler::new();
+    let (reader, writer) = pipe();
+    let file = AsyncFile::new(reader).unwrap();
+    put(&writer, LINE);
+    put(&writer, b"rest");
+    let line = sched.block_on(file.readline().size_hint(10).timeout(Duration::ZERO)).unwrap().unwrap();
+    assert_eq!(line, LINE);
+    let file = AsyncFile::new(regular(LINE)).unwrap();
+    let line = sched.block_on(file.readline().size_hint(10).timeout(Duration::ZERO)).unwrap().unwrap();
+    assert_eq!(line, LINE);
+
+    // Beside the part of a line that is held, there is room for a part of what has come.
+    let (ours, theirs) = socketpair();
+    let file = AsyncFile::new(ours).unwrap();
+    put(&theirs, &[b'x'; 40_000]);
+    let line = sched.spawn(file.readline().timeout(SHORT), |task| done(task.line()?.map(<[u8]>::len)));
+    settle(&mut sched);
+    std::thread::sleep(2 * SHORT);
+    put(&theirs, &[b'y'; 60_000]);
+    put(&theirs, b"\n");
+    assert_eq!(sched.join(line).unwrap(), Some(100_001));
+}
+
+/// On a pipe that blocks, a call writes no more than a page.
+#[test]
+fn a_deadline_that_comes_with_room_has_all_of_it() {
+    let _watchdog = watchdog();
+    let (_reader, writer) = pipe();
+    let file = AsyncFile::duplicate(&writer).unwrap();
+    let mut sched = Scheduler::new();
+    let all = written(&mut sched, file.write(vec![0; 8192]).full().timeout(Duration::ZERO));
+    assert_eq!(all.unwrap(), (8192, End::Complete));
+}
+
+/// A source that always has more does not keep an operation beyond its deadline: it has its share then.
+#[test]
+fn a_deadline_ends_what_never_has_to_wait() {
+    let _watchdog = watchdog();
+    let file = AsyncFile::new(std::fs::File::open("/dev/zero").unwrap()).unwrap();
+    let mut sched = Scheduler::new();
+    for after in [Duration::ZERO, SHORT] {
+        let (bytes, end) = bytes(&mut sched, file.read_to_end().timeout(after)).unwrap();
+        assert_eq!((bytes.is_empty(), end), (false, End::TimedOut));
+    }
+    let reader = file.readline().size_hint(1).timeout(Duration::ZERO);
+    assert_eq!(kind(sched.block_on(reader)), ErrorKind::TimedOut);
+}

@@ -353,3 +353,25 @@ fn waiting_for_one_file_in_two_schedulers_is_an_error_at_once() {
     // Nobody waits in the first one now: the file has moved.
     assert_eq!(line(&mut another, file.readline()).unwrap().unwrap(), b"second\n");
 }
+
+/// Who wants nothing takes nothing from anybody.
+#[test]
+fn what_has_a_size_of_0_ends_at_once_behind_whomever() {
+    let _watchdog = watchdog();
+    let (ours, theirs) = socketpair();
+    let file = AsyncFile::new(ours).unwrap();
+    let log = Log::default();
+    let mut sched = Scheduler::new();
+    let reader = logged(&mut sched, &log, "line", file.readline());
+    let writer = logged(&mut sched, &log, "much", file.write(vec![0; 4 << 20]).full());
+    settle(&mut sched);
+    logged(&mut sched, &log, "read", file.read(0));
+    logged(&mut sched, &log, "full", file.read(0).full());
+    logged(&mut sched, &log, "limit", file.read_to_end().limit(0));
+    logged(&mut sched, &log, "write", file.write(""));
+    settle(&mut sched);
+    assert_eq!(*log.borrow(), ["read: ", "full: ", "limit: InvalidInput", "write: 0"]);
+    assert!(!reader.is_finished() && !writer.is_finished());
+    put(&theirs, b"go\n");
+    sched.join(reader).unwrap();
+}

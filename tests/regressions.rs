@@ -15,7 +15,10 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::process::Command;
 use std::time::Duration;
 
-use asyncfile::{done, first, sleep, wait, yield_now, AsyncFile, AsyncPipe, Flow, Op, Scheduler, TaskError};
+use asyncfile::trace::Event;
+use asyncfile::{
+    done, first, sleep, wait, yield_now, AsyncFile, AsyncPipe, Flow, JoinHandle, Op, Scheduler, TaskError,
+};
 use descriptors::{alone, close_behind, ms, numbered_pipe, sockets, Test, HOUR, ZERO};
 use help::{assert_pattern, cat, pattern, spawn, Gate};
 use support::{kind, settle, watchdog, CountDrops, SHORT};
@@ -468,4 +471,59 @@ fn an_operation_whose_making_panics_starts_no_task_and_hinders_none() {
     });
     assert_eq!(sched.join(task).unwrap(), 7);
     sched.run().unwrap();
+}
+
+// ------------------------------------------------------------------ cancel, from an observer
+
+#[test]
+fn a_task_that_an_observer_has_cancelled_is_not_resumed() {
+    let _watchdog = watchdog();
+    let victim = RefCell::new(None::<JoinHandle<()>>);
+    let (is_cancelled, is_resumed) = (Cell::new(false), Cell::new(false));
+    let mut sched = Scheduler::new();
+    sched.observe(|trace| {
+        // The first task waits anew; the second is ready in the same turn.
+        if let (Event::Resumed(..), Some(victim)) = (&trace.event, &*victim.borrow()) {
+            victim.cancel();
+            is_cancelled.set(true);
+        }
+    });
+    let mut is_over = false;
+    let first = sched.spawn(yield_now(), move |task| {
+        task.ok()?;
+        match std::mem::replace(&mut is_over, true) {
+            false => wait(sleep(SHORT)),
+            true => done(()),
+        }
+    });
+    let second = sched.spawn(yield_now(), |task| {
+        is_resumed.set(is_cancelled.get());
+        done(task.ok()?)
+    });
+    *victim.borrow_mut() = Some(second);
+    sched.join(first).unwrap();
+    assert!(is_cancelled.get() && !is_resumed.get());
+}
+
+// ------------------------------------------------------------------ a scheduler's end
+
+/// Whatever outlives it (a file, a handle) knows it no more.
+#[test]
+fn the_wake_pipe_ends_with_its_scheduler_and_its_remotes() -> Test {
+    alone(|| {
+        let (file, mut peer) = sockets()?;
+        peer.write_all(b"line\n")?;
+        let before = std::fs::read_dir("/proc/self/fd")?.count();
+        let mut sched = Scheduler::new();
+        let remote = sched.remote()?;
+        let handle = sched.spawn(sleep(HOUR), |task| done(task.ok()?));
+        sched.block_on(file.readline())?;
+        drop(sched);
+        remote.wake();
+        drop(remote);
+        assert_eq!(std::fs::read_dir("/proc/self/fd")?.count(), before);
+        assert!(handle.is_finished());
+        assert_eq!(file.buffered(), 0);
+        Ok(())
+    })
 }

@@ -1,6 +1,9 @@
 //! What is known of a task and of the wake pipe between turns: see [`Scheduler::check_invariants`](crate::Scheduler::check_invariants).
 
+use std::rc::Rc;
+
 use super::{Inbox, Key, Watched};
+use crate::processes::Processes;
 
 impl Inbox {
     /// The task is to be advanced or dropped without waiting.
@@ -18,6 +21,11 @@ impl Inbox {
     /// `key` waits for the end of `target`.
     pub fn is_joined_by(&self, target: Key, key: Key) -> bool {
         self.joiners.borrow().get(&target).map_or(false, |waiters| waiters.contains(key))
+    }
+
+    /// `key` waits for these children's stdin to be let go of.
+    pub fn waits_for_stdin(&self, key: Key, processes: &Rc<Processes>) -> bool {
+        self.holdups.borrow().iter().any(|(other, others)| *other == key && Rc::ptr_eq(others, processes))
     }
 
     /// Fails unless all who wait for a task's end are there, and so is that task.

@@ -86,16 +86,16 @@ impl Communicate {
         for (stream, direction) in [(stdin, Direction::Write), (stdout, Direction::Read), (stderr, Direction::Read)] {
             let admitted = stream.state().admits(inbox).is_ok();
             if admitted {
-                self.is_entered = true;
                 stream.block(inbox, key, direction, false);
             }
         }
-        let conversation = self.processes.conversation.borrow();
+        let mut conversation = self.processes.conversation.borrow_mut();
+        self.is_entered = true;
+        conversation.waiters.enter(key);
         if let (Source::Stream(file), _) | (Source::Nothing, Source::Stream(file)) = (&self.input, &conversation.input)
         {
             let admitted = file.state().admits(inbox).is_ok();
             if admitted {
-                self.is_entered = true;
                 file.block(inbox, key, Direction::Read, false);
                 self.options.source = Some(Rc::clone(file));
             }
@@ -112,6 +112,7 @@ impl Communicate {
         stdout.leave(key, Direction::Read);
         stderr.leave(key, Direction::Read);
         leave_source(&mut self.options.source, key);
+        self.processes.conversation.borrow_mut().waiters.leave(key);
         self.processes.unwatch(key);
     }
 
@@ -144,6 +145,7 @@ impl Communicate {
             }
         }
         self.is_entered = true;
+        conversation.waiters.enter(context.key);
         let Options { limit, linger, over_at, exits, source } = &mut *self.options;
         let given = processes.ask(context.inbox, context.key);
         let exits = exits.advance(given);
@@ -151,11 +153,26 @@ impl Communicate {
             *over_at = exited_at.checked_add(*linger);
         }
         let is_over = over_at.map_or(false, |at| at <= given.now);
+        // A deadline within the moment that the others of a chain are given ends that.
+        let is_due = given.last_exited_at.is_some() && self.timeout.is_over(context);
         // Of two communicates the one that waited first has the output, whichever learns of the exit first.
         let has_its_turn = processes.streams()[1..].iter().all(|stream| is_its_turn(stream, context.key));
-        let has_exited = exits == exit::Answer::Ended && (has_its_turn || is_over);
-        let standing = Standing { has_exited, is_over, limit: *limit };
-        let answer = converse(&processes, &mut conversation, context.key, standing);
+        let have_exited = exits == exit::Answer::Ended || is_due;
+        if have_exited && is_over && !has_its_turn && conversation.is_anothers(context.key) {
+            return self.output(|_| Vec::new()); // and the other one's conversation goes on
+        }
+        let has_exited = have_exited && (has_its_turn || is_over);
+        let mut go_on = |has_exited, is_last| {
+            converse(&processes, &mut conversation, context.key, Standing { has_exited, is_last, limit: *limit })
+        };
+        let mut answer = go_on(has_exited, is_over);
+        if let (Answer::Blocked(_), true) = (&answer, is_due) {
+            // Data beats deadline: all that the child has said, whether poll(2) has told of it or not, and then the end.
+            answer = go_on(false, true);
+            if let Answer::Blocked(_) = answer {
+                answer = go_on(has_exited, false);
+            }
+        }
         if conversation.machine.is_fed() {
             // Also after an absent input: the child reads until its end.
             conversation.release_input();
@@ -286,7 +303,8 @@ fn is_its_turn(stream: &Rc<Descriptor>, key: Key) -> bool {
 /// What the machine is told besides its streams.
 struct Standing {
     has_exited: bool,
-    is_over: bool,
+    /// What has come is to be asked for now: there will be no other time.
+    is_last: bool,
     limit: usize,
 }
 
@@ -315,7 +333,7 @@ fn converse(processes: &Processes, conversation: &mut Conversation, key: Key, st
         stdout: stdout.as_mut().map(Turn::tap),
         stderr: stderr.as_mut().map(Turn::tap),
         has_exited: standing.has_exited,
-        is_over: standing.is_over,
+        is_over: standing.is_last,
         limit: standing.limit,
     });
     for turn in [stdin, stdout, stderr, source].iter_mut().flatten() {

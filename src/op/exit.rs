@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::timeout::Timeout;
 use super::{private::Sealed, sooner, Context, Kind, Op, Operation, Progress, Value};
-use crate::inbox::Key;
+use crate::inbox::{Inbox, Key};
 use crate::machine::exit::{Answer, State, Waiter};
 use crate::processes::Processes;
 use crate::task::Task;
@@ -21,17 +21,17 @@ pub struct Exit {
     /// Boxed, so that the rare large operation does not make every operation large.
     machine: Box<Waiter>,
     timeout: Timeout,
-    /// It watches the children.
-    is_watching: bool,
+    /// Where it waits: it watches the children, and perhaps stdin's handles.
+    waits_in: Option<Rc<Inbox>>,
 }
 
 impl Exit {
     pub(crate) fn new(processes: &Rc<Processes>) -> Exit {
-        Exit { processes: Rc::clone(processes), machine: Box::default(), timeout: Timeout::NEVER, is_watching: false }
+        Exit { processes: Rc::clone(processes), machine: Box::default(), timeout: Timeout::NEVER, waits_in: None }
     }
 
-    /// The most it may take, counted from when it first has to wait. Then: [`io::ErrorKind::TimedOut`], and the child is not ended. (The
-    /// last of a chain may have ended: see [`try_wait`](crate::AsyncPipe::try_wait).)
+    /// The most it may take, counted from when it first has to wait. Then: [`io::ErrorKind::TimedOut`], and the child is not ended. It
+    /// also ends the moment that the others of a chain are given: once the last has exited, its status is the outcome.
     pub fn timeout(mut self, after: Duration) -> Exit {
         self.timeout = Timeout::after(after);
         self
@@ -46,32 +46,40 @@ impl Exit {
     }
 
     pub(crate) fn leave(&mut self, key: Key) {
-        if std::mem::replace(&mut self.is_watching, false) {
+        if let Some(inbox) = self.waits_in.take() {
             self.processes.unwatch(key);
+            inbox.leave_stdin(key, &self.processes);
         }
     }
 
     pub(crate) fn advance(&mut self, context: &Context<'_>) -> Progress {
-        // As std's wait does: a child that reads until its end would never exit. A handle that somebody took is
-        // theirs to close, and a communicate that feeds it closes it itself.
-        let [stdin, ..] = self.processes.streams();
-        let is_written_to = stdin.state().has_waiters();
-        if Rc::strong_count(stdin) == 1 && !is_written_to {
-            stdin.close();
+        let Exit { processes, machine, timeout, waits_in } = self;
+        let inbox = waits_in.get_or_insert_with(|| Rc::clone(context.inbox));
+        // As std's wait does: a child that reads until its end would never exit. A handle that somebody took is theirs to close or to
+        // drop, and a communicate that feeds it closes it itself.
+        if processes.has_stdin_alone() {
+            processes.stdin.close();
         }
-        self.is_watching = true;
-        let mut given = self.processes.ask(context.inbox, context.key);
-        given.is_told &= !is_written_to; // nothing tells of that write's end: asked again after a pause, and closed then
-        let answer = self.machine.advance(given);
-        match (answer, self.processes.status()) {
-            (Answer::Ended, Some(Ok(status))) => Progress::complete(Value::Exit(status)),
-            (Answer::Ended, Some(Err(error))) => Progress::failed("exit", None, error),
-            (Answer::Ended, None) => unreachable!("the machine ends after the last child"),
-            (Answer::Blocked(_), _) if self.timeout.is_over(context) => {
-                Progress::timed_out("exit", None, self.timeout.error(0, ""))
+        inbox.leave_stdin(context.key, processes);
+        if processes.is_stdin_open() {
+            inbox.enter_stdin(context.key, processes);
+        }
+        let answer = machine.advance(processes.ask(inbox, context.key));
+        match (answer, processes.status()) {
+            (Answer::Blocked(until), _) if !timeout.is_over(context) => {
+                Progress::Blocked(sooner(until, timeout.start()))
             }
-            (Answer::Blocked(until), _) => Progress::Blocked(sooner(until, self.timeout.start())),
+            (_, Some(Ok(status))) => Progress::complete(Value::Exit(status)),
+            (_, Some(Err(error))) => Progress::failed("exit", None, error),
+            (Answer::Blocked(_), None) => Progress::timed_out("exit", None, timeout.error(0, "")),
+            (Answer::Ended, None) => unreachable!("the machine ends after the last child"),
         }
+    }
+
+    /// For the simulation: whether it learns when stdin can be closed.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn is_told_of_stdin(&self, inbox: &Inbox, key: Key) -> bool {
+        !self.processes.is_stdin_open() || inbox.waits_for_stdin(key, &self.processes)
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::timeout::Timeout;
+use super::timeout::{LastShare, Timeout};
 use super::{private::Sealed, Context, Ended, Kind, Lent, Op, Operation, Progress, Value};
 use crate::descriptor::{Descriptor, Direction, State};
 use crate::inbox::{Inbox, Key};
@@ -100,15 +100,20 @@ impl Reading {
         if let Err(error) = state.admits(context.inbox) {
             return Progress::failed(name(machine), file.fd(), error);
         }
-        let is_first = state.is_first(context.key, Direction::Read);
-        if is_first && context.due && !state.is_asked_for(Direction::Read) {
-            // It came to the front in the very turn of its deadline. Data beats deadline, and poll(2) was not asked on its behalf.
-            state.inflow.ready = file.is_ready_now(Direction::Read);
-        }
+        let is_first = state.is_first(context.key, Direction::Read) || wants_nothing(machine);
         let mut advance = Advance::Blocked;
         if is_first {
-            advance = machine.advance(&mut state.inflow, &mut file.calls());
-            file.settle(&mut state);
+            let mut last = LastShare::new(context, state.is_asked_for(Direction::Read));
+            loop {
+                let held = state.inflow.len();
+                advance = machine.advance(&mut state.inflow, &mut file.calls());
+                file.settle(&mut state);
+                let is_blocked = matches!(advance, Advance::Blocked);
+                if !is_blocked || !last.goes_on(state.inflow.len() - held, file, Direction::Read) {
+                    break;
+                }
+                state.inflow.ready = true;
+            }
         }
         if matches!(advance, Advance::Blocked | Advance::Yield) && timeout.is_over(context) {
             // Who is not the first has nothing: what is buffered belongs to those before it.
@@ -154,6 +159,11 @@ fn name(machine: &Reader) -> &'static str {
         Want::Line(_) => "readline",
         Want::Lines(_) => "readlines",
     }
+}
+
+/// A size or a limit of 0: it ends at once, and waits for nobody.
+fn wants_nothing(machine: &Reader) -> bool {
+    matches!(machine.want(), Want::Some(0) | Want::Full(0) | Want::ToEnd(0) | Want::Line(0) | Want::Lines(0))
 }
 
 /// Hands over the front of the buffer. It is consumed here, but for `Lines`: of those, what the task takes is.

@@ -5,6 +5,8 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::Context;
+use crate::descriptor::{Descriptor, Direction};
+use crate::machine::SHARE;
 use crate::sys;
 
 /// The clock starts when the operation must block for the first time, and does not start again.
@@ -69,5 +71,33 @@ impl fmt::Display for Timeout {
             None => self.duration(),
         };
         write!(f, ", {:.1} s left", left.as_secs_f64())
+    }
+}
+
+/// Data beats deadline, and so does room: what an operation whose deadline has come takes all the same, as long as poll(2) says that
+/// there is more, and its share is not spent.
+pub(crate) struct LastShare {
+    is_due: bool,
+    /// poll(2) was asked on its behalf: not of one that came to the front of its queue in this very turn.
+    is_asked: bool,
+    left: usize,
+}
+
+/// The least that a system call counts for, in bytes.
+const CALL: usize = 4096;
+
+impl LastShare {
+    pub fn new(context: &Context<'_>, is_asked: bool) -> LastShare {
+        LastShare { is_due: context.due, is_asked, left: SHARE }
+    }
+
+    /// It is blocked, after it has moved so many bytes: behind those there may be more, or the end.
+    pub fn goes_on(&mut self, moved: usize, file: &Descriptor, direction: Direction) -> bool {
+        if !self.is_due || self.is_asked && moved == 0 {
+            return false;
+        }
+        self.is_asked = true;
+        self.left = self.left.saturating_sub(moved.max(CALL));
+        self.left > 0 && file.is_ready_now(direction)
     }
 }

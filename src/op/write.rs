@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::timeout::Timeout;
+use super::timeout::{LastShare, Timeout};
 use super::{private::Sealed, Context, Ended, Kind, Op, Operation, Progress, Value};
 use crate::data::Data;
 use crate::descriptor::{Descriptor, Direction};
@@ -92,14 +92,20 @@ impl Write {
         if let Err(error) = state.admits(context.inbox) {
             return Progress::failed(name, file.fd(), error);
         }
-        let is_first = state.is_first(context.key, Direction::Write);
-        if is_first && context.due && !state.is_asked_for(Direction::Write) {
-            state.outflow.ready = file.is_ready_now(Direction::Write); // as for a read
-        }
+        let is_first = state.is_first(context.key, Direction::Write) || data.bytes().is_empty();
         let mut advance = Advance::Blocked;
         if is_first {
-            advance = machine.advance(data.bytes(), &mut state.outflow, &mut file.calls());
-            file.settle(&mut state);
+            let mut last = LastShare::new(context, state.is_asked_for(Direction::Write));
+            loop {
+                let written = machine.written();
+                advance = machine.advance(data.bytes(), &mut state.outflow, &mut file.calls());
+                file.settle(&mut state);
+                let is_blocked = matches!(advance, Advance::Blocked);
+                if !is_blocked || !last.goes_on(machine.written() - written, file, Direction::Write) {
+                    break;
+                }
+                state.outflow.ready = true;
+            }
         }
         if matches!(advance, Advance::Blocked | Advance::Yield) && timeout.is_over(context) {
             advance = machine.time_out();

@@ -22,6 +22,9 @@ const RESUMES: usize = 512;
 impl<'t> Scheduler<'t> {
     /// Advances one task until it is blocked, has ended, or has had its share.
     pub(super) fn advance(&mut self, key: Key) {
+        if self.inbox.has_news() {
+            self.sweep(None); // an observer may have cancelled somebody
+        }
         let mut running = match self.tasks[key.index as usize].take() {
             Some(running) => running,
             None => return,

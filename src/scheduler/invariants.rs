@@ -71,6 +71,6 @@ fn is_waiting(op: &Op, key: Key, inbox: &Inbox, has_deadline: bool) -> bool {
             op.check_stdin(key);
             true
         }
-        Kind::Exit(_) => true,
+        Kind::Exit(op) => op.is_told_of_stdin(inbox, key),
     }
 }

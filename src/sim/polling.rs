@@ -19,10 +19,8 @@ impl Kernel {
         assert_no_twins(set);
         let answer = self.poll_once(set, timeout);
         for entry in set.iter() {
-            self.readable_at_poll.retain(|fd| *fd != entry.fd);
-            if self.is_readable_now(entry.fd) {
-                self.readable_at_poll.push(entry.fd);
-            }
+            let truth = self.lookup(entry.fd).map_or(0, |id| self.truth(id));
+            self.at_poll.insert(entry.fd, truth);
         }
         self.note(|| format!("poll({}, {timeout:?}) = {answer:?}", list(set)));
         answer

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use asyncfile::{done, first, sleep, wait, AsyncFile, Op, Outcome, Scheduler};
 
@@ -246,4 +247,18 @@ fn a_childs_sigpipe_is_at_its_default() {
     let _watchdog = watchdog();
     let pipe = spawn("kill -PIPE $$; echo survived");
     assert_output(&Scheduler::new().block_on(pipe.communicate(())).unwrap(), -libc::SIGPIPE, "", "");
+}
+
+/// Zero is what can be had without waiting: of a child that has ended, everything.
+#[test]
+fn a_timeout_of_zero_has_all_that_an_ended_child_has_said() {
+    let _watchdog = watchdog();
+    for (script, out, err) in
+        [("exit 3", "", ""), ("echo a; exit 3", "a\n", ""), ("echo a; echo b >&2; exit 3", "a\n", "b\n")]
+    {
+        let pipe = spawn_with_stderr(script);
+        await_end(pipe.ids()[0]);
+        let output = Scheduler::new().block_on(pipe.communicate(()).timeout(Duration::ZERO));
+        assert_output(&output.unwrap(), 3, out, err);
+    }
 }

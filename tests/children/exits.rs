@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use asyncfile::{done, End, Scheduler};
+use asyncfile::{done, sleep, End, Scheduler};
 
 use crate::help::{assert_output, await_end, cat, code, failure, kill, pattern, spawn};
 use crate::support::{kind, put, settle, watchdog, SHORT};
@@ -219,4 +219,62 @@ fn an_exit_that_is_waited_for_no_more_is_out_of_the_poll_set() {
     assert_eq!(poll_set(&mut sched).0, 0);
     assert_eq!(kind(sched.block_on(pipe.exit().timeout(SHORT))), ErrorKind::TimedOut);
     assert_eq!(poll_set(&mut sched).0, 0);
+}
+
+// ------------------------------------------------------------------ whose stdin is
+
+/// By somebody who does not close it, between two writes.
+#[test]
+fn exit_closes_stdin_when_the_last_handle_to_it_is_dropped() {
+    let _watchdog = watchdog();
+    let pipe = spawn("cat >&2; exit 4");
+    let mut stdin = pipe.stdin().cloned();
+    let mut sched = Scheduler::new();
+    let exit = sched.spawn(pipe.exit(), |task| done(task.exit()?));
+    let feeder = sched.spawn(sleep(SHORT), move |task| {
+        task.ok()?;
+        drop(stdin.take());
+        done(())
+    });
+    sched.join(feeder).unwrap();
+    assert_eq!(sched.join(exit).unwrap().code(), Some(4));
+}
+
+/// In a foreign loop that is work at once; until then, there is nothing to look after.
+#[test]
+fn exit_closes_stdin_when_the_host_drops_the_last_handle_to_it() {
+    let _watchdog = watchdog();
+    let (pipe, other) = (spawn("cat; exit 4"), cat());
+    let (stdin, _others) = (pipe.stdin().cloned(), other.stdin().cloned());
+    let mut sched = Scheduler::new();
+    let exit = sched.spawn(pipe.exit(), |task| done(task.exit()?));
+    let elsewhere = sched.spawn(other.exit(), |task| done(task.exit()?));
+    settle(&mut sched);
+    drop(stdin);
+    assert_eq!(poll_set(&mut sched).1, Some(Duration::ZERO));
+    sched.dispatch(&[]).unwrap();
+    assert!(format!("{:?}", pipe.stdin().unwrap()).contains("closed"));
+    assert_eq!(sched.join(exit).unwrap().code(), Some(4));
+    elsewhere.cancel();
+}
+
+#[test]
+fn an_exit_that_is_waited_for_no_more_leaves_stdin_open() {
+    let _watchdog = watchdog();
+    let pipe = cat();
+    let mut stdin = pipe.stdin().cloned();
+    let mut sched = Scheduler::new();
+    let either = asyncfile::first([pipe.exit().into(), sleep(SHORT).into()]);
+    let mut is_over = false;
+    let task = sched.spawn(either, move |task| match is_over {
+        false => {
+            assert_eq!(task.which(), 1);
+            is_over = true;
+            drop(stdin.take());
+            asyncfile::wait(sleep(SHORT))
+        }
+        true => done(task.ok()?),
+    });
+    sched.join(task).unwrap();
+    assert!(!format!("{:?}", pipe.stdin().unwrap()).contains("closed"));
 }

@@ -3,10 +3,10 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use asyncfile::{AsyncPipe, Scheduler};
+use asyncfile::{done, AsyncFile, AsyncPipe, Scheduler};
 
-use crate::help::{assert_output, await_end, kill, spawn, spawn_with_stderr};
-use crate::support::{kind, watchdog, LONG, SHORT};
+use crate::help::{assert_output, await_end, kill, spawn, spawn_with_stderr, Gate};
+use crate::support::{kind, pipe, put, watchdog, LONG, SHORT};
 
 /// Its stdout stays with a `sleep`, whose number is the first line.
 const WITH_GRANDCHILD: &str = "sleep 600 & echo $!; read line; echo hi; exit 3";
@@ -127,4 +127,36 @@ fn a_stream_that_the_grandchild_keeps_does_not_hold_up_the_other() {
     let mut sched = Scheduler::new();
     let _grandchild = grandchild(&mut sched, &pipe);
     assert_output(&sched.block_on(pipe.communicate(()).linger(SHORT)).unwrap(), 3, "out\n", "err\n");
+}
+
+// ------------------------------------------------------------------ two communicates, of which the second lingers
+
+/// The end of the second one's wait is not the end of the conversation, which is the first one's.
+#[test]
+fn a_second_communicate_that_has_lingered_takes_nothing_from_the_first() {
+    let _watchdog = watchdog();
+    let gate = Gate::new();
+    let pipe = spawn(&format!("echo said; (read line < {gate}) & exit 3"));
+    let mut sched = Scheduler::new();
+    let first = sched.spawn(pipe.communicate(()), |task| done(task.output()?));
+    let second = sched.spawn(pipe.communicate(()).linger(SHORT), |task| done(task.output()?));
+    assert_output(&sched.join(second).unwrap(), 3, "", "");
+    assert!(!first.is_finished(), "a grandchild has its stdout");
+    put(&gate.reached(&mut sched), b"go\n");
+    assert_output(&sched.join(first).unwrap(), 3, "said\n", "");
+}
+
+#[test]
+fn a_second_communicate_that_has_lingered_does_not_stop_what_the_first_feeds_a_grandchild() {
+    let _watchdog = watchdog();
+    let (reader, writer) = pipe();
+    // A job in the background reads /dev/null, unless it is told otherwise.
+    let pipe = spawn("exec 3<&0; cat <&3 & exit 3");
+    let mut sched = Scheduler::new();
+    let first = sched.spawn(pipe.communicate(AsyncFile::new(reader).unwrap()), |task| done(task.output()?));
+    let second = sched.spawn(pipe.communicate(()).linger(SHORT), |task| done(task.output()?));
+    assert_output(&sched.join(second).unwrap(), 3, "", "");
+    put(&writer, b"late\n");
+    drop(writer);
+    assert_output(&sched.join(first).unwrap(), 3, "late\n", "");
 }

@@ -12,8 +12,9 @@ use asyncfile::{done, sleep, yield_now, AsyncPipe, Scheduler};
 use crate::descriptors::{alone, Test};
 use crate::help::{
     assert_output, await_end, cat, children, code, leaves_nothing, pattern, sh, spawn, spawn_with_stderr, Belongings,
+    Gate,
 };
-use crate::support::{kind, settle, turn_until, watchdog, SHORT};
+use crate::support::{kind, put, settle, turn_until, watchdog, SHORT};
 
 #[test]
 fn a_thousand_communicates_in_a_row_leave_nothing() -> Test {
@@ -269,6 +270,24 @@ fn without_a_descriptor_for_a_pidfd_the_exit_is_noticed_all_the_same() -> Test {
         turn_until(&mut sched, || exit.is_finished());
         assert!(sched.join(exit)?.success());
         drop(hoard);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_child_that_outlives_its_thread_is_reaped_by_another_thread() -> Test {
+    alone(|| {
+        let _watchdog = watchdog();
+        let gate = Gate::new();
+        let script = format!("read line < {gate}");
+        std::thread::spawn(move || drop(spawn(&script))).join().unwrap();
+        let mut sched = Scheduler::new();
+        put(&gate.reached(&mut sched), b"go\n");
+        let [(id, _)] = children()[..] else { panic!("one child: {:?}", children()) };
+        await_end(id);
+        assert_eq!(children(), [(id, true)], "nobody has reaped it yet");
+        sched.block_on(yield_now())?;
+        assert_eq!(children(), []);
         Ok(())
     })
 }

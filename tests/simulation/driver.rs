@@ -171,7 +171,7 @@ fn read_from_outside(world: &Rc<World>, sched: &mut Scheduler<'static>) {
         }
         Some(Err(error)) => {
             let end = if error.kind() == io::ErrorKind::TimedOut { End::TimedOut } else { End::Failed };
-            outcomes::assert_allowed(world, &model, &error, end, since);
+            outcomes::assert_allowed(world, me, &model, &error, end, since);
         }
         None => {}
     }

@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use asyncfile::machine::read::Want;
+use asyncfile::machine::SHARE;
 use asyncfile::{sim, End, Outcome, Task};
 
 use super::operations::Model;
@@ -27,7 +28,7 @@ pub fn check(world: &World, me: TaskId, model: &Model, task: &mut Task<'_, '_>) 
     if let Err(error) = &result {
         let ended = if let Model::First(models) = model { &models[task.which()] } else { model };
         world.trace(|| format!("task {me}: {error}"));
-        assert_allowed(world, ended, error, end, since);
+        assert_allowed(world, me, ended, error, end, since);
     }
     result
 }
@@ -48,10 +49,12 @@ fn hand_over(
         }
         Model::Read { file, want, timeout } => {
             let bytes = read(world, me, *file, *want, task, end)?;
-            let may_be_out_of_turn = bytes == 0 && end == End::TimedOut;
+            let wants_nothing = matches!(want, Want::Some(0) | Want::Full(0));
+            let may_be_out_of_turn = bytes == 0 && (end == End::TimedOut || wants_nothing);
             assert!(may_be_out_of_turn || world.is_its_turn(me, *file), "task {me} was served before its turn");
             if end == End::TimedOut {
                 assert_due(world, *timeout, since);
+                assert_nothing_was_there(world, me, model, bytes);
             }
             Ok(())
         }
@@ -72,7 +75,7 @@ fn hand_over(
             let writer = files[*file].writers.front().filter(|writer| writer.task == me);
             match writer {
                 Some(writer) => assert_eq!(writer.taken, written, "what was written, and what the kernel took"),
-                None => panic!("task {me} has written before its turn"),
+                None => assert!(data.is_empty(), "task {me} has written before its turn"),
             }
             if end == End::Complete {
                 let expected = if *full { data.len() } else { data.len().min(1) };
@@ -106,9 +109,12 @@ fn hand_over(
         Model::Communicate { pipe, limit, linger, .. } => {
             let output = task.output()?;
             let exited_at = exited_at(world, *pipe, output.status);
-            let was_over = std::mem::replace(&mut world.pipes.borrow_mut()[*pipe].is_over, true);
             world.count("communicate", "Output".into());
             let files = world.pipes.borrow()[*pipe].files;
+            // The end of a second one's linger is not the end of the first one's conversation.
+            let is_anothers = world.is_anothers(me, *pipe);
+            let was_over = world.pipes.borrow()[*pipe].is_over;
+            world.pipes.borrow_mut()[*pipe].is_over |= !is_anothers;
             for (file, bytes) in [(files[1], &output.stdout), (files[2], &output.stderr)] {
                 let file = match file {
                     Some(file) => file,
@@ -125,7 +131,9 @@ fn hand_over(
                 }
             }
             assert!(linger.is_some() || output.stdout.len() + output.stderr.len() <= *limit, "more than the limit");
-            world.pipes.borrow_mut()[*pipe].input = Input::Nothing;
+            if !is_anothers {
+                world.pipes.borrow_mut()[*pipe].input = Input::Nothing;
+            }
             Ok(())
         }
         Model::Message { .. } => {
@@ -136,7 +144,8 @@ fn hand_over(
                 assert_eq!(message, channel.received, "messages come in order, once");
                 channel.received += 1;
             } else if end == End::Eof {
-                assert!(channel.sender.is_none() && channel.received == channel.sent, "no message is lost");
+                let is_lost = channel.sender.is_some() || channel.received != channel.sent;
+                assert!(channel.receiver.is_none() || !is_lost, "no message is lost");
             }
             Ok(())
         }
@@ -258,7 +267,7 @@ fn assert_due(world: &World, timeout: Option<Duration>, since: Duration) {
 }
 
 /// The operation may end with this error.
-pub fn assert_allowed(world: &World, model: &Model, error: &io::Error, end: End, since: Duration) {
+pub fn assert_allowed(world: &World, me: TaskId, model: &Model, error: &io::Error, end: End, since: Duration) {
     let kind = error.kind();
     if end == End::TimedOut {
         assert_eq!(kind, ErrorKind::TimedOut);
@@ -268,7 +277,7 @@ pub fn assert_allowed(world: &World, model: &Model, error: &io::Error, end: End,
             Model::Sleep(_) | Model::Yield | Model::Join(_) | Model::First(_) => None,
         };
         assert_due(world, timeout, since);
-        return assert_nothing_was_there(world, model);
+        return assert_nothing_was_there(world, me, model, 0);
     }
     let closed = |file: FileId| world.may_be_closed(file);
     let by_nature = match model {
@@ -302,16 +311,42 @@ fn source_is_os_error(error: &io::Error) -> bool {
     source.is_some_and(|source| source.raw_os_error().is_some())
 }
 
-/// What could be had at its deadline is had.
-fn assert_nothing_was_there(world: &World, model: &Model) {
-    if let (true, Model::Read { file, want: Want::Some(_), .. }) = (world.is_calm, model) {
-        let files = world.files.borrow();
-        let file = &files[*file];
-        if !file.is_closed && file.readers.len() == 1 {
-            let ask =
-                |kernel: &mut sim::Kernel| kernel.was_readable_at_poll(file.fd) && kernel.is_readable_now(file.fd);
-            let is_readable = sim::with(ask).expect("a kernel");
-            assert!(!is_readable, "a read of fd {} timed out beside bytes that could be had", file.fd);
+/// What could be had at its deadline is had: bytes, and an end behind them. `taken`: so many were.
+fn assert_nothing_was_there(world: &World, me: TaskId, model: &Model, taken: usize) {
+    if !world.is_calm {
+        return;
+    }
+    let ask = |fd, ask: fn(&sim::Kernel, i32) -> bool| sim::with(|kernel| ask(kernel, fd)).expect("a kernel");
+    let was_hung_up = |file: FileId| ask(world.files.borrow()[file].fd, sim::Kernel::was_hung_up_at_poll);
+    match model {
+        Model::Read { file, want, .. } => {
+            let (fd, held, is_mine) = {
+                let file = &world.files.borrow()[*file];
+                (file.fd, file.came.len() - file.delivered, !file.is_closed && file.readers.len() == 1)
+            };
+            if taken + held >= SHARE {
+                return; // the others' turn
+            }
+            let is_there = match want {
+                Want::Some(_) => ask(fd, sim::Kernel::was_readable_at_poll) && ask(fd, sim::Kernel::is_readable_now),
+                _ => was_hung_up(*file),
+            };
+            assert!(!is_mine || !is_there, "{model:?} timed out beside what could be had of fd {fd}");
         }
+        Model::Communicate { pipe, .. } => {
+            let last = world.pipes.borrow()[*pipe].pipe.ids().pop().expect("a chain is never empty");
+            let exit = sim::with(|kernel| kernel.exit_of(last)).expect("a kernel");
+            let has_exited = exit.is_some_and(|(_, at)| at < now());
+            let streams = world.pipes.borrow()[*pipe].files[1..].to_vec();
+            let has_ended = |file: FileId| world.is_its_turn(me, file) && was_hung_up(file);
+            let have_ended = streams.into_iter().flatten().all(has_ended);
+            assert!(!has_exited || !have_ended, "{model:?} timed out, and child {last} has ended and all it said");
+        }
+        Model::Exit { pipe, .. } => {
+            let last = world.pipes.borrow()[*pipe].pipe.ids().pop().expect("a chain is never empty");
+            let exit = sim::with(|kernel| kernel.exit_of(last)).expect("a kernel");
+            assert!(!exit.is_some_and(|(_, at)| at < now()), "{model:?} timed out, and child {last} has exited");
+        }
+        _ => {}
     }
 }

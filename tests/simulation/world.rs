@@ -228,6 +228,17 @@ impl World {
         files[file].readers.iter().find(|reader| **reader == task || !may_have_left(reader)) == Some(&task)
     }
 
+    /// Another communicate with this child waited before this task's.
+    pub fn is_anothers(&self, task: TaskId, pipe: PipeId) -> bool {
+        let (files, tasks) = (self.files.borrow(), self.tasks.borrow());
+        let is_another = |reader: &TaskId| {
+            let talks = |part: &Model| matches!(part, Model::Communicate { pipe: other, .. } if *other == pipe);
+            *reader != task && tasks[*reader].model.as_ref().is_some_and(|model| model.any(&talks))
+        };
+        let mut streams = self.pipes.borrow()[pipe].files[1..].to_vec().into_iter().flatten();
+        streams.any(|stream| files[stream].readers.iter().take_while(|reader| **reader != task).any(is_another))
+    }
+
     /// The task waits no more, wherever it did.
     pub fn leave(&self, task: TaskId) {
         for file in self.files.borrow_mut().iter_mut() {
