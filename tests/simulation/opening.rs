@@ -90,6 +90,9 @@ fn start(world: &Rc<World>) {
     let files = [0, 1, 2].map(|stream| {
         streams[stream].map(|fd| world.add(fd, None, Some((id, stream)), [stream > 0, stream == 0, true]))
     });
+    if let (Some(stdin), true) = (files[0], chance(50)) {
+        world.files.borrow_mut()[stdin].handle = pipe.stdin().cloned();
+    }
     world.pipes.borrow_mut().push(Pipe { pipe, files, input: Input::Nothing, busy: 0, is_over: false });
 }
 

@@ -22,7 +22,7 @@ pub fn act(world: &Rc<World>, me: Option<TaskId>) {
         return;
     }
     let tasks = world.tasks.borrow().len() as u32;
-    match choose(14) {
+    match choose(15) {
         0 | 1 if tasks > 0 => cancel(world, choose(tasks) as usize),
         2 => {
             let files = world.files.borrow().len() as u32;
@@ -37,9 +37,14 @@ pub fn act(world: &Rc<World>, me: Option<TaskId>) {
             let mut channel = world.channel.borrow_mut();
             let next = channel.sent;
             if let Some(sender) = &channel.sender {
-                sender.send(next).expect("the receiver is there");
+                let sent = sender.send(next);
+                assert_eq!(sent.is_ok(), channel.receiver.is_some(), "it is sent if somebody receives");
                 channel.sent += 1;
             }
+        }
+        8 if chance(20) => {
+            let receiver = world.channel.borrow_mut().receiver.take();
+            drop(receiver);
         }
         8 if chance(60) => {
             let sender = world.channel.borrow_mut().sender.take();
@@ -84,6 +89,17 @@ pub fn act(world: &Rc<World>, me: Option<TaskId>) {
                 world.is_tainted.set(true);
                 kernel(|kernel| kernel.close_behind(fd));
             }
+        }
+        14 => {
+            // Who has a handle to a child's stdin lets go of it.
+            let mut files = world.files.borrow_mut();
+            let handle = files
+                .iter_mut()
+                .find(|file| file.of.is_some() && file.handle.is_some())
+                .and_then(|file| file.handle.take());
+            drop(files);
+            world.has_let_go.set(world.has_let_go.get() || handle.is_some());
+            drop(handle);
         }
         _ => {}
     }
