@@ -2,12 +2,12 @@
 
 use std::io::ErrorKind;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use asyncfile::{AsyncPipe, Scheduler};
 
 use crate::help::{assert_output, await_end, code, pattern, piped, sh};
-use crate::support::{kind, watchdog, LONG, SHORT};
+use crate::support::{kind, watchdog};
 
 fn pipeline<const N: usize>(scripts: [&str; N]) -> AsyncPipe {
     AsyncPipe::pipeline(scripts.map(sh)).unwrap()

@@ -337,9 +337,9 @@ fn assert_nothing_was_there(world: &World, me: TaskId, model: &Model, taken: usi
             let last = world.pipes.borrow()[*pipe].pipe.ids().pop().expect("a chain is never empty");
             let exit = sim::with(|kernel| kernel.exit_of(last)).expect("a kernel");
             let has_exited = exit.is_some_and(|(_, at)| at < now());
-            let streams = world.pipes.borrow()[*pipe].files[1..].to_vec();
+            let [_, stdout, stderr] = world.pipes.borrow()[*pipe].files;
             let has_ended = |file: FileId| world.is_its_turn(me, file) && was_hung_up(file);
-            let have_ended = streams.into_iter().flatten().all(has_ended);
+            let have_ended = stdout.into_iter().chain(stderr).all(has_ended);
             assert!(!has_exited || !have_ended, "{model:?} timed out, and child {last} has ended and all it said");
         }
         Model::Exit { pipe, .. } => {

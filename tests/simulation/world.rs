@@ -237,7 +237,8 @@ impl World {
             let talks = |part: &Model| matches!(part, Model::Communicate { pipe: other, .. } if *other == pipe);
             *reader != task && tasks[*reader].model.as_ref().is_some_and(|model| model.any(&talks))
         };
-        let mut streams = self.pipes.borrow()[pipe].files[1..].to_vec().into_iter().flatten();
+        let [_, stdout, stderr] = self.pipes.borrow()[pipe].files;
+        let mut streams = stdout.into_iter().chain(stderr);
         streams.any(|stream| files[stream].readers.iter().take_while(|reader| **reader != task).any(is_another))
     }
 
