@@ -103,12 +103,21 @@ impl Descriptor {
 
     /// After a machine has made its calls. Who waits for readiness has it if bytes were read ahead: poll(2) may have nothing more to
     /// say of those.
-    pub fn settle(&self, state: &mut State) {
-        self.port.settle(&mut state.inflow, &mut state.outflow);
+    pub fn settle(&self, state: &mut State, direction: Direction) {
+        self.spend(state, direction);
         if let (Some(watchers), Some(inbox), false) = (&state.watchers, &state.inbox, state.inflow.is_empty()) {
             for watcher in watchers.iter().filter(|watcher| watcher.direction == Direction::Read) {
                 inbox.wake(watcher.key);
             }
+        }
+    }
+
+    /// What poll(2) said of this direction was for who is done with it: the next one may have to ask anew.
+    fn spend(&self, state: &mut State, direction: Direction) {
+        match direction {
+            Direction::Read => self.port.settle_reading(&mut state.inflow),
+            Direction::Write => self.port.settle_writing(&mut state.outflow),
+            Direction::Hangup => {}
         }
     }
 
@@ -135,6 +144,7 @@ impl Descriptor {
         if queue.waiters.leave(key) {
             queue.is_parked = false;
             let next = queue.waiters.front();
+            self.spend(&mut state, direction); // it may have been told, and not advanced since
             if let (Some(next), Some(inbox)) = (next, &state.inbox) {
                 inbox.wake(next);
             }
@@ -191,7 +201,8 @@ impl Descriptor {
         if revents & POLLNVAL != 0 && !self.port.is_there() {
             state.standing = Standing::Lost;
             self.port.lose();
-            self.port.settle(&mut state.inflow, &mut state.outflow);
+            self.port.settle_reading(&mut state.inflow);
+            self.port.settle_writing(&mut state.outflow);
         }
         if state.reading.is_parked && revents & (POLLIN | ALWAYS) != 0 {
             state.inflow.ready = true;

@@ -116,24 +116,28 @@ impl Port {
     /// What is known of both directions before the first call.
     pub fn begin(&self) -> (Inflow, Outflow) {
         let (mut inflow, mut outflow) = (Inflow::default(), Outflow { ready: true });
-        self.settle(&mut inflow, &mut outflow);
+        self.settle_reading(&mut inflow);
+        self.settle_writing(&mut outflow);
         (inflow, outflow)
     }
 
-    /// What is known after a machine has made its calls: little, where each call needs its own poll.
-    pub fn settle(&self, inflow: &mut Inflow, outflow: &mut Outflow) {
+    /// What is known after a machine has read: little, where each call needs its own poll.
+    pub fn settle_reading(&self, inflow: &mut Inflow) {
         match self.mode.get() {
-            Mode::Regular => {
-                inflow.ready = true;
-                outflow.ready = true;
-            }
-            Mode::Careful { nowait } => {
-                inflow.ready &= nowait;
-                outflow.ready = false;
-            }
+            Mode::Regular => inflow.ready = true,
+            Mode::Careful { nowait } => inflow.ready &= nowait,
             Mode::Nonblocking { .. } | Mode::Socket => {}
         }
         inflow.ready |= !self.can_be_read() || self.is_lost.get();
+    }
+
+    /// The same after it has written.
+    pub fn settle_writing(&self, outflow: &mut Outflow) {
+        match self.mode.get() {
+            Mode::Regular => outflow.ready = true,
+            Mode::Careful { .. } => outflow.ready = false,
+            Mode::Nonblocking { .. } | Mode::Socket => {}
+        }
         outflow.ready |= !self.can_be_written() || self.is_lost.get();
     }
 

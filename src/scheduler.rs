@@ -205,7 +205,8 @@ impl<'t> Scheduler<'t> {
         Ok(self.alive)
     }
 
-    /// Calls `f` with every transition of every task from here on, in place of the observer before it.
+    /// Calls `f` with every transition of every task from here on, in place of the observer before it. What it cancels is dropped
+    /// before another task is advanced than the one whose transition it is.
     pub fn observe(&mut self, f: impl FnMut(&Trace<'_>) + 't) {
         self.observer = Some(Box::new(f));
     }

@@ -527,3 +527,98 @@ fn the_wake_pipe_ends_with_its_scheduler_and_its_remotes() -> Test {
         Ok(())
     })
 }
+
+// ------------------------------------------------------------------ what poll(2) said of a duplicate, of which each call needs its own
+
+/// Turns without waiting until the task has ended.
+#[track_caller]
+fn assert_not_starved<T>(sched: &mut Scheduler<'_>, task: &JoinHandle<T>) {
+    for _ in 0..2000 {
+        if task.is_finished() {
+            return;
+        }
+        sched.turn(Some(ZERO)).unwrap();
+    }
+    panic!("starved");
+}
+
+#[test]
+fn a_reader_that_always_has_something_leaves_a_writer_of_the_same_duplicate_its_turn() {
+    let zero = File::options().read(true).write(true).open("/dev/zero").unwrap();
+    let file = AsyncFile::duplicate(&zero).unwrap();
+    let mut sched = Scheduler::new();
+    let (reader, writer) = (file.clone(), file.clone());
+    drop(sched.spawn(file.read(1), move |task| -> Flow {
+        task.bytes()?;
+        wait(reader.read(1))
+    }));
+    let writes = sched.spawn(file.write("x"), |task| done(task.written()?));
+    assert_not_starved(&mut sched, &writes);
+    // And the other way round.
+    drop(sched);
+    let mut sched = Scheduler::new();
+    drop(sched.spawn(file.write("x"), move |task| -> Flow {
+        task.written()?;
+        wait(writer.write("x"))
+    }));
+    let reads = sched.spawn(file.read(1), |task| done(task.bytes()?.len()));
+    assert_not_starved(&mut sched, &reads);
+}
+
+#[test]
+fn an_empty_write_that_waits_for_nobody_takes_nothing_from_who_was_told_of_room() {
+    let zero = File::open("/dev/zero").unwrap();
+    let always = AsyncFile::duplicate(&zero).unwrap();
+    let (reader, writer) = support::pipe();
+    support::fill(&writer);
+    let file = AsyncFile::duplicate(&writer).unwrap();
+    let mut sched = Scheduler::new();
+    let (source, sink, mut is_turn_of_write) = (always.clone(), file.clone(), false);
+    drop(sched.spawn(always.read(1), move |task| -> Flow {
+        task.outcome();
+        is_turn_of_write = !is_turn_of_write;
+        if is_turn_of_write {
+            wait(sink.write(""))
+        } else {
+            wait(source.read(1))
+        }
+    }));
+    let writes = sched.spawn(file.write("x"), |task| done(task.written()?));
+    settle(&mut sched);
+    support::drain(&reader);
+    assert_not_starved(&mut sched, &writes);
+}
+
+/// On a duplicate the call would wait in the kernel, and with it the loop.
+#[test]
+fn what_poll_said_to_one_who_was_cancelled_is_not_the_next_ones() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let (reader, writer) = support::pipe();
+    let rescuer = support::dup(&reader);
+    std::thread::spawn(move || {
+        let (tick, ticks) = support::pipe();
+        support::put(&ticks, b"x");
+        let tick = AsyncFile::new(tick).unwrap();
+        support::fill(&writer);
+        let file = AsyncFile::duplicate(&writer).unwrap();
+        let victim = RefCell::new(None::<JoinHandle<usize>>);
+        let mut sched = Scheduler::new();
+        drop(sched.spawn(tick.readable(), |task| {
+            task.ok()?;
+            victim.borrow_mut().take().unwrap().cancel();
+            done(())
+        }));
+        *victim.borrow_mut() = Some(sched.spawn(file.write("x"), |task| done(task.written()?)));
+        sched.turn(Some(ZERO)).unwrap(); // both are blocked
+        support::drain(&reader);
+        sched.turn(Some(ZERO)).unwrap(); // both are told, and the first cancels the second
+        assert!(victim.borrow().is_none());
+        support::fill(&writer); // somebody else who has the pipe
+        tell.send(kind(sched.block_on(file.write("y").timeout(SHORT)))).unwrap();
+    });
+    let kind = told.recv_timeout(PATIENCE);
+    if kind.is_err() {
+        support::drain(&rescuer); // so that it can end
+    }
+    assert_eq!(kind, Ok(ErrorKind::TimedOut), "or the loop waits in the kernel");
+}

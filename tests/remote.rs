@@ -667,3 +667,23 @@ fn a_failure_that_is_kept_for_the_next_drive_does_not_make_the_loop_spin() {
     assert!(polls() - before <= 3, "{} polls", polls() - before);
     assert!(sched.run().is_err());
 }
+
+#[test]
+fn a_closure_may_put_another_scheduler_in_the_place_of_this_one() {
+    let _watchdog = watchdog();
+    let mut sched = Scheduler::new();
+    let remote = sched.remote().unwrap();
+    let asleep = sched.spawn(sleep(Duration::MAX), |task| done(task.ok()?));
+    let is_done = Arc::new(AtomicUsize::new(0));
+    let mark = Arc::clone(&is_done);
+    remote.run(move |sched| {
+        *sched = Scheduler::new();
+        drop(sched.spawn(yield_now(), move |task| {
+            mark.fetch_add(1, Ordering::Relaxed);
+            done(task.ok()?)
+        }));
+    });
+    assert!(matches!(sched.join(asleep), Err(TaskError::Cancelled)));
+    sched.run().unwrap();
+    assert_eq!(is_done.load(Ordering::Relaxed), 1);
+}

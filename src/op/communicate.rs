@@ -166,10 +166,10 @@ impl Communicate {
             converse(&processes, &mut conversation, context.key, Standing { has_exited, is_last, limit: *limit })
         };
         let mut answer = go_on(has_exited, is_over);
-        if let (Answer::Blocked(_), true) = (&answer, is_due) {
+        if let (Answer::Blocked(_) | Answer::Yield, true) = (&answer, is_due) {
             // Data beats deadline: all that the child has said, whether poll(2) has told of it or not, and then the end.
             answer = go_on(false, true);
-            if let Answer::Blocked(_) = answer {
+            if let Answer::Blocked(_) | Answer::Yield = answer {
                 answer = go_on(has_exited, false);
             }
         }
@@ -337,7 +337,7 @@ fn converse(processes: &Processes, conversation: &mut Conversation, key: Key, st
         limit: standing.limit,
     });
     for turn in [stdin, stdout, stderr, source].iter_mut().flatten() {
-        turn.descriptor.settle(&mut turn.state);
+        turn.descriptor.settle(&mut turn.state, turn.direction);
     }
     answer
 }
@@ -345,6 +345,7 @@ fn converse(processes: &Processes, conversation: &mut Conversation, key: Key, st
 /// A stream that is this task's turn to use.
 struct Turn<'a> {
     descriptor: &'a Descriptor,
+    direction: Direction,
     state: RefMut<'a, State>,
     calls: Calls<'a>,
 }
@@ -353,7 +354,7 @@ impl<'a> Turn<'a> {
     fn of(descriptor: &'a Rc<Descriptor>, key: Key, direction: Direction) -> Option<Turn<'a>> {
         let state = descriptor.state();
         if state.is_open() && state.is_first(key, direction) {
-            Some(Turn { descriptor, state, calls: descriptor.calls() })
+            Some(Turn { descriptor, direction, state, calls: descriptor.calls() })
         } else {
             None
         }

@@ -79,7 +79,9 @@ impl Exit {
     /// For the simulation: whether it learns when stdin can be closed.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn is_told_of_stdin(&self, inbox: &Inbox, key: Key) -> bool {
-        !self.processes.is_stdin_open() || inbox.waits_for_stdin(key, &self.processes)
+        let can_be_closed = self.processes.is_stdin_open() && self.processes.has_stdin_alone();
+        let is_noticed = inbox.waits_for_stdin(key, &self.processes) && (!can_be_closed || inbox.has_work());
+        !self.processes.is_stdin_open() || is_noticed
     }
 }
 

@@ -100,14 +100,16 @@ impl Reading {
         if let Err(error) = state.admits(context.inbox) {
             return Progress::failed(name(machine), file.fd(), error);
         }
-        let is_first = state.is_first(context.key, Direction::Read) || wants_nothing(machine);
+        let is_first = state.is_first(context.key, Direction::Read);
         let mut advance = Advance::Blocked;
-        if is_first {
+        if is_first || wants_nothing(machine) {
             let mut last = LastShare::new(context, state.is_asked_for(Direction::Read));
             loop {
                 let held = state.inflow.len();
                 advance = machine.advance(&mut state.inflow, &mut file.calls());
-                file.settle(&mut state);
+                if is_first {
+                    file.settle(&mut state, Direction::Read);
+                }
                 let is_blocked = matches!(advance, Advance::Blocked);
                 if !is_blocked || !last.goes_on(state.inflow.len() - held, file, Direction::Read) {
                     break;

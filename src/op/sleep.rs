@@ -88,7 +88,7 @@ impl YieldNow {
 
     pub(crate) fn advance(&mut self, context: &Context<'_>) -> Progress {
         match self.began {
-            Some(began) if began < context.turn => Progress::complete(Value::Nothing),
+            Some(began) if began < context.turn || began == 0 => Progress::complete(Value::Nothing),
             Some(_) => Progress::Blocked(None), // woken by what the task waited for before
             None => {
                 self.began = Some(context.turn);

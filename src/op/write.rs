@@ -92,14 +92,16 @@ impl Write {
         if let Err(error) = state.admits(context.inbox) {
             return Progress::failed(name, file.fd(), error);
         }
-        let is_first = state.is_first(context.key, Direction::Write) || data.bytes().is_empty();
+        let is_first = state.is_first(context.key, Direction::Write);
         let mut advance = Advance::Blocked;
-        if is_first {
+        if is_first || data.bytes().is_empty() {
             let mut last = LastShare::new(context, state.is_asked_for(Direction::Write));
             loop {
                 let written = machine.written();
                 advance = machine.advance(data.bytes(), &mut state.outflow, &mut file.calls());
-                file.settle(&mut state);
+                if is_first {
+                    file.settle(&mut state, Direction::Write);
+                }
                 let is_blocked = matches!(advance, Advance::Blocked);
                 if !is_blocked || !last.goes_on(machine.written() - written, file, Direction::Write) {
                     break;

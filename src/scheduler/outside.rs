@@ -27,7 +27,7 @@ impl Scheduler<'_> {
 
     /// For a foreign loop: one turn with what poll(2) answered, in any order; entries that are not ours are ignored. An answer counts only
     /// for a file that was in the set last given by [`pollfds`](Scheduler::pollfds): if its number was reused since, the answer
-    /// is not for the new file. Never calls poll(2). The answer is how many tasks are alive.
+    /// is not for the new file. Never waits in poll(2). The answer is how many tasks are alive.
     ///
     /// # Errors
     ///

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use asyncfile::{done, first, sleep, wait, AsyncFile, Op, Outcome, Scheduler};
+use asyncfile::{done, first, sleep, wait, AsyncFile, AsyncPipe, Op, Outcome, Scheduler};
 
 use crate::descriptors::{alone, Test};
-use crate::help::{assert_output, await_end, cat, failure, pattern, spawn, spawn_with_stderr, Gate};
+use crate::help::{assert_output, await_end, cat, failure, pattern, piped, spawn, spawn_with_stderr, Gate};
 use crate::support::{kind, pipe, put, settle, turn_until, watchdog, SHORT};
 
 #[test]
@@ -261,4 +261,21 @@ fn a_timeout_of_zero_has_all_that_an_ended_child_has_said() {
         let output = Scheduler::new().block_on(pipe.communicate(()).timeout(Duration::ZERO));
         assert_output(&output.unwrap(), 3, out, err);
     }
+}
+
+/// More than a share, where the pipe holds that: it is taken all the same, as at the end of a linger.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_timeout_of_zero_has_all_that_a_large_pipe_holds() {
+    use std::os::fd::AsRawFd;
+    let _watchdog = watchdog();
+    let child = piped("read line; head -c 800000 /dev/zero; exit 3", "io");
+    let stdout = child.stdout.as_ref().unwrap().as_raw_fd();
+    // SAFETY: takes two numbers.
+    assert!(unsafe { libc::fcntl(stdout, libc::F_SETPIPE_SZ, 1 << 20) } >= 800_000);
+    put(child.stdin.as_ref().unwrap(), b"go\n");
+    let pipe = AsyncPipe::new(child).unwrap();
+    await_end(pipe.ids()[0]);
+    let output = Scheduler::new().block_on(pipe.communicate(()).timeout(Duration::ZERO)).unwrap();
+    assert_eq!((output.stdout.len(), output.status.code()), (800_000, Some(3)));
 }
