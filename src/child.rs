@@ -17,7 +17,8 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use crate::descriptor::{Descriptor, Direction};
-use crate::inbox::{Inbox, Key};
+use crate::inbox::Inbox;
+use crate::key::Key;
 use crate::port::Port;
 use crate::sys;
 use crate::sys::process::Process;

@@ -8,11 +8,12 @@ use std::rc::Rc;
 use crate::data::Data;
 use crate::descriptor::Descriptor;
 use crate::error::invalid;
-use crate::inbox::{Key, Waiters};
+use crate::key::Key;
 use crate::machine::communicate::Communicator;
 use crate::machine::read::Inflow;
 use crate::port::Port;
 use crate::sys::{self, Kind, Owned};
+use crate::waiters::Waiters;
 
 /// What a child is fed by a communicate: nothing (`()`), bytes and strings as for a write, a `File` from its current position, an
 /// [`AsyncFile`](crate::AsyncFile) (what it has buffered first).

@@ -14,11 +14,12 @@ mod state;
 use std::cell::{RefCell, RefMut};
 use std::fmt;
 use std::os::unix::io::{OwnedFd, RawFd};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use libc::{c_short, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT};
 
-use crate::inbox::{Inbox, Key, Watched};
+use crate::inbox::{Inbox, Watched};
+use crate::key::Key;
 use crate::machine::read::Inflow;
 use crate::port::{Calls, Port};
 
@@ -150,6 +151,12 @@ impl Descriptor {
             }
             self.update(&mut state);
         }
+    }
+
+    /// For a child's stdin: it is closed, or the child's pipe alone has it, and nobody waits on it.
+    pub fn is_let_go(stdin: &Weak<Descriptor>) -> bool {
+        let is_alone = stdin.strong_count() == 1;
+        stdin.upgrade().map_or(true, |stdin| !stdin.is_open() || is_alone && !stdin.state().has_waiters())
     }
 
     /// Asks poll(2) of this direction alone, without waiting.

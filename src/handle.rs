@@ -7,7 +7,8 @@ use std::io;
 use std::rc::Rc;
 
 use crate::error::TaskError;
-use crate::inbox::{Inbox, Key, TaskId};
+use crate::inbox::Inbox;
+use crate::key::{Key, TaskId};
 use crate::op::{Join, Kind, Op};
 use crate::task::{Flow, Step, Task};
 

@@ -9,102 +9,20 @@ mod invariants;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
 use std::io;
 use std::num::NonZeroU32;
 use std::os::unix::io::RawFd;
-use std::rc::{Rc, Weak};
+use std::rc::Weak;
 use std::sync::Arc;
 
 use libc::c_short;
 
 use crate::descriptor::Descriptor;
 use crate::error::TaskError;
+use crate::key::{fresh_number, Key};
 use crate::poll_set::PollSet;
-use crate::processes::Processes;
+use crate::waiters::Waiters;
 use crate::wake::Wake;
-
-/// Names a task: its slot in its scheduler, and a number that no other task of the thread has, of whichever scheduler.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
-    pub index: u32,
-    pub number: NonZeroU32,
-}
-
-thread_local! {
-    /// The number of the next task.
-    static NEXT: Cell<NonZeroU32> = const { Cell::new(FIRST) };
-}
-
-/// Comes round after 4 billion tasks; a key that is as old as that, in the same slot, may then mean another task.
-const FIRST: NonZeroU32 = match NonZeroU32::new(1) {
-    Some(one) => one,
-    None => unreachable!(),
-};
-
-fn fresh_number() -> NonZeroU32 {
-    let number = NEXT.try_with(|next| next.replace(NonZeroU32::new(next.get().get().wrapping_add(1)).unwrap_or(FIRST)));
-    number.unwrap_or(FIRST) // at the end of the thread
-}
-
-/// A task's name, for messages and traces: a number that no other task of the thread has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TaskId(pub(crate) Key);
-
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.number.fmt(f)
-    }
-}
-
-/// A queue of tasks, none of them twice. One waits almost always alone: that costs no allocation.
-#[derive(Debug, Default)]
-pub(crate) struct Waiters {
-    first: Option<Key>,
-    // Not a bare VecDeque: the box keeps the usual case, nobody else, at one word in each direction of each file.
-    #[allow(clippy::box_collection)]
-    others: Option<Box<VecDeque<Key>>>,
-}
-
-impl Waiters {
-    pub fn front(&self) -> Option<Key> {
-        self.first
-    }
-
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.first.is_none()
-    }
-
-    /// Joins the queue at its end, unless it is in it.
-    pub fn enter(&mut self, key: Key) {
-        if self.first.is_none() {
-            self.first = Some(key);
-        } else if !self.contains(key) {
-            self.others.get_or_insert_with(Box::default).push_back(key);
-        }
-    }
-
-    /// Leaves the queue. True if it stood at the front.
-    pub fn leave(&mut self, key: Key) -> bool {
-        if self.first == Some(key) {
-            self.first = self.others.as_mut().and_then(|others| others.pop_front());
-            return true;
-        }
-        if let Some(others) = &mut self.others {
-            others.retain(|other| *other != key);
-        }
-        false
-    }
-
-    pub fn contains(&self, key: Key) -> bool {
-        self.iter().any(|other| other == key)
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = Key> + '_ {
-        self.first.into_iter().chain(self.others.iter().flat_map(|others| others.iter().copied()))
-    }
-}
 
 /// Whose an entry of the poll set is.
 pub(crate) enum Watched {
@@ -129,8 +47,8 @@ pub(crate) struct Inbox {
     numbers: RefCell<Vec<NonZeroU32>>,
     /// Who waits for a task's end.
     joiners: RefCell<HashMap<Key, Waiters>>,
-    /// Who waits for a child's exit while its stdin is others': to be advanced when they have let go of it.
-    holdups: RefCell<Vec<(Key, Rc<Processes>)>>,
+    /// Who waits for a child's exit while others have this stdin of it: to be advanced when they have let go.
+    stdins: RefCell<Vec<(Key, Weak<Descriptor>)>>,
     /// What poll(2) is asked.
     pub poll_set: RefCell<PollSet<Watched>>,
     /// Somebody was cancelled, or a failure was reported: looked at after each resume, so it must cost nothing.
@@ -157,7 +75,7 @@ impl Inbox {
             failures: RefCell::default(),
             numbers: RefCell::default(),
             joiners: RefCell::default(),
-            holdups: RefCell::default(),
+            stdins: RefCell::default(),
             poll_set: RefCell::new(PollSet::new()),
             has_news: Cell::new(false),
             wake: RefCell::default(),
@@ -208,7 +126,8 @@ impl Inbox {
     pub fn begin_turn(&self) -> usize {
         let mut ready = self.ready.borrow_mut();
         ready.extend(self.later.borrow_mut().drain(..));
-        ready.extend(self.holdups.borrow().iter().filter(|(_, processes)| has_let_go(processes)).map(|(key, _)| *key));
+        ready
+            .extend(self.stdins.borrow().iter().filter(|(_, stdin)| Descriptor::is_let_go(stdin)).map(|(key, _)| *key));
         ready.len()
     }
 
@@ -219,7 +138,7 @@ impl Inbox {
             || !self.urgent.borrow().is_empty()
             || !self.later.borrow().is_empty()
             || (self.has_news() && !self.cancelled.borrow().is_empty())
-            || self.holdups.borrow().iter().any(|(_, processes)| has_let_go(processes))
+            || self.stdins.borrow().iter().any(|(_, stdin)| Descriptor::is_let_go(stdin))
             || self.is_woken()
     }
 
@@ -312,14 +231,14 @@ impl Inbox {
         }
     }
 
-    /// `key` waits until nobody else has these children's stdin. Only code of this thread can let go of it, so to look before
-    /// each sleep is to look often enough.
-    pub fn enter_stdin(&self, key: Key, processes: &Rc<Processes>) {
-        self.holdups.borrow_mut().push((key, Rc::clone(processes)));
+    /// `key` waits until this is its children's alone. Only code of this thread can let go of it, so to look before each sleep is to
+    /// look often enough.
+    pub fn enter_stdin(&self, key: Key, stdin: Weak<Descriptor>) {
+        self.stdins.borrow_mut().push((key, stdin));
     }
 
-    pub fn leave_stdin(&self, key: Key, processes: &Rc<Processes>) {
-        self.holdups.borrow_mut().retain(|(other, others)| *other != key || !Rc::ptr_eq(others, processes));
+    pub fn leave_stdin(&self, key: Key, stdin: &Weak<Descriptor>) {
+        self.stdins.borrow_mut().retain(|(other, others)| *other != key || !others.ptr_eq(stdin));
     }
 
     /// How other threads wake the scheduler.
@@ -434,9 +353,4 @@ impl Inbox {
         let wake = self.wake.take();
         drop(wake);
     }
-}
-
-/// Their stdin is closed, or can be.
-fn has_let_go(processes: &Processes) -> bool {
-    !processes.is_stdin_open() || processes.has_stdin_alone()
 }

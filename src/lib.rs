@@ -36,12 +36,13 @@
 //! | 1 | [`machine`] | the state machines: `read` (also full, read_to_end, readline, readlines), `write`, `communicate`, `exit` |
 //! | 1 | `poll_set`, `deadlines` | who waits for which descriptor; who waits until when |
 //! | 1 | `port` | a descriptor as a source and a sink that never wait |
+//! | 1 | `key`, `waiters` | a task's name; a queue of them |
 //! | 1 | `inbox`, `descriptor` | notes to the scheduler, and who notices that a number is another file's; an open file, its buffer and its queues (`descriptor/state`); what is done when somebody else closed its number |
 //! | 1 | `wake`, `wait_queue` | how other threads wake the scheduler; who waits for a message |
 //! | 1 | `data`, `conversation` | bytes to be written; what a child is fed, and what outlives a communicate |
 //! | 2 | [`op`] | operations: a machine, what it works on, its time; that data beats a deadline |
 //! | 2 | `file`, `pipe` | the faces: [`AsyncFile`], [`AsyncPipe`] |
-//! | 2 | `child`, `processes` | exit watching and reaping; a chain of children and the streams at its ends |
+//! | 2 | `child`, `processes` | exit watching and reaping, also of what outlives its thread; a chain of children, the streams at its ends, and whether its stdin is anybody else's |
 //! | 3 | `task`, `handle`, `state_fn` | [`Task`], [`Flow`], [`Outcome`]; [`JoinHandle`] and the body behind it; state functions |
 //! | 3 | `scheduler`, `trace` | the turn, and what bounds it; `scheduler/advance`: a task's step, its share of the turn, a body that panics; `scheduler/outside`: foreign loops, other threads' calls; what an observer sees |
 //! | 3 | `remote`, `channel` | [`Remote`], the scheduler's control for other threads; messages to tasks |
@@ -76,6 +77,7 @@ mod file;
 pub mod guide {}
 mod handle;
 mod inbox;
+mod key;
 pub mod line_buffer;
 pub mod machine;
 pub mod op;
@@ -93,13 +95,14 @@ mod sys;
 mod task;
 pub mod trace;
 mod wait_queue;
+mod waiters;
 mod wake;
 
 pub use channel::{channel, Receiver, Sender};
 pub use error::TaskError;
 pub use file::AsyncFile;
 pub use handle::JoinHandle;
-pub use inbox::TaskId;
+pub use key::TaskId;
 pub use machine::End;
 pub use op::{first, sleep, yield_now, Op, Operation};
 pub use pipe::AsyncPipe;

@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::io;
 use std::process::ExitStatus;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use crate::child::{self, ChildProcess, Status};
 use crate::conversation::Conversation;
 use crate::descriptor::{Descriptor, Stream};
 use crate::file::AsyncFile;
-use crate::inbox::{Inbox, Key};
+use crate::inbox::Inbox;
+use crate::key::Key;
 use crate::machine::exit::Given;
 use crate::port::Port;
 use crate::sys::process::Process;
@@ -67,15 +68,14 @@ impl Processes {
         &self.children
     }
 
+    /// stdin, without a hold on it.
+    pub fn weak_stdin(&self) -> Weak<Descriptor> {
+        Rc::downgrade(self.stdin.descriptor())
+    }
+
     /// stdin was piped, and nobody has closed it.
     pub fn is_stdin_open(&self) -> bool {
         self.stdin.descriptor().is_open()
-    }
-
-    /// Nobody else has a handle to stdin, and nobody waits to write to it.
-    pub fn has_stdin_alone(&self) -> bool {
-        let stdin = self.stdin.descriptor();
-        Rc::strong_count(stdin) == 1 && !stdin.state().has_waiters()
     }
 
     /// The process whose number names the whole chain in messages: the last.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::error::invalid;
 use crate::handle::JoinHandle;
-use crate::inbox::{Key, TaskId};
+use crate::key::{Key, TaskId};
 use crate::machine::End;
 use crate::op::{Kind, Op};
 use crate::pool::Storage;

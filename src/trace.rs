@@ -1,7 +1,7 @@
 //! What an observer sees. The scheduler compares before and after; the machines know nothing of it.
 
 use crate::error::TaskError;
-use crate::inbox::TaskId;
+use crate::key::TaskId;
 use crate::machine::End;
 use crate::op::Op;
 

@@ -8,7 +8,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-use crate::inbox::Key;
+use crate::key::Key;
 use crate::machine::End;
 use crate::wake::{lock, Wake};
 

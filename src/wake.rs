@@ -20,7 +20,7 @@ use std::os::unix::io::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::inbox::Key;
+use crate::key::Key;
 use crate::sys;
 
 /// No turn runs: poll(2) may be asleep, the scheduler's or a foreign loop's.

@@ -3,7 +3,8 @@
 use libc::c_short;
 
 use super::{Descriptor, Direction};
-use crate::inbox::{Inbox, Key, Watched};
+use crate::inbox::{Inbox, Watched};
+use crate::key::Key;
 
 impl Descriptor {
     /// The poll set has this for it.

@@ -7,9 +7,11 @@ use libc::{c_short, POLLIN, POLLOUT};
 
 use super::{Direction, Stream};
 use crate::error::invalid;
-use crate::inbox::{Inbox, Key, Waiters};
+use crate::inbox::Inbox;
+use crate::key::Key;
 use crate::machine::read::Inflow;
 use crate::machine::write::Outflow;
+use crate::waiters::Waiters;
 
 const NO_QUEUE: &str = "who waits for a hangup is a watcher";
 

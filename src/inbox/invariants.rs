@@ -1,9 +1,9 @@
 //! What is known of a task and of the wake pipe between turns: see [`Scheduler::check_invariants`](crate::Scheduler::check_invariants).
 
-use std::rc::Rc;
+use std::rc::Weak;
 
 use super::{Inbox, Key, Watched};
-use crate::processes::Processes;
+use crate::descriptor::Descriptor;
 
 impl Inbox {
     /// The task is to be advanced or dropped without waiting.
@@ -23,9 +23,9 @@ impl Inbox {
         self.joiners.borrow().get(&target).map_or(false, |waiters| waiters.contains(key))
     }
 
-    /// `key` waits for these children's stdin to be let go of.
-    pub fn waits_for_stdin(&self, key: Key, processes: &Rc<Processes>) -> bool {
-        self.holdups.borrow().iter().any(|(other, others)| *other == key && Rc::ptr_eq(others, processes))
+    /// `key` waits for others to let go of this.
+    pub fn waits_for_stdin(&self, key: Key, stdin: &Weak<Descriptor>) -> bool {
+        self.stdins.borrow().iter().any(|(other, others)| *other == key && others.ptr_eq(stdin))
     }
 
     /// Fails unless all who wait for a task's end are there, and so is that task.

@@ -12,7 +12,8 @@ use super::{private::Sealed, sooner, Context, Kind, Op, Operation, Progress, Val
 use crate::conversation::{Conversation, Input, Source};
 use crate::descriptor::{Descriptor, Direction, State};
 use crate::error::invalid;
-use crate::inbox::{Inbox, Key};
+use crate::inbox::Inbox;
+use crate::key::Key;
 use crate::machine::communicate::{Answer, Given, Input as Feed, Interests, Sink, Tap};
 use crate::machine::exit::{self, Waiter};
 use crate::port::Calls;

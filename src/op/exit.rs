@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::timeout::Timeout;
 use super::{private::Sealed, sooner, Context, Kind, Op, Operation, Progress, Value};
-use crate::inbox::{Inbox, Key};
+use crate::descriptor::Descriptor;
+use crate::inbox::Inbox;
+use crate::key::Key;
 use crate::machine::exit::{Answer, State, Waiter};
 use crate::processes::Processes;
 use crate::task::Task;
@@ -48,7 +50,7 @@ impl Exit {
     pub(crate) fn leave(&mut self, key: Key) {
         if let Some(inbox) = self.waits_in.take() {
             self.processes.unwatch(key);
-            inbox.leave_stdin(key, &self.processes);
+            inbox.leave_stdin(key, &self.processes.weak_stdin());
         }
     }
 
@@ -57,12 +59,13 @@ impl Exit {
         let inbox = waits_in.get_or_insert_with(|| Rc::clone(context.inbox));
         // As std's wait does: a child that reads until its end would never exit. A handle that somebody took is theirs to close or to
         // drop, and a communicate that feeds it closes it itself.
-        if processes.has_stdin_alone() {
+        let stdin = processes.weak_stdin();
+        if Descriptor::is_let_go(&stdin) {
             processes.stdin.close();
         }
-        inbox.leave_stdin(context.key, processes);
+        inbox.leave_stdin(context.key, &stdin);
         if processes.is_stdin_open() {
-            inbox.enter_stdin(context.key, processes);
+            inbox.enter_stdin(context.key, stdin);
         }
         let answer = machine.advance(processes.ask(inbox, context.key));
         match (answer, processes.status()) {
@@ -79,9 +82,9 @@ impl Exit {
     /// For the simulation: whether it learns when stdin can be closed.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn is_told_of_stdin(&self, inbox: &Inbox, key: Key) -> bool {
-        let can_be_closed = self.processes.is_stdin_open() && self.processes.has_stdin_alone();
-        let is_noticed = inbox.waits_for_stdin(key, &self.processes) && (!can_be_closed || inbox.has_work());
-        !self.processes.is_stdin_open() || is_noticed
+        let stdin = self.processes.weak_stdin();
+        let is_noticed = !Descriptor::is_let_go(&stdin) || inbox.has_work();
+        !self.processes.is_stdin_open() || inbox.waits_for_stdin(key, &stdin) && is_noticed
     }
 }
 

@@ -9,7 +9,8 @@ use std::rc::Rc;
 
 use super::{private::Sealed, sooner, Context, Kind, Op, Operation, Progress};
 use crate::error::invalid;
-use crate::inbox::{Inbox, Key};
+use crate::inbox::Inbox;
+use crate::key::Key;
 use crate::task::Task;
 
 /// See [`first`].

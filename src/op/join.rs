@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use super::{private::Sealed, Context, Kind, Op, Operation, Progress, Value};
 use crate::error::invalid;
-use crate::inbox::{Inbox, Key, TaskId};
+use crate::inbox::Inbox;
+use crate::key::{Key, TaskId};
 use crate::task::Task;
 
 /// Waits until a task has ended, however it ended: see [`JoinHandle::finished`](crate::JoinHandle::finished).

@@ -33,7 +33,8 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::descriptor::Descriptor;
-use crate::inbox::{Inbox, Key};
+use crate::inbox::Inbox;
+use crate::key::Key;
 use crate::machine::End;
 use crate::pool::Storage;
 use crate::task::Task;

@@ -9,7 +9,8 @@ use super::timeout::{LastShare, Timeout};
 use super::{private::Sealed, Context, Ended, Kind, Op, Operation, Progress, Value};
 use crate::data::Data;
 use crate::descriptor::{Descriptor, Direction};
-use crate::inbox::{Inbox, Key};
+use crate::inbox::Inbox;
+use crate::key::Key;
 use crate::machine::write::Writer;
 use crate::machine::Advance;
 #[cfg(doc)]

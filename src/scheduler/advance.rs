@@ -10,7 +10,7 @@ use std::rc::Rc;
 use super::{Running, Scheduler};
 use crate::error::TaskError;
 use crate::handle::Alive;
-use crate::inbox::{Key, TaskId};
+use crate::key::{Key, TaskId};
 use crate::op::{Context, Ended, Kind, Progress, Value};
 use crate::pool::Storage;
 use crate::task::{Lines, Outcome, Task};

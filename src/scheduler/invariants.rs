@@ -5,7 +5,8 @@
 
 use super::Scheduler;
 use crate::descriptor::{Descriptor, Direction};
-use crate::inbox::{Inbox, Key, Watched};
+use crate::inbox::{Inbox, Watched};
+use crate::key::Key;
 use crate::op::{Kind, Op};
 
 impl Scheduler<'_> {
