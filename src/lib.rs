@@ -33,18 +33,19 @@
 //! | 0 | `sys` | every kernel call, the clock, every `unsafe` (`sys/process`: starting and reaping; `sys/sigpipe`); in tests, `sim` stands behind it: a simulated kernel (`sim/transfer`, `sim/polling`: its calls; `sim/faults`: what goes wrong; `sim/seeds`: runs `tests/simulation`) |
 //! | 0 | `pool` | the free list of buffers |
 //! | 0 | [`line_buffer`] | the line parser: bytes in, lines out; where a partial line goes while its reader is blocked |
-//! | 1 | [`machine`] | the state machines: `read` (also full, read_to_end, readline, readlines), `write`, `communicate`, `exit` |
-//! | 1 | `poll_set`, `deadlines` | who waits for which descriptor; who waits until when |
+//! | 1 | [`machine`] | the state machines: `read` (also full, read_to_end, readline, readlines), `write`, `communicate`, `exit`; `SHARE`: the most that one advance moves |
+//! | 1 | `poll_set`, `deadlines` | what poll(2) is asked; who waits until when |
 //! | 1 | `port` | a descriptor as a source and a sink that never wait |
 //! | 1 | `key`, `waiters` | a task's name; a queue of them |
-//! | 1 | `inbox`, `descriptor` | notes to the scheduler, and who notices that a number is another file's; an open file, its buffer and its queues (`descriptor/state`); what is done when somebody else closed its number |
+//! | 1 | `inbox` | notes to the scheduler: who is ready, who is cancelled, what failed; who notices that a number is another file's |
+//! | 1 | `descriptor` | an open file, its buffer and its queues (`descriptor/state`); keeps what poll(2) is asked up to date, also at its close; what is done when somebody else closed its number |
 //! | 1 | `wake`, `wait_queue` | how other threads wake the scheduler; who waits for a message |
-//! | 1 | `data`, `conversation` | bytes to be written; what a child is fed, and what outlives a communicate |
-//! | 2 | [`op`] | operations: a machine, what it works on, its time; that data beats a deadline |
+//! | 1 | `data`, `conversation` | bytes to be written; what a child is fed, and what outlives a communicate: the rest of its input, and which streams have ended (what was collected is in their buffers) |
+//! | 2 | [`op`] | operations: a machine, what it works on, its time. `op/timeout`: that data beats a deadline; `op/exit`: that a stdin which nobody else has is closed; `op/communicate`: its turn, timeout and limit |
 //! | 2 | `file`, `pipe` | the faces: [`AsyncFile`], [`AsyncPipe`] |
-//! | 2 | `child`, `processes` | exit watching and reaping, also of what outlives its thread; a chain of children, the streams at its ends, and whether its stdin is anybody else's |
-//! | 3 | `task`, `handle`, `state_fn` | [`Task`], [`Flow`], [`Outcome`]; [`JoinHandle`] and the body behind it; state functions |
-//! | 3 | `scheduler`, `trace` | the turn, and what bounds it; `scheduler/advance`: a task's step, its share of the turn, a body that panics; `scheduler/outside`: foreign loops, other threads' calls; what an observer sees |
+//! | 2 | `child`, `processes` | exit watching and reaping, also of what outlives its thread; a chain of children and the streams at its ends |
+//! | 3 | `task`, `handle`, `state_fn` | [`Task`], [`Flow`], [`Outcome`]; [`JoinHandle`] and the body behind it, and whose its failure is; state functions |
+//! | 3 | `scheduler`, `trace` | the turn, what bounds it, and where failures come out; `scheduler/advance`: a task's step, its share of the turn, a body that panics; `scheduler/outside`: foreign loops, other threads' calls; what an observer sees |
 //! | 3 | `remote`, `channel` | [`Remote`], the scheduler's control for other threads; messages to tasks |
 //! | - | `error` | errors that name the operation, the descriptor and the cause |
 //! | - | `*/invariants` | what must be true between turns, of the scheduler, its inbox, a descriptor: asserted in tests |
