@@ -200,10 +200,15 @@ pub(crate) fn reap() {
         }
     });
     if ARE_THERE_ORPHANS.load(Ordering::Relaxed) {
-        let mut orphans = lock(&ORPHANS);
-        orphans.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
-        ARE_THERE_ORPHANS.store(!orphans.is_empty(), Ordering::Relaxed);
+        reap_orphans();
     }
+}
+
+#[cold]
+fn reap_orphans() {
+    let mut orphans = lock(&ORPHANS);
+    orphans.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    ARE_THERE_ORPHANS.store(!orphans.is_empty(), Ordering::Relaxed);
 }
 
 /// Its thread ends. (One that a pipe still has, which then was closed, is that pipe's to leave.)

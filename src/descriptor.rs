@@ -104,6 +104,7 @@ impl Descriptor {
 
     /// After a machine has made its calls. Who waits for readiness has it if bytes were read ahead: poll(2) may have nothing more to
     /// say of those.
+    #[inline]
     pub fn settle(&self, state: &mut State, direction: Direction) {
         self.spend(state, direction);
         if let (Some(watchers), Some(inbox), false) = (&state.watchers, &state.inbox, state.inflow.is_empty()) {
@@ -114,6 +115,7 @@ impl Descriptor {
     }
 
     /// What poll(2) said of this direction was for who is done with it: the next one may have to ask anew.
+    #[inline]
     fn spend(&self, state: &mut State, direction: Direction) {
         match direction {
             Direction::Read => self.port.settle_reading(&mut state.inflow),

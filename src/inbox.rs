@@ -49,6 +49,8 @@ pub(crate) struct Inbox {
     joiners: RefCell<HashMap<Key, Waiters>>,
     /// Who waits for a child's exit while others have this stdin of it: to be advanced when they have let go.
     stdins: RefCell<Vec<(Key, Weak<Descriptor>)>>,
+    /// Whether there are any: looked at more than once in each turn.
+    has_stdins: Cell<bool>,
     /// What poll(2) is asked.
     pub poll_set: RefCell<PollSet<Watched>>,
     /// Somebody was cancelled, or a failure was reported: looked at after each resume, so it must cost nothing.
@@ -76,6 +78,7 @@ impl Inbox {
             numbers: RefCell::default(),
             joiners: RefCell::default(),
             stdins: RefCell::default(),
+            has_stdins: Cell::new(false),
             poll_set: RefCell::new(PollSet::new()),
             has_news: Cell::new(false),
             wake: RefCell::default(),
@@ -124,10 +127,11 @@ impl Inbox {
 
     /// A turn begins: those who had their share of the last one count again. How many are ready.
     pub fn begin_turn(&self) -> usize {
+        if self.has_stdins.get() {
+            self.let_go().into_iter().for_each(|key| self.wake(key));
+        }
         let mut ready = self.ready.borrow_mut();
         ready.extend(self.later.borrow_mut().drain(..));
-        ready
-            .extend(self.stdins.borrow().iter().filter(|(_, stdin)| Descriptor::is_let_go(stdin)).map(|(key, _)| *key));
         ready.len()
     }
 
@@ -138,7 +142,7 @@ impl Inbox {
             || !self.urgent.borrow().is_empty()
             || !self.later.borrow().is_empty()
             || (self.has_news() && !self.cancelled.borrow().is_empty())
-            || self.stdins.borrow().iter().any(|(_, stdin)| Descriptor::is_let_go(stdin))
+            || (self.has_stdins.get() && !self.let_go().is_empty())
             || self.is_woken()
     }
 
@@ -235,10 +239,20 @@ impl Inbox {
     /// look often enough.
     pub fn enter_stdin(&self, key: Key, stdin: Weak<Descriptor>) {
         self.stdins.borrow_mut().push((key, stdin));
+        self.has_stdins.set(true);
+    }
+
+    /// Whose stdin is theirs alone by now.
+    #[cold]
+    fn let_go(&self) -> Vec<Key> {
+        let stdins = self.stdins.borrow();
+        stdins.iter().filter(|(_, stdin)| Descriptor::is_let_go(stdin)).map(|(key, _)| *key).collect()
     }
 
     pub fn leave_stdin(&self, key: Key, stdin: &Weak<Descriptor>) {
-        self.stdins.borrow_mut().retain(|(other, others)| *other != key || !others.ptr_eq(stdin));
+        let mut stdins = self.stdins.borrow_mut();
+        stdins.retain(|(other, others)| *other != key || !others.ptr_eq(stdin));
+        self.has_stdins.set(!stdins.is_empty());
     }
 
     /// How other threads wake the scheduler.

@@ -24,6 +24,7 @@ impl Waiters {
     }
 
     /// Joins the queue at its end, unless it is in it.
+    #[inline]
     pub fn enter(&mut self, key: Key) {
         if self.first.is_none() {
             self.first = Some(key);
@@ -33,6 +34,7 @@ impl Waiters {
     }
 
     /// Leaves the queue. True if it stood at the front.
+    #[inline]
     pub fn leave(&mut self, key: Key) -> bool {
         if self.first == Some(key) {
             self.first = self.others.as_mut().and_then(|others| others.pop_front());

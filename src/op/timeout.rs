@@ -87,15 +87,19 @@ pub(crate) struct LastShare {
 const CALL: usize = 4096;
 
 impl LastShare {
+    #[inline]
     pub fn new(context: &Context<'_>, is_asked: bool) -> LastShare {
         LastShare { is_due: context.due, is_asked, left: SHARE }
     }
 
     /// It is blocked, after it has moved so many bytes: behind those there may be more, or the end.
+    #[inline]
     pub fn goes_on(&mut self, moved: usize, file: &Descriptor, direction: Direction) -> bool {
-        if !self.is_due || self.is_asked && moved == 0 {
-            return false;
-        }
+        self.is_due && (moved > 0 || !self.is_asked) && self.has_more(moved, file, direction)
+    }
+
+    #[cold]
+    fn has_more(&mut self, moved: usize, file: &Descriptor, direction: Direction) -> bool {
         self.is_asked = true;
         self.left = self.left.saturating_sub(moved.max(CALL));
         self.left > 0 && file.is_ready_now(direction)

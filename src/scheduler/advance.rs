@@ -22,9 +22,6 @@ const RESUMES: usize = 512;
 impl<'t> Scheduler<'t> {
     /// Advances one task until it is blocked, has ended, or has had its share.
     pub(super) fn advance(&mut self, key: Key) {
-        if self.inbox.has_news() {
-            self.sweep(None); // an observer may have cancelled somebody
-        }
         let mut running = match self.tasks[key.index as usize].take() {
             Some(running) => running,
             None => return,
@@ -64,7 +61,7 @@ impl<'t> Scheduler<'t> {
                 }
                 _ if is_blocked => {
                     self.tasks[key.index as usize] = Some(running);
-                    return;
+                    return self.sweep_after_observer();
                 }
                 _ => break,
             }
@@ -72,6 +69,7 @@ impl<'t> Scheduler<'t> {
         running.op.enter(&self.inbox, key);
         self.tasks[key.index as usize] = Some(running);
         self.inbox.wake_later(key);
+        self.sweep_after_observer();
     }
 
     /// Calls the body with the outcome. True if it waits for something else, which then stands in the place of what has ended.
@@ -153,6 +151,14 @@ impl<'t> Scheduler<'t> {
             }
         }
         is_cancelled
+    }
+
+    /// A task was advanced, and is in its slot again: whom an observer has cancelled meanwhile is dropped before another one goes on.
+    #[inline]
+    fn sweep_after_observer(&mut self) {
+        if self.observer.is_some() {
+            self.sweep(None);
+        }
     }
 
     /// Runs code of the user's that is not a task's body. If it panics, that comes out of the next drive.

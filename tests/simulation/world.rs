@@ -379,6 +379,9 @@ impl World {
                 _ => false,
             });
             assert!(!is_closed, "task {id} waits on what is closed: {model:?}");
+            let waits_for_messages = model.any(&|part| matches!(part, Model::Message { .. }));
+            let can_come = self.channel.borrow().receiver.is_some();
+            assert!(!waits_for_messages || can_come, "task {id} waits for messages that nobody can receive");
             let leaves_stdin_open = model.any(&|part| match part {
                 Model::Exit { pipe, .. } => self.has_untouched_stdin(*pipe),
                 _ => false,
