@@ -70,7 +70,8 @@ impl AsyncFile {
     ///   poll(2) said that they fit;
     /// * a terminal is opened once more, by its name, where that is possible;
     /// * elsewhere one call is made after poll(2) said that it will not wait. If somebody else who uses the same description
-    ///   takes the bytes (or the room) in between, **that call waits**, and with it the whole loop.
+    ///   takes the bytes (or the room) in between, **that call waits**, and with it the whole loop. (In between: before its task's turn
+    ///   has come; and, if a failure or a [stop](crate::Remote::stop) ends the drive before that, until the next one.)
     ///
     /// # Errors
     ///
