@@ -429,8 +429,8 @@ fn a_deadline_that_comes_with_bytes_has_the_end_behind_them() {
         AsyncFile::new(reader).unwrap()
     };
     let mut sched = Scheduler::new();
-    for op in [ended(b"all").read_to_end().timeout(zero).into(), ended(b"all").read(10).full().timeout(zero).into()] {
-        let op: Op = op;
+    let ops = [Op::from(ended(b"all").read_to_end().timeout(zero)), ended(b"all").read(10).full().timeout(zero).into()];
+    for op in ops {
         let task = sched.spawn(op, |task| done((task.end(), task.bytes()?.to_vec())));
         assert_eq!(sched.join(task).unwrap(), (End::Eof, b"all".to_vec()));
     }

@@ -2,12 +2,12 @@
 
 use std::io::ErrorKind;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use asyncfile::{AsyncPipe, Scheduler};
 
 use crate::help::{assert_output, await_end, code, pattern, piped, sh};
-use crate::support::{kind, watchdog};
+use crate::support::{kind, watchdog, LONG, SHORT};
 
 fn pipeline<const N: usize>(scripts: [&str; N]) -> AsyncPipe {
     AsyncPipe::pipeline(scripts.map(sh)).unwrap()
@@ -133,6 +133,33 @@ fn a_timeout_cuts_the_moment_that_the_first_child_is_given_and_not_the_outcome()
     await_end(chain.0.ids()[1]);
     let output = sched.block_on(chain.0.communicate(()).timeout(Duration::ZERO));
     assert_output(&output.unwrap(), 5, "done\n", "");
+}
+
+#[test]
+fn the_moment_that_the_first_child_is_given_runs_on_while_the_wait_is_cut() {
+    let _watchdog = watchdog();
+    let mut sched = Scheduler::new();
+    let chain = Outliving::new();
+    let start = Instant::now();
+    let status = loop {
+        match sched.block_on(chain.0.exit().timeout(SHORT)) {
+            Ok(status) => break status,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut),
+        }
+        assert!(start.elapsed() < LONG, "it never ends");
+    };
+    assert_eq!(status.code(), Some(5));
+
+    let chain = Outliving::new();
+    let start = Instant::now();
+    let output = loop {
+        match sched.block_on(chain.0.communicate(()).timeout(SHORT)) {
+            Ok(output) => break output,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut),
+        }
+        assert!(start.elapsed() < LONG, "it never ends");
+    };
+    assert_output(&output, 5, "done\n", "");
 }
 
 /// The moment is given to others than the last; while it lasts, the loop sleeps.

@@ -152,15 +152,20 @@ fn hand_over(
     }
 }
 
+/// The last child, and how and when it has exited.
+fn last_exit(world: &World, pipe: PipeId) -> (u32, Option<(ExitStatus, Duration)>) {
+    let last = world.pipes.borrow()[pipe].pipe.ids().pop().expect("a chain is never empty");
+    (last, sim::with(|kernel| kernel.exit_of(last)).expect("a kernel"))
+}
+
 /// The last child has exited with this status. The answer is when.
 fn exited_at(world: &World, pipe: PipeId, status: ExitStatus) -> Duration {
-    let last = world.pipes.borrow()[pipe].pipe.ids().pop().expect("a chain is never empty");
-    match sim::with(|kernel| kernel.exit_of(last)).expect("a kernel") {
-        Some((truth, at)) => {
+    match last_exit(world, pipe) {
+        (last, Some((truth, at))) => {
             assert_eq!(status, truth, "the status of child {last}");
             at
         }
-        None => panic!("child {last} runs, and is said to have ended with {status}"),
+        (last, None) => panic!("child {last} runs, and is said to have ended with {status}"),
     }
 }
 
@@ -336,8 +341,7 @@ fn assert_nothing_was_there(world: &World, me: TaskId, model: &Model, taken: usi
             assert!(!is_mine || !is_there, "{model:?} timed out beside what could be had of fd {fd}");
         }
         Model::Communicate { pipe, .. } => {
-            let last = world.pipes.borrow()[*pipe].pipe.ids().pop().expect("a chain is never empty");
-            let exit = sim::with(|kernel| kernel.exit_of(last)).expect("a kernel");
+            let (last, exit) = last_exit(world, *pipe);
             let has_exited = exit.is_some_and(|(_, at)| at < now());
             let [_, stdout, stderr] = world.pipes.borrow()[*pipe].files;
             let has_ended = |file: FileId| world.is_its_turn(me, file) && was_hung_up(file);
@@ -345,8 +349,7 @@ fn assert_nothing_was_there(world: &World, me: TaskId, model: &Model, taken: usi
             assert!(!has_exited || !have_ended, "{model:?} timed out, and child {last} has ended and all it said");
         }
         Model::Exit { pipe, .. } => {
-            let last = world.pipes.borrow()[*pipe].pipe.ids().pop().expect("a chain is never empty");
-            let exit = sim::with(|kernel| kernel.exit_of(last)).expect("a kernel");
+            let (last, exit) = last_exit(world, *pipe);
             assert!(!exit.is_some_and(|(_, at)| at < now()), "{model:?} timed out, and child {last} has exited");
         }
         _ => {}

@@ -398,14 +398,14 @@ impl World {
 
     /// It is open, and nobody has a handle to it or has ever written to it.
     fn has_untouched_stdin(&self, pipe: PipeId) -> bool {
-        let stdin = match self.pipes.borrow()[pipe].files[0] {
-            Some(stdin) => stdin,
-            None => return false,
+        let is_untouched = |stdin: FileId| {
+            let file = &self.files.borrow()[stdin];
+            !file.was_written_to && file.handle.is_none()
         };
-        let is_untouched = |file: &File| !file.was_written_to && file.handle.is_none();
-        if !is_untouched(&self.files.borrow()[stdin]) {
-            return false;
-        }
+        let stdin = match self.pipes.borrow()[pipe].files[0] {
+            Some(stdin) if is_untouched(stdin) => stdin,
+            _ => return false,
+        };
         // Its number may be another's by now.
         self.with_file(stdin, |file| !format!("{file:?}").contains("closed")) == Some(true)
     }
