@@ -137,9 +137,9 @@ pub struct Receiver<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Waits until a message is there, or none can come, as all senders are gone or the receiver is ([`End::Eof`](crate::End::Eof)). Takes nothing, and does not queue: of several
-    /// tasks that wait all are resumed. It fails only at its timeout, or if the wake pipe cannot be made when a task of the scheduler
-    /// waits for other threads for the first time (EMFILE).
+    /// Waits until a message is there, or none can come, as all senders are gone or the receiver is ([`End::Eof`](crate::End::Eof)).
+    /// Takes nothing, and does not queue: of several tasks that wait all are resumed. It fails only at its timeout, or if the wake pipe
+    /// cannot be made when a task of the scheduler waits for other threads for the first time (EMFILE).
     pub fn ready(&self) -> Ready {
         Ready::message(&self.shared.waiting)
     }

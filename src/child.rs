@@ -185,9 +185,10 @@ static ARE_THERE_ORPHANS: AtomicBool = AtomicBool::new(false);
 /// The child's pipe is gone: if it lives, the thread's list keeps it until it can be reaped.
 pub(crate) fn leave(child: Rc<ChildProcess>) {
     if child.try_wait() == Status::Running && !child.is_left.replace(true) {
-        let mut child = Some(child);
-        let _ = LEFT.try_with(|left| left.0.borrow_mut().extend(child.take()));
-        child.into_iter().for_each(orphan); // at the thread's end the list may be gone
+        let is_kept = LEFT.try_with(|left| left.0.borrow_mut().push(Rc::clone(&child))).is_ok();
+        if !is_kept {
+            orphan(child); // at the thread's end the list may be gone
+        }
     }
 }
 

@@ -8,7 +8,6 @@ use std::rc::Rc;
 use crate::data::Data;
 use crate::descriptor::Descriptor;
 use crate::error::invalid;
-use crate::key::Key;
 use crate::machine::communicate::Communicator;
 use crate::machine::read::Inflow;
 use crate::port::Port;
@@ -54,11 +53,6 @@ impl Conversation {
             waiters: Waiters::default(),
             is_over: false,
         }
-    }
-
-    /// Another communicate waited before this task's.
-    pub fn is_anothers(&self, key: Key) -> bool {
-        self.waiters.front().map_or(false, |first| first != key)
     }
 
     /// Takes over a new input, unless some of the old one is left.

@@ -49,8 +49,6 @@ pub(crate) struct Inbox {
     joiners: RefCell<HashMap<Key, Waiters>>,
     /// Who waits for a child's exit while others have this stdin of it: to be advanced when they have let go.
     stdins: RefCell<Vec<(Key, Weak<Descriptor>)>>,
-    /// Whether there are any: looked at more than once in each turn.
-    has_stdins: Cell<bool>,
     /// What poll(2) is asked.
     pub poll_set: RefCell<PollSet<Watched>>,
     /// Somebody was cancelled, or a failure was reported: looked at after each resume, so it must cost nothing.
@@ -78,7 +76,6 @@ impl Inbox {
             numbers: RefCell::default(),
             joiners: RefCell::default(),
             stdins: RefCell::default(),
-            has_stdins: Cell::new(false),
             poll_set: RefCell::new(PollSet::new()),
             has_news: Cell::new(false),
             wake: RefCell::default(),
@@ -127,7 +124,7 @@ impl Inbox {
 
     /// A turn begins: those who had their share of the last one count again. How many are ready.
     pub fn begin_turn(&self) -> usize {
-        if self.has_stdins.get() {
+        if self.has_stdins() {
             self.let_go().into_iter().for_each(|key| self.wake(key));
         }
         let mut ready = self.ready.borrow_mut();
@@ -142,7 +139,7 @@ impl Inbox {
             || !self.urgent.borrow().is_empty()
             || !self.later.borrow().is_empty()
             || (self.has_news() && !self.cancelled.borrow().is_empty())
-            || (self.has_stdins.get() && !self.let_go().is_empty())
+            || (self.has_stdins() && !self.let_go().is_empty())
             || self.is_woken()
     }
 
@@ -239,7 +236,11 @@ impl Inbox {
     /// look often enough.
     pub fn enter_stdin(&self, key: Key, stdin: Weak<Descriptor>) {
         self.stdins.borrow_mut().push((key, stdin));
-        self.has_stdins.set(true);
+    }
+
+    #[inline]
+    fn has_stdins(&self) -> bool {
+        !self.stdins.borrow().is_empty()
     }
 
     /// Whose stdin is theirs alone by now.
@@ -250,9 +251,7 @@ impl Inbox {
     }
 
     pub fn leave_stdin(&self, key: Key, stdin: &Weak<Descriptor>) {
-        let mut stdins = self.stdins.borrow_mut();
-        stdins.retain(|(other, others)| *other != key || !others.ptr_eq(stdin));
-        self.has_stdins.set(!stdins.is_empty());
+        self.stdins.borrow_mut().retain(|(other, others)| *other != key || !others.ptr_eq(stdin));
     }
 
     /// How other threads wake the scheduler.
@@ -364,7 +363,6 @@ impl Inbox {
     pub fn close(&self) {
         self.open.set(false);
         self.has_wake.set(false);
-        let wake = self.wake.take();
-        drop(wake);
+        drop(self.wake.take());
     }
 }

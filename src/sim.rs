@@ -31,7 +31,7 @@ use std::os::unix::io::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use libc::{c_int, c_short, pollfd, POLLERR, POLLHUP, POLLIN, POLLOUT};
+use libc::{c_int, c_short, pollfd, POLLHUP, POLLIN, POLLOUT};
 
 use self::actor::Actor;
 use self::stream::Stream;
@@ -268,7 +268,7 @@ impl Kernel {
 
     /// Whether that was so when poll(2) was asked of it last.
     pub fn was_readable_at_poll(&self, fd: RawFd) -> bool {
-        self.was_true_at_poll(fd, POLLIN | POLLHUP | POLLERR)
+        self.was_true_at_poll(fd, POLLIN | polling::UNASKED)
     }
 
     /// Whether nobody could write to it any more when poll(2) was asked of it last.

@@ -18,6 +18,12 @@ impl Waiters {
         self.first
     }
 
+    /// Nobody else waited before this task.
+    #[inline]
+    pub fn is_first(&self, key: Key) -> bool {
+        self.first.map_or(true, |first| first == key)
+    }
+
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.first.is_none()

@@ -99,10 +99,7 @@ impl State {
             Direction::Write => &self.writing,
             Direction::Hangup => unreachable!("{NO_QUEUE}"),
         };
-        match queue.waiters.front() {
-            None => true,
-            Some(front) => front == key,
-        }
+        queue.waiters.is_first(key)
     }
 
     /// poll(2) was asked for the first of this direction, or has answered. One who has only just come to the front was not spoken of yet.

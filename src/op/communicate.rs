@@ -154,12 +154,13 @@ impl Communicate {
             *over_at = exited_at.checked_add(*linger);
         }
         let is_over = over_at.map_or(false, |at| at <= given.now);
+        let is_cut = self.timeout.is_over(context);
         // A deadline within the moment that the others of a chain are given ends that.
-        let is_due = given.last_exited_at.is_some() && self.timeout.is_over(context);
+        let is_due = is_cut && given.last_exited_at.is_some();
         // Of two communicates the one that waited first has the output, whichever learns of the exit first.
         let has_its_turn = processes.streams()[1..].iter().all(|stream| is_its_turn(stream, context.key));
         let have_exited = exits == exit::Answer::Ended || is_due;
-        if have_exited && is_over && !has_its_turn && conversation.is_anothers(context.key) {
+        if have_exited && is_over && !has_its_turn && !conversation.waiters.is_first(context.key) {
             return self.output(|_| Vec::new()); // and the other one's conversation goes on
         }
         let has_exited = have_exited && (has_its_turn || is_over);
@@ -198,7 +199,7 @@ impl Communicate {
                 Progress::limited("communicate", io::Error::new(io::ErrorKind::Other, message))
             }
             Answer::Failed(error) => Progress::failed("communicate", None, error),
-            Answer::Yield | Answer::Blocked(_) if self.timeout.is_over(context) => {
+            Answer::Yield | Answer::Blocked(_) if is_cut => {
                 Progress::timed_out("communicate", None, self.timeout.error(processes.held(), "kept"))
             }
             Answer::Yield => {

@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::timeout::{LastShare, Timeout};
+use super::timeout::{advance_while_ready, Timeout};
 use super::{private::Sealed, Context, Ended, Kind, Lent, Op, Operation, Progress, Value};
 use crate::descriptor::{Descriptor, Direction, State};
 use crate::inbox::Inbox;
@@ -104,19 +104,16 @@ impl Reading {
         let is_first = state.is_first(context.key, Direction::Read);
         let mut advance = Advance::Blocked;
         if is_first || wants_nothing(machine) {
-            let mut last = LastShare::new(context, state.is_asked_for(Direction::Read));
-            loop {
+            let is_asked = state.is_asked_for(Direction::Read);
+            advance = advance_while_ready(context, (file, Direction::Read), is_asked, |is_told| {
+                state.inflow.ready |= is_told;
                 let held = state.inflow.len();
-                advance = machine.advance(&mut state.inflow, &mut file.calls());
+                let advance = machine.advance(&mut state.inflow, &mut file.calls());
                 if is_first {
                     file.settle(&mut state, Direction::Read);
                 }
-                let is_blocked = matches!(advance, Advance::Blocked);
-                if !is_blocked || !last.goes_on(state.inflow.len() - held, file, Direction::Read) {
-                    break;
-                }
-                state.inflow.ready = true;
-            }
+                (advance, state.inflow.len() - held)
+            });
         }
         if matches!(advance, Advance::Blocked | Advance::Yield) && timeout.is_over(context) {
             // Who is not the first has nothing: what is buffered belongs to those before it.

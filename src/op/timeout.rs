@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Context;
 use crate::descriptor::{Descriptor, Direction};
-use crate::machine::SHARE;
+use crate::machine::{Advance, SHARE};
 use crate::sys;
 
 /// The clock starts when the operation must block for the first time, and does not start again.
@@ -39,8 +39,8 @@ impl Timeout {
         self.due
     }
 
-    /// Its time is over. Only after `fall_due` of a turn is `context.due` true, and thus after poll(2) was asked: so a timeout of zero gets what can be had
-    /// without waiting. In a `first`, the deadline that has come may be another operation's: hence both conditions.
+    /// Its time is over. Only after `fall_due` of a turn is `context.due` true, and thus after poll(2) was asked: so a timeout of zero
+    /// gets what can be had without waiting. In a `first`, the deadline that has come may be another operation's: hence both conditions.
     pub fn is_over(&self, context: &Context<'_>) -> bool {
         context.due && self.due.map_or(false, |due| due <= context.now)
     }
@@ -74,34 +74,29 @@ impl fmt::Display for Timeout {
     }
 }
 
-/// Data beats deadline, and so does room: what an operation whose deadline has come takes all the same, as long as poll(2) says that
-/// there is more, and its share is not spent.
-pub(crate) struct LastShare {
-    is_due: bool,
-    /// poll(2) was asked on its behalf: not of one that came to the front of its queue in this very turn.
-    is_asked: bool,
-    left: usize,
-}
-
-/// The least that a system call counts for, in bytes.
+/// The least that a system call counts for in a share, in bytes.
 const CALL: usize = 4096;
 
-impl LastShare {
-    #[inline]
-    pub fn new(context: &Context<'_>, is_asked: bool) -> LastShare {
-        LastShare { is_due: context.due, is_asked, left: SHARE }
+/// Data beats deadline, and so does room: advances a machine, and if the deadline has come, goes on within its share as long as poll(2)
+/// says that there is more. `advance` is told whether poll(2) has just said so, and tells how many bytes have moved. `is_asked`: poll(2)
+/// was asked on its behalf, as it was not for one that came to the front of its queue in this very turn.
+#[inline]
+pub(crate) fn advance_while_ready(
+    context: &Context<'_>,
+    (file, direction): (&Descriptor, Direction),
+    mut is_asked: bool,
+    mut advance: impl FnMut(bool) -> (Advance, usize),
+) -> Advance {
+    let (mut answer, mut moved) = advance(false);
+    let mut left = SHARE;
+    // Behind what has moved there may be more, or the end.
+    while context.due && matches!(answer, Advance::Blocked) && (moved > 0 || !is_asked) {
+        is_asked = true;
+        left = left.saturating_sub(moved.max(CALL));
+        if left == 0 || !file.is_ready_now(direction) {
+            break;
+        }
+        (answer, moved) = advance(true);
     }
-
-    /// It is blocked, after it has moved so many bytes: behind those there may be more, or the end.
-    #[inline]
-    pub fn goes_on(&mut self, moved: usize, file: &Descriptor, direction: Direction) -> bool {
-        self.is_due && (moved > 0 || !self.is_asked) && self.has_more(moved, file, direction)
-    }
-
-    #[cold]
-    fn has_more(&mut self, moved: usize, file: &Descriptor, direction: Direction) -> bool {
-        self.is_asked = true;
-        self.left = self.left.saturating_sub(moved.max(CALL));
-        self.left > 0 && file.is_ready_now(direction)
-    }
+    answer
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::timeout::{LastShare, Timeout};
+use super::timeout::{advance_while_ready, Timeout};
 use super::{private::Sealed, Context, Ended, Kind, Op, Operation, Progress, Value};
 use crate::data::Data;
 use crate::descriptor::{Descriptor, Direction};
@@ -96,19 +96,16 @@ impl Write {
         let is_first = state.is_first(context.key, Direction::Write);
         let mut advance = Advance::Blocked;
         if is_first || data.bytes().is_empty() {
-            let mut last = LastShare::new(context, state.is_asked_for(Direction::Write));
-            loop {
+            let is_asked = state.is_asked_for(Direction::Write);
+            advance = advance_while_ready(context, (file, Direction::Write), is_asked, |is_told| {
+                state.outflow.ready |= is_told;
                 let written = machine.written();
-                advance = machine.advance(data.bytes(), &mut state.outflow, &mut file.calls());
+                let advance = machine.advance(data.bytes(), &mut state.outflow, &mut file.calls());
                 if is_first {
                     file.settle(&mut state, Direction::Write);
                 }
-                let is_blocked = matches!(advance, Advance::Blocked);
-                if !is_blocked || !last.goes_on(machine.written() - written, file, Direction::Write) {
-                    break;
-                }
-                state.outflow.ready = true;
-            }
+                (advance, machine.written() - written)
+            });
         }
         if matches!(advance, Advance::Blocked | Advance::Yield) && timeout.is_over(context) {
             advance = machine.time_out();

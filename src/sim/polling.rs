@@ -9,7 +9,7 @@ use libc::{c_short, pollfd, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT};
 use super::table::{Id, Object};
 use super::{errno, Kernel};
 
-const UNASKED: c_short = POLLERR | POLLHUP | POLLNVAL;
+pub(super) const UNASKED: c_short = POLLERR | POLLHUP | POLLNVAL;
 
 impl Kernel {
     /// poll(2), also for a foreign loop, whose set may have entries that are not the library's.
