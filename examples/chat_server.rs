@@ -1,17 +1,21 @@
-//! A chat server: the first line of a client is its name, every further line goes to all others as `NAME: LINE`.
+//! A chat server. The first line of a client is its name; every further line goes to all others as
+//! `NAME: LINE`.
 //!
-//! Each client has two tasks. One reads its lines. The other writes what is queued for it, and waits on a channel when that is
-//! nothing; each line is in memory once, however many are to get it (`Rc<[u8]>`). The queue is bounded: a client whose
-//! socket takes nothing while ROOM lines wait for it is dropped, with a line that says so to it and to the others.
+//! Each client has two tasks. One reads its lines. The other writes what is queued for the client,
+//! and waits on a channel while the queue is empty. Each line is in memory once, for however many
+//! clients (`Rc<[u8]>`). The queue is bounded: a client whose socket takes nothing while ROOM lines
+//! are queued is dropped; it and the others get a line that says so.
 //!
 //!     cargo run --example chat_server -- [--port N]               # then: nc 127.0.0.1 PORT
 //!
-//! Listens on loopback and prints the address on stdout; without --port, any free port. Ctrl-C (or SIGTERM) takes leave of the
-//! clients, gives them a second to take what is queued for them, and ends with status 0; a second Ctrl-C ends at once.
+//! Listens on loopback and prints the address on stdout; without --port, any free port. After
+//! Ctrl-C (or SIGTERM) it says goodbye, gives the clients a second to take what is queued for them,
+//! and ends with status 0; a second Ctrl-C ends it at once.
 //! Exit status: 1 if it cannot listen or accept, 2 for a wrong command line.
 
 use asyncfile::{
-    channel, done, sleep, wait, AsyncFile, End, Flow, Receiver, Remote, Scheduler, Sender, Task, TaskError,
+    again, channel, done, sleep, wait, AsyncFile, End, Flow, Receiver, Remote, Scheduler, Sender,
+    Task, TaskError,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -23,19 +27,21 @@ use std::sync::mpsc::TryRecvError;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// The most lines that wait for a client whose socket is full.
+/// The most lines that are queued for a client whose socket is full.
 const ROOM: usize = 256;
 const LONGEST_LINE: usize = 4096;
-/// How long a client may take for the rest of what is being written to it.
+/// The most that a client may take for one line.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the clients have at the end.
 const LEAVE: Duration = Duration::from_secs(1);
+/// How long the acceptor sleeps when no descriptor is free.
 const PAUSE: Duration = Duration::from_millis(200);
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// For the signal handler, which has no arguments.
+/// For the signal handler, to which no argument can be passed.
 static REMOTE: OnceLock<Remote> = OnceLock::new();
 
-/// Atomics and a write(2): all that a signal handler may do is all that it does.
+/// `stop` may be called in a signal handler: it is atomics and a write(2).
 extern "C" fn on_signal(_signal: libc::c_int) {
     if let Some(remote) = REMOTE.get() {
         remote.stop();
@@ -69,21 +75,33 @@ fn serve(port: u16) -> io::Result<()> {
     let mut sched = Scheduler::new();
     let remote = REMOTE.get_or_init(|| sched.remote().expect("a pipe can be made at the start"));
     for signal in [libc::SIGINT, libc::SIGTERM] {
-        // SAFETY: the handler does nothing that a signal handler may not do, and what it uses is there.
-        unsafe { libc::signal(signal, on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t) };
+        // SAFETY: the handler does nothing that a signal handler may not do, and REMOTE is set.
+        unsafe {
+            libc::signal(
+                signal,
+                on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t,
+            )
+        };
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-    listener.set_nonblocking(true)?; // a client can be gone again between poll and accept
+    listener.set_nonblocking(true)?; // a client may have gone between poll(2) and accept(2)
     writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
 
     let room = Rc::new(Room::default());
     let incoming = AsyncFile::duplicate(&listener)?;
-    let acceptor = sched.spawn(incoming.readable(), acceptor(listener, incoming, Rc::clone(&room)));
-    drive(&mut sched)?; // until the signal handler stops it, or the acceptor has failed
+    let acceptor = sched.spawn(
+        incoming.readable(),
+        acceptor(listener, incoming, Rc::clone(&room)),
+    );
+    drive(&mut sched)?; // until the signal handler stops it, or the acceptor fails
     if let Some(Err(failure)) = acceptor.take() {
         return Err(failure.into());
     }
-    writeln!(io::stdout(), "{} clients, taking leave", room.clients.borrow().len())?;
+    writeln!(
+        io::stdout(),
+        "{} clients, taking leave",
+        room.clients.borrow().len()
+    )?;
     acceptor.cancel();
     room.close();
     sched.spawn(sleep(LEAVE), move |_task| {
@@ -93,18 +111,20 @@ fn serve(port: u16) -> io::Result<()> {
     drive(&mut sched)
 }
 
-/// Runs until all tasks have ended or the Remote stops it. What fails is one client's task, and nobody else's.
+/// Runs until all tasks have ended or the Remote stops it. A failure is that of one client's task;
+/// the others go on.
 fn drive(sched: &mut Scheduler) -> io::Result<()> {
     loop {
         match sched.run() {
             Ok(()) => return Ok(()),
-            Err(TaskError::Stalled(who)) => return Err(TaskError::Stalled(who).into()),
+            Err(error @ (TaskError::Stalled(_) | TaskError::Poll(_))) => return Err(error.into()),
             Err(error) => eprintln!("chat_server: {error}"),
         }
     }
 }
 
-/// Accepts while there is somebody. Without a free descriptor the listener stays readable: it waits a little.
+/// Accepts connections while clients wait. When no descriptor is free, the listener stays readable,
+/// so the task sleeps a little.
 fn acceptor<'t>(
     listener: TcpListener,
     incoming: AsyncFile,
@@ -116,7 +136,9 @@ fn acceptor<'t>(
             match listener.accept() {
                 Ok((stream, _)) => room.enter(stream, task)?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if [Some(libc::EMFILE), Some(libc::ENFILE)].contains(&error.raw_os_error()) => {
+                Err(error)
+                    if [Some(libc::EMFILE), Some(libc::ENFILE)].contains(&error.raw_os_error()) =>
+                {
                     eprintln!("chat_server: accept: {error}; again in {PAUSE:?}");
                     return wait(sleep(PAUSE));
                 }
@@ -128,7 +150,7 @@ fn acceptor<'t>(
     }
 }
 
-/// Who is there.
+/// The clients that are there.
 #[derive(Default)]
 struct Room {
     clients: RefCell<BTreeMap<u64, Rc<Client>>>,
@@ -140,12 +162,13 @@ struct Client {
     sock: AsyncFile,
     /// None until its first line.
     name: RefCell<Option<String>>,
-    /// What it is to get. None: nothing more; the writer ends when it has written the rest.
+    /// The queue of lines for it. None: it gets nothing more, and its writer ends after the rest.
     lines: RefCell<Option<Sender<Rc<[u8]>>>>,
+    /// How many lines are queued.
     waiting: Cell<usize>,
-    /// A line is on its way: its socket was full.
+    /// A line is being written: the socket was full.
     is_writing: Cell<bool>,
-    /// What is queued is dropped, and this is said instead.
+    /// The client was dropped: this is written instead of what is queued.
     dropped_for: RefCell<Option<Rc<[u8]>>>,
 }
 
@@ -163,24 +186,33 @@ impl Room {
             dropped_for: RefCell::default(),
         });
         self.entered.set(client.number + 1);
-        self.clients.borrow_mut().insert(client.number, Rc::clone(&client));
+        self.clients
+            .borrow_mut()
+            .insert(client.number, Rc::clone(&client));
         task.spawn(receiver.ready(), writer(Rc::clone(&client), receiver));
-        task.spawn(client.sock.readline().limit(LONGEST_LINE), reader(Rc::clone(self), client));
+        task.spawn(
+            client.sock.readline().limit(LONGEST_LINE),
+            reader(Rc::clone(self), client),
+        );
         Ok(())
     }
 
-    /// To all but one. Who does not keep up is dropped, and the others are told.
+    /// Queues a text for all clients but one. Clients that do not keep up are dropped, and the
+    /// others get a line about it.
     fn say(&self, text: &str, but: u64) {
         let line: Rc<[u8]> = format!("{text}\n").into_bytes().into();
         let all: Vec<_> = self.clients.borrow().values().cloned().collect();
-        let slow: Vec<_> = all.into_iter().filter(|client| client.number != but && !client.takes(&line)).collect();
+        let slow: Vec<_> = all
+            .into_iter()
+            .filter(|client| client.number != but && !client.takes(&line))
+            .collect();
         for client in slow {
             self.drop_client(&client, "you are too slow");
             self.say(&format!("* {} was too slow", client.shown()), client.number);
         }
     }
 
-    /// It gets nothing more but this last line.
+    /// The client gets one last line, and nothing more.
     fn drop_client(&self, client: &Client, why: &str) {
         self.clients.borrow_mut().remove(&client.number);
         *client.dropped_for.borrow_mut() = Some(format!("* {why}, goodbye\n").into_bytes().into());
@@ -203,13 +235,17 @@ impl Client {
                 return false;
             }
             self.waiting.set(self.waiting.get() + 1);
-            let _ = lines.send(Rc::clone(line)); // refused if its writer has failed: its reader notices, too
+            // It fails if the client's writer has failed; then its reader ends, too.
+            let _ = lines.send(Rc::clone(line));
         }
         true
     }
 
     fn shown(&self) -> String {
-        self.name.borrow().clone().unwrap_or_else(|| format!("client {}", self.number))
+        self.name
+            .borrow()
+            .clone()
+            .unwrap_or_else(|| format!("client {}", self.number))
     }
 }
 
@@ -217,7 +253,9 @@ impl Client {
 fn reader<'t>(room: Rc<Room>, client: Rc<Client>) -> impl FnMut(&mut Task<'_, 't>) -> Flow + 't {
     move |task| {
         let line = match task.line() {
-            Ok(Some(line)) if task.end() != End::Limit => String::from_utf8_lossy(line).trim_end().to_owned(),
+            Ok(Some(line)) if task.end() != End::Limit => {
+                String::from_utf8_lossy(line).trim_end().to_owned()
+            }
             Ok(Some(_)) => {
                 room.drop_client(&client, &format!("a line is at most {LONGEST_LINE} bytes"));
                 return done(());
@@ -232,7 +270,7 @@ fn reader<'t>(room: Rc<Room>, client: Rc<Client>) -> impl FnMut(&mut Task<'_, 't
             }
         };
         if client.lines.borrow().is_none() {
-            return done(()); // it was dropped, or the server shuts down
+            return done(()); // the client was dropped, or the server shuts down
         }
         let is_named = client.name.borrow().is_some();
         if is_named {
@@ -243,17 +281,20 @@ fn reader<'t>(room: Rc<Room>, client: Rc<Client>) -> impl FnMut(&mut Task<'_, 't
             client.takes(&welcome.into());
             room.say(&format!("* {} came", client.shown()), client.number);
         }
-        wait(client.sock.readline().limit(LONGEST_LINE))
+        again()
     }
 }
 
 /// Writes what is queued for a client, one line at a time.
-fn writer<'t>(client: Rc<Client>, lines: Receiver<Rc<[u8]>>) -> impl FnMut(&mut Task<'_, 't>) -> Flow + 't {
+fn writer<'t>(
+    client: Rc<Client>,
+    lines: Receiver<Rc<[u8]>>,
+) -> impl FnMut(&mut Task<'_, 't>) -> Flow + 't {
     move |task| {
         let went_well = task.ok().is_ok() && task.end() != End::TimedOut;
         client.is_writing.set(false);
         if !went_well {
-            client.sock.close(); // ends its reader, too
+            client.sock.close(); // that ends its reader, too
             return done(());
         }
         loop {
@@ -267,7 +308,9 @@ fn writer<'t>(client: Rc<Client>, lines: Receiver<Rc<[u8]>>) -> impl FnMut(&mut 
                 }
                 Err(TryRecvError::Empty) => return wait(lines.ready()),
                 Err(TryRecvError::Disconnected) => match client.dropped_for.take() {
-                    Some(farewell) => return wait(client.sock.write(farewell).full().timeout(PATIENCE)),
+                    Some(farewell) => {
+                        return wait(client.sock.write(farewell).full().timeout(PATIENCE))
+                    }
                     None => {
                         client.sock.close();
                         return done(());

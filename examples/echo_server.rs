@@ -1,14 +1,18 @@
-//! A server with a task for each connection. A frame is a length of 4 bytes (big endian) and that many bytes; the
-//! bytes come back. One function per state; a frame longer than 1 MiB, a client that stops in the middle of a frame or
-//! stays silent ends its own connection, with a line on stderr, and nobody else's.
+//! A server with a task for each connection. A frame is a length of 4 bytes (big endian) and that
+//! many bytes; the server sends the bytes back. Each state of the protocol is one function. A frame
+//! longer than 1 MiB, and a client that stops in the middle of a frame or stays silent, end this
+//! one connection, with a line on stderr.
 //!
 //!     cargo run --example echo_server -- [--port N] [--max-connections N] [--timeout SECONDS]
 //!
-//! Listens on loopback and prints the address on stdout; without --port, any free port. SECONDS (30) is what each of
-//! the client's steps may take: the length, the body, taking the answer. Runs until it is killed.
+//! Listens on loopback and prints the address on stdout; without --port, any free port. SECONDS
+//! (30) is the most that each step of the client may take: to send the length, to send the body, to
+//! take the answer. Runs until it is killed.
 //! Exit status: 1 if it cannot listen or accept, 2 for a wrong command line.
 
-use asyncfile::{sleep, then, wait, yield_now, AsyncFile, End, Flow, Next, Scheduler, Task, TaskError};
+use asyncfile::{
+    sleep, then, wait, yield_now, AsyncFile, End, Flow, Next, Scheduler, StateFlow, Task, TaskError,
+};
 use std::cell::Cell;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -21,7 +25,11 @@ const PAUSE: Duration = Duration::from_millis(200);
 const USAGE: &str = "usage: echo_server [--port N] [--max-connections N] [--timeout SECONDS]";
 
 fn main() -> ExitCode {
-    let options = match arguments(std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned())) {
+    let options = match arguments(
+        std::env::args_os()
+            .skip(1)
+            .map(|arg| arg.to_string_lossy().into_owned()),
+    ) {
         Ok(options) => options,
         Err(complaint) => {
             eprintln!("echo_server: {complaint}\n{USAGE}");
@@ -45,24 +53,28 @@ struct Options {
 
 fn serve(options: Options) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
-    listener.set_nonblocking(true)?; // a client can be gone again between poll and accept
+    listener.set_nonblocking(true)?; // a client may have gone between poll(2) and accept(2)
     writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
 
     let taken = Cell::new(0);
     let mut sched = Scheduler::new();
     let incoming = AsyncFile::duplicate(&listener)?;
-    let acceptor = sched.spawn(incoming.readable(), acceptor(listener, incoming, options, &taken));
+    let acceptor = sched.spawn(
+        incoming.readable(),
+        acceptor(listener, incoming, options, &taken),
+    );
     loop {
         match sched.run() {
             Ok(()) => return sched.join(acceptor).map_err(io::Error::from),
-            Err(TaskError::Stalled(who)) => return Err(TaskError::Stalled(who).into()),
-            Err(error) => eprintln!("echo_server: {error}"), // one connection has failed; the others go on
+            Err(error @ (TaskError::Stalled(_) | TaskError::Poll(_))) => return Err(error.into()),
+            Err(error) => eprintln!("echo_server: {error}"), // one connection; the others go on
         }
     }
 }
 
-/// Accepts while there is somebody. Without a free descriptor or seat the listener stays readable: polling for it
-/// would spin, so it waits a little, while the connections that there are come to their ends.
+/// Accepts connections while clients wait. When there are too many connections, or no descriptor
+/// is free, the listener stays readable, and poll(2) would return at once, again and again. So the
+/// task sleeps a little, until some connections have ended.
 fn acceptor<'t>(
     listener: TcpListener,
     incoming: AsyncFile,
@@ -73,7 +85,10 @@ fn acceptor<'t>(
         task.ok()?;
         for _ in 0..ACCEPTS_PER_TURN {
             if taken.get() >= options.max_connections {
-                eprintln!("echo_server: {} connections, the most allowed; again in {PAUSE:?}", taken.get());
+                eprintln!(
+                    "echo_server: {} connections, the most allowed; again in {PAUSE:?}",
+                    taken.get()
+                );
                 return wait(sleep(PAUSE));
             }
             match listener.accept() {
@@ -82,7 +97,9 @@ fn acceptor<'t>(
                     task.spawn_states(yield_now(), echo, Echo::idle);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if [Some(libc::EMFILE), Some(libc::ENFILE)].contains(&error.raw_os_error()) => {
+                Err(error)
+                    if [Some(libc::EMFILE), Some(libc::ENFILE)].contains(&error.raw_os_error()) =>
+                {
                     eprintln!("echo_server: accept: {error}; again in {PAUSE:?}");
                     return wait(sleep(PAUSE));
                 }
@@ -94,29 +111,42 @@ fn acceptor<'t>(
     }
 }
 
-/// One connection: idle -> header -> body -> idle. Whatever ends it drops it, which closes the socket.
+/// One connection: idle -> header -> body -> idle. Its task drops it at its end, however the task
+/// ends, and that closes the socket.
 struct Echo<'t> {
     sock: AsyncFile,
     peer: SocketAddr,
     timeout: Duration,
-    length: u32, // of the frame whose body is read
+    /// The length of the frame whose body is read.
+    length: u32,
     taken: &'t Cell<usize>,
 }
 
 impl<'t> Echo<'t> {
-    fn new(stream: TcpStream, peer: SocketAddr, timeout: Duration, taken: &'t Cell<usize>) -> io::Result<Self> {
-        let _ = stream.set_nodelay(true); // a short answer does not wait until the one before is acknowledged
+    fn new(
+        stream: TcpStream,
+        peer: SocketAddr,
+        timeout: Duration,
+        taken: &'t Cell<usize>,
+    ) -> io::Result<Self> {
+        let _ = stream.set_nodelay(true); // short answers are sent at once, one packet each
         let sock = AsyncFile::new(stream)?;
         taken.set(taken.get() + 1);
-        Ok(Echo { sock, peer, timeout, length: 0, taken })
+        Ok(Echo {
+            sock,
+            peer,
+            timeout,
+            length: 0,
+            taken,
+        })
     }
 
-    fn idle(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+    fn idle(&mut self, task: &mut Task) -> StateFlow<Self> {
         task.ok().map_err(|error| self.failed(error))?;
         then(self.sock.read(4).full().timeout(self.timeout), Self::header)
     }
 
-    fn header(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+    fn header(&mut self, task: &mut Task) -> StateFlow<Self> {
         let header = task.bytes().map_err(|error| self.failed(error))?;
         if header.is_empty() {
             return Next::done(); // the end of file between two frames
@@ -128,18 +158,30 @@ impl<'t> Echo<'t> {
         if self.length > MAX_FRAME {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("{}: a frame of {} bytes, the limit is {MAX_FRAME}", self.peer, self.length),
+                format!(
+                    "{}: a frame of {} bytes, the limit is {MAX_FRAME}",
+                    self.peer, self.length
+                ),
             ));
         }
-        then(self.sock.read(self.length as usize).full().timeout(self.timeout), Self::body)
+        then(
+            self.sock
+                .read(self.length as usize)
+                .full()
+                .timeout(self.timeout),
+            Self::body,
+        )
     }
 
-    fn body(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+    fn body(&mut self, task: &mut Task) -> StateFlow<Self> {
         let body = task.bytes().map_err(|error| self.failed(error))?;
         if body.len() < self.length as usize {
             return Err(self.cut("a frame", body.len(), self.length, task.end()));
         }
-        then(self.sock.write(body).full().timeout(self.timeout), Self::idle)
+        then(
+            self.sock.write(body).full().timeout(self.timeout),
+            Self::idle,
+        )
     }
 
     fn failed(&self, error: io::Error) -> io::Error {
@@ -151,7 +193,10 @@ impl<'t> Echo<'t> {
             End::TimedOut => (io::ErrorKind::TimedOut, "timed out"),
             _ => (io::ErrorKind::UnexpectedEof, "was cut off"),
         };
-        io::Error::new(kind, format!("{}: {what} {why} after {had} of {wanted} bytes", self.peer))
+        io::Error::new(
+            kind,
+            format!("{}: {what} {why} after {had} of {wanted} bytes", self.peer),
+        )
     }
 }
 
@@ -162,17 +207,30 @@ impl Drop for Echo<'_> {
 }
 
 fn arguments(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options { port: 0, max_connections: usize::MAX, timeout: Duration::from_secs(30) };
+    let mut options = Options {
+        port: 0,
+        max_connections: usize::MAX,
+        timeout: Duration::from_secs(30),
+    };
     while let Some(name) = args.next() {
         let value = args.next().unwrap_or_default();
         let understood = match name.as_str() {
             "--port" => value.parse().map(|port| options.port = port).is_ok(),
             "--max-connections" => {
-                value.parse().map(|most| options.max_connections = most).is_ok() && options.max_connections > 0
+                value
+                    .parse()
+                    .map(|most| options.max_connections = most)
+                    .is_ok()
+                    && options.max_connections > 0
             }
             "--timeout" => {
-                let seconds = value.parse().ok().filter(|seconds| (0.001..=1e9).contains(seconds));
-                seconds.map(|seconds| options.timeout = Duration::from_secs_f64(seconds)).is_some()
+                let seconds = value
+                    .parse()
+                    .ok()
+                    .filter(|seconds| (0.001..=1e9).contains(seconds));
+                seconds
+                    .map(|seconds| options.timeout = Duration::from_secs_f64(seconds))
+                    .is_some()
             }
             _ => return Err(format!("unknown argument {name}")),
         };

@@ -1,13 +1,16 @@
-//! A poll(2) loop that belongs to somebody else: a game, a GUI, a C host. It has a descriptor of its own (a console on
-//! stdin) and a timer of its own (a status line on stderr). The tasks that copy the lines of each PATH to stdout run
-//! inside it: `pollfds` adds what they wait for to the loop's set, `dispatch` hands them what poll said.
+//! A host with a poll(2) loop of its own: a game, a GUI, a C program. It has a descriptor (a
+//! console on stdin) and a timer (a status line on stderr). The tasks that copy the lines of each
+//! PATH to stdout run in the same loop: `pollfds` adds what they wait for to the host's set,
+//! `dispatch` gives them what poll(2) has answered.
 //!
-//!     cargo run --example foreign_loop -- [--every SECONDS] PATH...         # FIFOs, terminals, files
+//!     cargo run --example foreign_loop -- [--every SECONDS] PATH...     # FIFOs, terminals, files
 //!
-//! The console knows `status` and `quit`. The loop ends with `quit`, or when every PATH has come to its end.
-//! Exit status: 0, 1 if a PATH could not be opened or read (the others go on), 2 for a wrong command line.
+//! The console knows `status` and `quit`. The loop ends with `quit`, or when every PATH has come to
+//! its end.
+//! Exit status: 0, 1 if a PATH could not be opened or read (the others go on), 2 for a wrong
+//! command line.
 
-use asyncfile::{done, wait, AsyncFile, Flow, Scheduler, Task};
+use asyncfile::{again, done, AsyncFile, Flow, Scheduler, Task};
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -38,17 +41,21 @@ fn main() -> ExitCode {
     }
 }
 
-/// The loop itself; how many of the paths failed.
+/// The loop itself. Returns how many of the paths failed.
 fn host(paths: &[PathBuf], every: Duration) -> io::Result<usize> {
     let lines = Cell::new(0u64);
     let mut failures = 0;
     let mut sched = Scheduler::new();
     for path in paths {
-        // O_NONBLOCK: opening a FIFO would otherwise stop the whole loop until somebody writes to it.
-        match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
+        // O_NONBLOCK: opening a FIFO would otherwise stop the loop until it has a writer.
+        match OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path)
+        {
             Ok(file) => {
                 let file = AsyncFile::new(file)?;
-                sched.spawn(file.readline().limit(LONGEST), copy_lines(path, file, &lines));
+                sched.spawn(file.readline().limit(LONGEST), copy_lines(path, &lines));
             }
             Err(error) => {
                 eprintln!("foreign_loop: {}: {error}", path.display());
@@ -57,7 +64,10 @@ fn host(paths: &[PathBuf], every: Duration) -> io::Result<usize> {
         }
     }
 
-    let mut console = Console { stdin: Some(File::from(io::stdin().as_fd().try_clone_to_owned()?)), typed: Vec::new() };
+    let mut console = Console {
+        stdin: Some(File::from(io::stdin().as_fd().try_clone_to_owned()?)),
+        typed: Vec::new(),
+    };
     let mut set = Vec::new();
     let mut next_status = Instant::now() + every;
     let mut alive = paths.len() - failures;
@@ -66,7 +76,10 @@ fn host(paths: &[PathBuf], every: Duration) -> io::Result<usize> {
         set.push(console.interest());
         let work_due = sched.pollfds(&mut set);
         let status_due = next_status.saturating_duration_since(Instant::now());
-        poll(&mut set, work_due.map_or(status_due, |due| due.min(status_due)))?;
+        poll(
+            &mut set,
+            work_due.map_or(status_due, |due| due.min(status_due)),
+        )?;
 
         if set[0].revents != 0 {
             for command in console.commands()? {
@@ -86,7 +99,7 @@ fn host(paths: &[PathBuf], every: Duration) -> io::Result<usize> {
             match sched.dispatch(polled) {
                 Ok(left) => break left,
                 Err(error) => {
-                    eprintln!("foreign_loop: {error}"); // one path has failed; called again, the others go on
+                    eprintln!("foreign_loop: {error}"); // one path; the others go on
                     failures += 1;
                     polled = &[];
                 }
@@ -96,18 +109,24 @@ fn host(paths: &[PathBuf], every: Duration) -> io::Result<usize> {
     Ok(failures)
 }
 
-/// The body of a task: each line of the file to stdout, behind its path.
-fn copy_lines<'t>(path: &'t Path, file: AsyncFile, lines: &'t Cell<u64>) -> impl FnMut(&mut Task<'_, 't>) -> Flow + 't {
+/// The body of a task: each line of the file goes to stdout, behind the path.
+fn copy_lines<'t>(
+    path: &'t Path,
+    lines: &'t Cell<u64>,
+) -> impl FnMut(&mut Task<'_, 't>) -> Flow + 't {
     let name = path.display();
-    move |task| match task.line().map_err(|e| io::Error::new(e.kind(), format!("{name}: {e}")))? {
+    move |task| match task
+        .line()
+        .map_err(|e| io::Error::new(e.kind(), format!("{name}: {e}")))?
+    {
         Some(line) => {
             let mut out = io::stdout().lock();
             write!(out, "{name}: ").and_then(|()| out.write_all(line))?;
             if !line.ends_with(b"\n") {
-                out.write_all(b"\n")?; // the rest at the end of file, or a piece of a very long line
+                out.write_all(b"\n")?; // the file's last line, or a piece of a very long one
             }
             lines.set(lines.get() + 1);
-            wait(file.readline().limit(LONGEST))
+            again()
         }
         None => done(()),
     }
@@ -115,34 +134,54 @@ fn copy_lines<'t>(path: &'t Path, file: AsyncFile, lines: &'t Cell<u64>) -> impl
 
 /// The host's own descriptor, of which the scheduler knows nothing.
 struct Console {
-    stdin: Option<File>, // None at its end
+    /// None after its end.
+    stdin: Option<File>,
     typed: Vec<u8>,
 }
 
 impl Console {
-    /// The host's entry in the set; poll(2) passes over a negative descriptor.
+    /// The host's entry in the set. poll(2) ignores a negative descriptor.
     fn interest(&self) -> libc::pollfd {
         let fd = self.stdin.as_ref().map_or(-1, |stdin| stdin.as_raw_fd());
-        libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
+        libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        }
     }
 
-    /// One read, which cannot block after poll; the commands that are whole now.
+    /// Makes one read, which cannot block after poll(2). Returns the commands that are complete.
     fn commands(&mut self) -> io::Result<Vec<String>> {
         let mut chunk = [0; 1024];
-        match self.stdin.as_mut().map_or(Ok(0), |stdin| stdin.read(&mut chunk)) {
+        match self
+            .stdin
+            .as_mut()
+            .map_or(Ok(0), |stdin| stdin.read(&mut chunk))
+        {
             Ok(0) => self.stdin = None,
             Ok(n) => self.typed.extend_from_slice(&chunk[..n]),
-            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+                ) => {}
             Err(error) => return Err(error),
         }
-        let whole = self.typed.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let whole = self
+            .typed
+            .iter()
+            .rposition(|&byte| byte == b'\n')
+            .map_or(0, |at| at + 1);
         let commands: Vec<u8> = self.typed.drain(..whole).collect();
-        Ok(String::from_utf8_lossy(&commands).lines().map(|line| line.trim().to_owned()).collect())
+        Ok(String::from_utf8_lossy(&commands)
+            .lines()
+            .map(|line| line.trim().to_owned())
+            .collect())
     }
 }
 
 fn poll(set: &mut [libc::pollfd], timeout: Duration) -> io::Result<()> {
-    // Rounded up: cut to whole milliseconds, the wait would end before anything is due, and the loop would spin.
+    // Rounded up: rounded down, the wait would end before anything is due, and the loop would spin.
     let milliseconds = ((timeout.as_nanos() + 999_999) / 1_000_000).min(i32::MAX as u128) as i32;
     // SAFETY: pointer and length are those of one slice, borrowed mutably for the whole call.
     if unsafe { libc::poll(set.as_mut_ptr(), set.len() as libc::nfds_t, milliseconds) } >= 0 {
@@ -162,9 +201,13 @@ fn arguments(mut args: impl Iterator<Item = OsString>) -> Result<(Vec<PathBuf>, 
         let text = arg.to_string_lossy();
         if text == "--every" {
             let value = args.next().ok_or("--every needs a number of seconds")?;
-            let number = value.to_str().and_then(|text| text.parse().ok()).filter(|n| (0.001..=1e9).contains(n));
-            every =
-                number.map(Duration::from_secs_f64).ok_or(format!("--every {value:?}: not 0.001 to 1e9 seconds"))?;
+            let number = value
+                .to_str()
+                .and_then(|text| text.parse().ok())
+                .filter(|n| (0.001..=1e9).contains(n));
+            every = number
+                .map(Duration::from_secs_f64)
+                .ok_or(format!("--every {value:?}: not 0.001 to 1e9 seconds"))?;
         } else if text.starts_with('-') {
             return Err(format!("unknown option {text}"));
         } else {

@@ -1,13 +1,14 @@
-//! A game loop of 60 frames a second: each frame gives the tasks one turn that does not wait, `turn(Some(ZERO))`, and then draws
-//! until the next frame is due. A turn is bounded: however much comes in, a task is resumed a limited number of times and then it
-//! is the frame's turn. The numbers show it: a thread floods one socket with lines as fast as it can (the worst
-//! of all network peers), and no frame sees more than its share of them.
+//! A game loop of 60 frames a second. Each frame gives the tasks one turn that does not wait,
+//! `turn(Some(ZERO))`, and then draws until the next frame is due. A turn is bounded: a task is
+//! resumed a limited number of times in it, however much comes in. The numbers show it: a thread
+//! floods one socket with lines as fast as it can, and each frame sees a bounded number of them.
 //!
-//!     cargo run --release --example game_loop -- [--frames N] [--calm]        # --calm: without the flood
+//!     cargo run --release --example game_loop -- [--frames N] [--calm]      # --calm: no flood
 //!
-//! Prints a line for each second. Exit status: 0, 1 if something failed, 2 for a wrong command line.
+//! Prints a line for each second. Exit status: 0, 1 if something failed, 2 for a wrong command
+//! line.
 
-use asyncfile::{done, sleep, wait, AsyncFile, Flow, Scheduler, Task};
+use asyncfile::{again, done, sleep, AsyncFile, Flow, Scheduler, Task};
 use std::cell::Cell;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
@@ -16,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const FRAME: Duration = Duration::from_nanos(1_000_000_000 / 60);
-/// What drawing takes of each frame.
+/// How long drawing takes in each frame.
 const DRAW: Duration = Duration::from_millis(8);
 const USAGE: &str = "usage: game_loop [--frames N] [--calm]";
 
@@ -67,8 +68,8 @@ fn play(frames: u32, is_calm: bool) -> io::Result<()> {
 
     let world = World::default();
     let mut sched = Scheduler::new();
-    let network = AsyncFile::new(ours)?;
-    sched.spawn(network.readline(), network_task(&world, network));
+    // The operation has a handle to the file, so the task needs none.
+    sched.spawn(AsyncFile::new(ours)?.readline(), network_task(&world));
     sched.spawn(sleep(Duration::from_millis(100)), spawner(&world));
 
     let mut second = Second::default();
@@ -86,7 +87,7 @@ fn play(frames: u32, is_calm: bool) -> io::Result<()> {
             Some(left) => thread::sleep(left),
             None => {
                 second.late += 1;
-                next_frame = Instant::now(); // what is lost is lost
+                next_frame = Instant::now(); // frames that were missed are left out
             }
         }
         if frame % 60 == 0 || frame == frames {
@@ -94,17 +95,17 @@ fn play(frames: u32, is_calm: bool) -> io::Result<()> {
             second = Second::default();
         }
     }
-    drop(sched); // and with it our end of the socket: the peer's next write fails
+    drop(sched); // the task is dropped, and our end of the socket: the peer's next write fails
     peer.join().expect("the peer does not panic");
     Ok(())
 }
 
-/// A message of the network after the other. It could go on for ever; the turn does not.
-fn network_task<'t>(world: &'t World, network: AsyncFile) -> impl FnMut(&mut Task<'_, 't>) -> Flow + 't {
+/// Takes messages from the network. Under a flood it would go on for ever; the turn ends it.
+fn network_task<'t>(world: &'t World) -> impl FnMut(&mut Task<'_, 't>) -> Flow + 't {
     move |task| match task.line()? {
         Some(_message) => {
             world.messages.set(world.messages.get() + 1);
-            wait(network.readline())
+            again()
         }
         None => done(()),
     }
@@ -115,7 +116,7 @@ fn spawner<'t>(world: &'t World) -> impl FnMut(&mut Task<'_, 't>) -> Flow + 't {
     move |task| {
         task.ok()?;
         world.monsters.set(world.monsters.get() + 1);
-        wait(sleep(Duration::from_millis(100)))
+        again()
     }
 }
 
@@ -146,7 +147,8 @@ impl Second {
 
     fn show(&self, world: &World) {
         println!(
-            "{} frames ({} late), {} messages, at most {} in a frame, longest turn {:.2} ms, {} monsters",
+            "{} frames ({} late), {} messages, at most {} in a frame, longest turn {:.2} ms, \
+             {} monsters",
             self.frames,
             self.late,
             self.messages,

@@ -1,14 +1,16 @@
-//! Counts the lines and bytes of a regular file, a FIFO, a Unix socket (which is connected to) or of whatever stdin is:
-//! a pipe, a terminal, a socket, a file. Prints `LINES BYTES`, the numbers of `wc -lc`. No thread, and a source that
-//! falls silent does not hang it.
+//! Counts the lines and bytes of a regular file, a FIFO, a Unix socket (it connects to it), or of
+//! stdin, which may be a pipe, a terminal, a socket, a file. Prints `LINES BYTES`, the numbers of
+//! `wc -lc`. There is no thread, and with a timeout a source that falls silent does not hang it.
 //!
 //!     cargo run --example line_count -- [--timeout SECONDS] [PATH | -]
 //!     journalctl -f | line_count --timeout 2.5
 //!
-//! SECONDS is for each line, also for the first. A line longer than 1 MiB comes in pieces of 1 MiB with SECONDS each.
-//! Exit status: 0, 1 after a timeout or a failure (what was counted so far is on stderr), 2 for a wrong command line.
+//! SECONDS is for each line, also for the first. A line longer than 1 MiB is read in pieces of
+//! 1 MiB, with SECONDS for each.
+//! Exit status: 0, 1 after a timeout or a failure (what was counted so far is on stderr), 2 for a
+//! wrong command line.
 
-use asyncfile::{done, wait, AsyncFile, Scheduler};
+use asyncfile::{again, done, AsyncFile, Scheduler};
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
@@ -40,16 +42,17 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Counts the lines and bytes up to the end of the file. The error of a count that was cut says how far it came.
+/// Counts the lines and bytes up to the end of the file. If that fails, the error says what was
+/// counted so far.
 fn count(file: &AsyncFile, timeout: Duration) -> io::Result<(u64, u64)> {
     let (lines, bytes) = (Cell::new(0), Cell::new(0));
-    let next_line = || file.readline().limit(LONGEST).timeout(timeout);
     let mut sched = Scheduler::new(); // declared last: its task borrows what is above
-    let counter = sched.spawn(next_line(), |task| match task.line()? {
+    let line = file.readline().limit(LONGEST).timeout(timeout);
+    let counter = sched.spawn(line, |task| match task.line()? {
         Some(line) => {
             lines.set(lines.get() + line.ends_with(b"\n") as u64);
             bytes.set(bytes.get() + line.len() as u64);
-            wait(next_line())
+            again() // the timeout's clock begins anew
         }
         None => done(()),
     });
@@ -57,19 +60,29 @@ fn count(file: &AsyncFile, timeout: Duration) -> io::Result<(u64, u64)> {
     let (lines, bytes) = (lines.get(), bytes.get());
     counted.map(|()| (lines, bytes)).map_err(|error| {
         let error = io::Error::from(error);
-        io::Error::new(error.kind(), format!("{error}; counted so far: {lines} lines, {bytes} bytes"))
+        io::Error::new(
+            error.kind(),
+            format!("{error}; counted so far: {lines} lines, {bytes} bytes"),
+        )
     })
 }
 
 fn open(path: &OsString) -> io::Result<AsyncFile> {
     if path == "-" {
-        return AsyncFile::duplicate(&io::stdin()); // shared with the shell: its flags stay as they are
+        // Shared with the shell: its flags must not change.
+        return AsyncFile::duplicate(&io::stdin());
     }
     if fs::metadata(path)?.file_type().is_socket() {
         return AsyncFile::new(UnixStream::connect(path)?);
     }
-    // O_NONBLOCK: opening a FIFO would otherwise wait, without a timeout, for somebody to write to it.
-    AsyncFile::new(OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?)
+    // O_NONBLOCK: opening a FIFO would otherwise wait, without a timeout, until another process
+    // opens it for writing.
+    AsyncFile::new(
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path)?,
+    )
 }
 
 fn arguments(mut args: impl Iterator<Item = OsString>) -> Result<(OsString, Duration), String> {
@@ -89,6 +102,11 @@ fn arguments(mut args: impl Iterator<Item = OsString>) -> Result<(OsString, Dura
 
 fn seconds(value: Option<OsString>) -> Result<Duration, String> {
     let value = value.ok_or("--timeout needs a number of seconds")?;
-    let number = value.to_str().and_then(|text| text.parse().ok()).filter(|number| (0.0..=1e9).contains(number));
-    number.map(Duration::from_secs_f64).ok_or(format!("--timeout {value:?}: not 0 to 1e9 seconds"))
+    let number = value
+        .to_str()
+        .and_then(|text| text.parse().ok())
+        .filter(|number| (0.0..=1e9).contains(number));
+    number
+        .map(Duration::from_secs_f64)
+        .ok_or(format!("--timeout {value:?}: not 0 to 1e9 seconds"))
 }

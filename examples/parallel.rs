@@ -1,25 +1,29 @@
-//! Runs commands side by side, at most J at a time. Every line of their output is printed whole, with the command's name
-//! before it: what they say on stdout to stdout, what they say on stderr to stderr. A table of how each one ended, and
-//! how long it took, is on stderr at the end. One thread; whoever reads our output slowly slows the commands down.
+//! Runs commands side by side, at most J at a time, in one thread. Every line of their output is
+//! printed whole, with the command's name before it: their stdout to stdout, their stderr to
+//! stderr. At the end a table on stderr says how each command ended and how long it took. If our
+//! output is read slowly, the commands become slow, too.
 //!
 //!     cargo run --example parallel -- 'make docs' 'cargo test' 'npm run lint'
-//!     parallel -j 0 -f Procfile                         # NAME: COMMAND, one a line; all of them at once
+//!     parallel -j 0 -f Procfile         # NAME: COMMAND, one a line; all of them at once
 //!     seq 100 | sed 's/^/convert-one /' | parallel -j 8 --timeout 60 --fail-fast -f -
 //!
-//!   -j, --jobs J          how many run at a time; 0: all of them; default: as many as there are processors
-//!   -f, --file FILE       commands, one a line ('-': from stdin); empty lines and lines that begin with # are passed over
-//!       --timeout SECONDS the time each command is given
-//!       --fail-fast       the first failure ends those that run, and no other is begun
+//!   -j, --jobs J          how many run at a time (0: all; default: as many as processors)
+//!   -f, --file FILE       commands, one a line ('-': from stdin); empty lines are skipped, and
+//!                         lines that begin with #
+//!       --timeout SECONDS the most that each command may take
+//!       --fail-fast       the first failure ends the running commands, and no other is begun
 //!
-//! A command is run by `sh -c` in a process group of its own, its stdin is empty. The name is what stands before `: `, or
-//! the command's first word. Ending one is SIGTERM to its group, SIGKILL two seconds later. Ctrl-C ends all; the second
-//! one at once. With a terminal the names are coloured, unless NO_COLOR is set.
+//! A command is run by `sh -c` in a process group of its own; its stdin is empty. The name is the
+//! text before `: `, or the command's first word. To end a command is to send SIGTERM to its group,
+//! and SIGKILL two seconds later. Ctrl-C ends all commands; a second one does so at once. On a
+//! terminal the names are coloured, unless NO_COLOR is set.
 //!
-//! Exit status: 0 if all succeeded, 1 if one did not, 2 for a wrong command line, 130 after Ctrl-C, 143 after
-//! SIGTERM, 129 after SIGHUP.
+//! Exit status: 0 if all succeeded, 1 if one did not, 2 for a wrong command line, 130 after Ctrl-C,
+//! 143 after SIGTERM, 129 after SIGHUP.
 
 use asyncfile::{
-    done, first, sleep, then, wait, yield_now, AsyncFile, AsyncPipe, JoinHandle, Next, Op, Scheduler, Task,
+    again, done, first, sleep, then, wait, yield_now, AsyncFile, AsyncPipe, JoinHandle, Next, Op,
+    Scheduler, StateFlow, Task,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -35,13 +39,20 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
-const USAGE: &str = "usage: parallel [-j J] [-f FILE] [--timeout SECONDS] [--fail-fast] [COMMAND ...]";
-const LONGEST: usize = 64 * 1024; // a longer line passes in pieces, each a line of its own
+const USAGE: &str =
+    "usage: parallel [-j J] [-f FILE] [--timeout SECONDS] [--fail-fast] [COMMAND ...]";
+/// A longer line is printed in pieces, each as a line of its own.
+const LONGEST: usize = 64 * 1024;
 const OK: &str = "ok";
+/// The time from SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let options = match arguments(std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned())) {
+    let options = match arguments(
+        std::env::args_os()
+            .skip(1)
+            .map(|arg| arg.to_string_lossy().into_owned()),
+    ) {
         Ok(options) => options,
         Err(complaint) => {
             say(&format!("parallel: {complaint}\n{USAGE}"));
@@ -67,7 +78,7 @@ fn run(options: Options) -> io::Result<u8> {
         if let [signal] = *task.bytes()? {
             manager.interrupted(i32::from(signal), task);
         }
-        wait::<()>(signals.read(1))
+        again::<()>()
     });
     let count = floor.options.jobs.min(floor.options.commands.len());
     let spawn = |_| sched.spawn_states(yield_now(), Worker::new(&floor), Worker::begin);
@@ -83,19 +94,23 @@ fn run(options: Options) -> io::Result<u8> {
     }
 }
 
-/// On stderr, as far as somebody listens.
+/// On stderr. If it cannot be written to, nothing is said.
 fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// What the workers share: the commands, who runs, what is known of those that have ended.
+/// What the workers share: the commands, the jobs that run, how the others have ended.
 struct Floor {
     options: Options,
-    width: usize,                // of the names
-    out: [(AsyncFile, bool); 2], // our stdout and stderr; coloured?
+    /// The width of the longest name.
+    width: usize,
+    /// Our stdout and stderr, and whether names are coloured there.
+    out: [(AsyncFile, bool); 2],
+    /// The index of the next command to begin.
     next: Cell<usize>,
     running: RefCell<Vec<Rc<Job>>>,
-    ends: RefCell<Vec<Option<(String, Duration)>>>, // the status, how long it took
+    /// For each command that has ended its status, and how long it took.
+    ends: RefCell<Vec<Option<(String, Duration)>>>,
     is_stopped: Cell<bool>,
     signal: Cell<Option<i32>>,
     failure: Cell<Option<io::Error>>,
@@ -104,14 +119,19 @@ struct Floor {
 impl Floor {
     fn new(options: Options) -> io::Result<Floor> {
         let wants_colours = std::env::var_os("NO_COLOR").map_or(true, |value| value.is_empty());
-        // Shared with the shell and others: their flags stay as they are.
+        // Shared with other processes: their flags must not change.
         let stdout = AsyncFile::duplicate(&io::stdout())?;
         let stderr = match identity(&io::stdout())? == identity(&io::stderr())? {
-            true => stdout.clone(), // one queue for both keeps the lines whole
+            true => stdout.clone(), // one queue for both: no line in the middle of another
             false => AsyncFile::duplicate(&io::stderr())?,
         };
         Ok(Floor {
-            width: options.commands.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0),
+            width: options
+                .commands
+                .iter()
+                .map(|(name, _)| name.chars().count())
+                .max()
+                .unwrap_or(0),
             out: [
                 (stdout, wants_colours && io::stdout().is_terminal()),
                 (stderr, wants_colours && io::stderr().is_terminal()),
@@ -126,22 +146,35 @@ impl Floor {
         })
     }
 
-    /// Ctrl-C, or another signal that asks us to end.
+    /// Ctrl-C came, or another signal that ends us.
     fn interrupted(&self, signal: i32, task: &mut Task) {
-        let (running, left) = (self.running.borrow().len(), self.options.commands.len() - self.next.get());
+        let (running, left) = (
+            self.running.borrow().len(),
+            self.options.commands.len() - self.next.get(),
+        );
         if self.signal.replace(Some(signal)).is_some() {
-            self.running.borrow().iter().for_each(|job| job.signal(libc::SIGKILL));
-            say(&format!("parallel: interrupted again: {running} commands were killed"));
+            self.running
+                .borrow()
+                .iter()
+                .for_each(|job| job.signal(libc::SIGKILL));
+            say(&format!(
+                "parallel: interrupted again: {running} commands were killed"
+            ));
             std::process::exit(128 + signal);
         }
-        say(&format!("parallel: interrupted: ending {running} commands, {left} are not begun"));
+        say(&format!(
+            "parallel: interrupted: ending {running} commands, {left} are not begun"
+        ));
         self.stop(task);
     }
 
-    /// Nothing is begun any more, and what runs is ended.
+    /// Ends the running commands; no other is begun.
     fn stop(&self, task: &mut Task) {
         if !self.is_stopped.replace(true) {
-            self.running.borrow().iter().for_each(|job| job.end("stopped", Duration::ZERO, task));
+            self.running
+                .borrow()
+                .iter()
+                .for_each(|job| job.end("stopped", Duration::ZERO, task));
         }
     }
 
@@ -155,34 +188,58 @@ impl Floor {
             };
             table += &format!("{name:width$}  {seconds:>9}  {status}\n");
         }
-        table + &format!("{} of {} succeeded in {:.2} s", self.successes(), ends.len(), total.as_secs_f64())
+        table
+            + &format!(
+                "{} of {} succeeded in {:.2} s",
+                self.successes(),
+                ends.len(),
+                total.as_secs_f64()
+            )
     }
 
     fn successes(&self) -> usize {
-        self.ends.borrow().iter().flatten().filter(|(status, _)| status == OK).count()
+        self.ends
+            .borrow()
+            .iter()
+            .flatten()
+            .filter(|(status, _)| status == OK)
+            .count()
     }
 }
 
-/// A command that runs. Its leader is not reaped before its streams have ended, so the group's number stays its own.
+/// A command that runs. Its shell leads the group. The shell is not reaped before its streams have
+/// ended, so the group's number cannot become another group's.
 struct Job {
     pipe: AsyncPipe,
     group: i32,
     start: Instant,
-    why: Cell<Option<&'static str>>, // if it was us who ended it
+    /// Why we have ended it, if we have.
+    why: Cell<Option<&'static str>>,
+    /// The tasks that end it, at once or later.
     enders: RefCell<Vec<JoinHandle<()>>>,
 }
 
 impl Job {
     fn start(command: &str) -> io::Result<Rc<Job>> {
         let mut shell = Command::new("sh");
-        shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = shell.process_group(0).spawn()?;
-        let group = child.id() as i32;
-        let pipe = AsyncPipe::new(child)?;
-        Ok(Rc::new(Job { pipe, group, start: Instant::now(), why: Cell::default(), enders: RefCell::default() }))
+        shell
+            .arg("-c")
+            .arg(command)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let pipe = AsyncPipe::spawn(shell.process_group(0))?;
+        Ok(Rc::new(Job {
+            group: pipe.ids()[0] as i32,
+            pipe,
+            start: Instant::now(),
+            why: Cell::default(),
+            enders: RefCell::default(),
+        }))
     }
 
-    /// Ends it after that time: SIGTERM; later SIGKILL; and if somebody who left the group has the streams, without them.
+    /// Ends it after that time: SIGTERM, later SIGKILL. If a process that has left the group keeps
+    /// the streams open even then, they are closed here.
     fn end(self: &Rc<Self>, why: &'static str, after: Duration, task: &mut Task) {
         let job = Rc::downgrade(self);
         let mut steps = [Some(libc::SIGTERM), Some(libc::SIGKILL), None].into_iter();
@@ -203,7 +260,7 @@ impl Job {
     }
 
     fn signal(&self, signal: i32) {
-        // SAFETY: takes two numbers. That the group is already empty is no error.
+        // SAFETY: kill takes two numbers. A group that is already empty is no error here.
         unsafe { libc::kill(-self.group, signal) };
     }
 }
@@ -214,27 +271,37 @@ impl Drop for Job {
     }
 }
 
-/// Runs one command after the other. Begin -> listen (print, listen, ...) -> exited -> begin.
+/// Runs one command after the other: begin -> heard -> printed -> heard -> ... -> exited, and so on
+/// with the next one.
 struct Worker {
     floor: Rc<Floor>,
     number: usize,
     job: Option<Rc<Job>>,
-    is_open: [bool; 2], // the job's stdout and stderr
+    /// Whether the job's stdout and stderr are open.
+    is_open: [bool; 2],
     prefixes: [Vec<u8>; 2],
 }
 
 impl Worker {
     fn new(floor: &Rc<Floor>) -> Worker {
-        Worker { floor: Rc::clone(floor), number: 0, job: None, is_open: [false; 2], prefixes: Default::default() }
+        Worker {
+            floor: Rc::clone(floor),
+            number: 0,
+            job: None,
+            is_open: [false; 2],
+            prefixes: Default::default(),
+        }
     }
 
-    fn begin(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+    fn begin(&mut self, task: &mut Task) -> StateFlow<Self> {
         task.ok()?;
         self.next(task)
     }
 
-    fn next(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
-        while !self.floor.is_stopped.get() && self.floor.next.get() < self.floor.options.commands.len() {
+    fn next(&mut self, task: &mut Task) -> StateFlow<Self> {
+        while !self.floor.is_stopped.get()
+            && self.floor.next.get() < self.floor.options.commands.len()
+        {
             self.number = self.floor.next.replace(self.floor.next.get() + 1);
             match Job::start(&self.floor.options.commands[self.number].1) {
                 Ok(job) => {
@@ -245,17 +312,19 @@ impl Worker {
                     self.prefixes = [0, 1].map(|stream| self.prefix(self.floor.out[stream].1));
                     return self.listen(task);
                 }
-                Err(error) => self.record(format!("cannot start sh: {error}"), Duration::ZERO, task),
+                Err(error) => self.record(format!("cannot start: {error}"), Duration::ZERO, task),
             }
         }
         Next::done()
     }
 
     fn job(&self) -> &Rc<Job> {
-        self.job.as_ref().expect("a command runs in all states but the first")
+        self.job
+            .as_ref()
+            .expect("a command runs in all states but the first")
     }
 
-    fn listen(&mut self, _task: &mut Task) -> io::Result<Next<Self>> {
+    fn listen(&mut self, _task: &mut Task) -> StateFlow<Self> {
         let pipe = &self.job().pipe;
         let streams = [pipe.stdout(), pipe.stderr()].into_iter().zip(self.is_open);
         let reads: Vec<Op> = streams
@@ -268,7 +337,7 @@ impl Worker {
         }
     }
 
-    fn heard(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+    fn heard(&mut self, task: &mut Task) -> StateFlow<Self> {
         let stream = if self.is_open[0] { task.which() } else { 1 };
         let mut text = Vec::new();
         match task.lines() {
@@ -279,7 +348,8 @@ impl Worker {
                     text.push(b'\n');
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => {} // closed by its ender
+            // The task that ends the job has closed the stream.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
             Err(error) => return Err(error),
         }
         if text.is_empty() {
@@ -289,8 +359,8 @@ impl Worker {
         then(self.floor.out[stream].0.write(text).full(), Self::printed)
     }
 
-    fn printed(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
-        // Nobody reads our output any more: what runs is ended, and what it still says goes nowhere.
+    fn printed(&mut self, task: &mut Task) -> StateFlow<Self> {
+        // Our output cannot be written: the commands are ended, and what they still say is lost.
         if let Err(error) = task.written() {
             self.floor.failure.set(Some(error));
             self.floor.stop(task);
@@ -298,10 +368,13 @@ impl Worker {
         self.listen(task)
     }
 
-    fn exited(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+    fn exited(&mut self, task: &mut Task) -> StateFlow<Self> {
         let status = task.exit();
         if let Some(job) = self.job.take() {
-            self.floor.running.borrow_mut().retain(|other| !Rc::ptr_eq(other, &job));
+            self.floor
+                .running
+                .borrow_mut()
+                .retain(|other| !Rc::ptr_eq(other, &job));
             let status = match (job.why.get(), status) {
                 (Some(why), _) => why.to_owned(),
                 (None, Err(error)) => error.to_string(),
@@ -319,14 +392,19 @@ impl Worker {
     fn record(&mut self, status: String, time: Duration, task: &mut Task) {
         if status != OK && self.floor.options.fail_fast && !self.floor.is_stopped.get() {
             let name = &self.floor.options.commands[self.number].0;
-            say(&format!("parallel: {name}: {status}; the others are stopped"));
+            say(&format!(
+                "parallel: {name}: {status}; the others are stopped"
+            ));
             self.floor.stop(task);
         }
         self.floor.ends.borrow_mut()[self.number] = Some((status, time));
     }
 
     fn prefix(&self, is_coloured: bool) -> Vec<u8> {
-        let (name, width) = (&self.floor.options.commands[self.number].0, self.floor.width);
+        let (name, width) = (
+            &self.floor.options.commands[self.number].0,
+            self.floor.width,
+        );
         match is_coloured {
             true => format!("\x1b[{}m{name:width$} |\x1b[0m ", 31 + self.number % 6).into_bytes(),
             false => format!("{name:width$} | ").into_bytes(),
@@ -334,19 +412,26 @@ impl Worker {
     }
 }
 
-/// Two descriptors of one file have the same.
+/// The same for two descriptors of one file.
 fn identity(fd: &impl AsFd) -> io::Result<(u64, u64)> {
     let metadata = File::from(fd.as_fd().try_clone_to_owned()?).metadata()?;
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Where the signal handler writes.
+/// The descriptor that the signal handler writes to.
 static SIGNALS: AtomicI32 = AtomicI32::new(-1);
 
 extern "C" fn pass_on(signal: libc::c_int) {
     let byte = signal as u8;
-    // SAFETY: one byte of a live variable. write(2) may be called in a handler, and one that succeeds leaves errno alone.
-    unsafe { libc::write(SIGNALS.load(Ordering::Relaxed), std::ptr::addr_of!(byte).cast(), 1) };
+    // SAFETY: one byte of a live variable. write(2) may be called in a handler, and leaves errno
+    // alone if it succeeds.
+    unsafe {
+        libc::write(
+            SIGNALS.load(Ordering::Relaxed),
+            std::ptr::addr_of!(byte).cast(),
+            1,
+        )
+    };
 }
 
 /// A file from which each SIGINT, SIGTERM and SIGHUP is read as a byte.
@@ -355,11 +440,14 @@ fn signals() -> io::Result<AsyncFile> {
     writer.set_nonblocking(true)?;
     SIGNALS.store(writer.into_raw_fd(), Ordering::Relaxed);
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        // SAFETY: the pointer is to a live structure. A zeroed sigaction is a valid one; its handler does only what a handler may.
+        // SAFETY: the pointer is to a live structure. A zeroed sigaction is a valid one, and the
+        // handler does nothing that a handler may not do.
         let answer = unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
-            if libc::sigaction(signal, null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN {
-                continue; // nohup, or a shell's background: it stays ignored
+            if libc::sigaction(signal, null(), &mut action) == 0
+                && action.sa_sigaction == libc::SIG_IGN
+            {
+                continue; // nohup, or a background job: it stays ignored
             }
             action.sa_sigaction = pass_on as extern "C" fn(libc::c_int) as usize;
             action.sa_flags = libc::SA_RESTART;
@@ -373,7 +461,8 @@ fn signals() -> io::Result<AsyncFile> {
 }
 
 struct Options {
-    commands: Vec<(String, String)>, // the name, what the shell is given
+    /// The name, and what the shell is given.
+    commands: Vec<(String, String)>,
     jobs: usize,
     timeout: Duration,
     fail_fast: bool,
@@ -381,20 +470,37 @@ struct Options {
 
 fn arguments(args: impl Iterator<Item = String>) -> Result<Options, String> {
     let mut args = args.flat_map(|arg| match arg.split_once('=') {
-        Some((option @ ("--jobs" | "--file" | "--timeout"), value)) => vec![option.to_owned(), value.to_owned()],
-        _ if arg.starts_with("-j") || arg.starts_with("-f") => vec![arg[..2].to_owned(), arg[2..].to_owned()],
+        Some((option @ ("--jobs" | "--file" | "--timeout"), value)) => {
+            vec![option.to_owned(), value.to_owned()]
+        }
+        _ if arg.starts_with("-j") || arg.starts_with("-f") => {
+            vec![arg[..2].to_owned(), arg[2..].to_owned()]
+        }
         _ => vec![arg],
     });
     let (mut jobs, mut timeout, mut fail_fast) = (None, Duration::MAX, false);
     let mut commands = Vec::new();
     while let Some(arg) = args.next() {
-        let mut value = || args.find(|value| !value.is_empty()).ok_or(format!("{arg} needs a value"));
+        let mut value = || {
+            args.find(|value| !value.is_empty())
+                .ok_or(format!("{arg} needs a value"))
+        };
         match arg.as_str() {
-            "-j" | "--jobs" => jobs = Some(value()?.parse().map_err(|_| format!("{arg}: not a number"))?),
+            "-j" | "--jobs" => {
+                jobs = Some(
+                    value()?
+                        .parse()
+                        .map_err(|_| format!("{arg}: not a number"))?,
+                )
+            }
             "-f" | "--file" => commands.extend(commands_of(&value()?)?),
             "--timeout" => {
-                let seconds = value()?.parse().ok().filter(|seconds| (0.001..=1e9).contains(seconds));
-                timeout = Duration::from_secs_f64(seconds.ok_or("--timeout: not 0.001 to 1e9 seconds")?);
+                let seconds = value()?
+                    .parse()
+                    .ok()
+                    .filter(|seconds| (0.001..=1e9).contains(seconds));
+                timeout =
+                    Duration::from_secs_f64(seconds.ok_or("--timeout: not 0.001 to 1e9 seconds")?);
             }
             "--fail-fast" => fail_fast = true,
             _ if arg.starts_with('-') => return Err(format!("unknown option {arg}")),
@@ -409,20 +515,38 @@ fn arguments(args: impl Iterator<Item = String>) -> Result<Options, String> {
         Some(jobs) => jobs,
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
-    Ok(Options { commands: named(commands), jobs, timeout, fail_fast })
+    Ok(Options {
+        commands: named(commands),
+        jobs,
+        timeout,
+        fail_fast,
+    })
 }
 
 fn commands_of(path: &str) -> Result<Vec<String>, String> {
-    let text = if path == "-" { io::read_to_string(io::stdin()) } else { std::fs::read_to_string(path) };
+    let text = if path == "-" {
+        io::read_to_string(io::stdin())
+    } else {
+        std::fs::read_to_string(path)
+    };
     let text = text.map_err(|error| format!("{path}: {error}"))?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
     Ok(lines.map(str::to_owned).collect())
 }
 
-/// `NAME: COMMAND`, or a command whose first word is its name. Names that come more than once are numbered.
+/// `NAME: COMMAND`, or a command whose first word is its name. A name that comes more than once
+/// gets a number.
 fn named(commands: Vec<String>) -> Vec<(String, String)> {
     let split = |command: String| match command.split_once(": ") {
-        Some((name, rest)) if name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c)) && !name.is_empty() => {
+        Some((name, rest))
+            if name
+                .chars()
+                .all(|c| c.is_alphanumeric() || "_-.".contains(c))
+                && !name.is_empty() =>
+        {
             (name.to_owned(), rest.to_owned())
         }
         _ => {
@@ -432,8 +556,14 @@ fn named(commands: Vec<String>) -> Vec<(String, String)> {
     };
     let mut commands: Vec<_> = commands.into_iter().map(split).collect();
     let mut counts = HashMap::new();
-    commands.iter().for_each(|(name, _)| *counts.entry(name.clone()).or_insert(0) += 1);
-    for (number, (name, _)) in commands.iter_mut().enumerate().filter(|(_, (name, _))| counts[name] > 1) {
+    commands
+        .iter()
+        .for_each(|(name, _)| *counts.entry(name.clone()).or_insert(0) += 1);
+    for (number, (name, _)) in commands
+        .iter_mut()
+        .enumerate()
+        .filter(|(_, (name, _))| counts[name] > 1)
+    {
         *name = format!("{name}.{}", number + 1);
     }
     commands

@@ -1,11 +1,13 @@
-//! The SHA-1 of each FILE, made by `sha1sum` twice: fed by one communicate, and fed and read by two tasks. Both must agree; then
-//! it prints `DIGEST  FILE`, as sha1sum does. On a terminal, a bar on stderr shows how far a large file has come.
+//! The SHA-1 of each FILE, made by `sha1sum` twice: once fed by a communicate, once fed and read by
+//! two tasks. If both agree, it prints `DIGEST  FILE`, as sha1sum does. On a terminal, a bar on
+//! stderr shows how much of a large file has been read.
 //!
 //!     cargo run --example pipe_csum -- FILE...
 //!
-//! Exit status: 0, 1 if a file could not be read or the two did not agree, 2 for a wrong command line.
+//! Exit status: 0, 1 if a file could not be read or the two did not agree, 2 for a wrong command
+//! line.
 
-use asyncfile::{done, sleep, wait, yield_now, AsyncFile, AsyncPipe, Scheduler};
+use asyncfile::{again, done, sleep, wait, yield_now, AsyncFile, AsyncPipe, Flow, Scheduler};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::File;
 use std::io::{self, Seek, Write};
@@ -14,7 +16,7 @@ use std::process::{Command, ExitCode, ExitStatus};
 use std::time::Duration;
 
 const CHUNK: usize = 64 * 1024;
-/// From here on a bar is shown.
+/// A bar is shown for files of at least this size.
 const LARGE: u64 = 8 << 20;
 const TICK: Duration = Duration::from_millis(50);
 
@@ -27,8 +29,8 @@ fn main() -> ExitCode {
     let mut sched = Scheduler::new();
     let mut code = ExitCode::SUCCESS;
     for path in &paths {
-        let printed =
-            digest(&mut sched, path).and_then(|digest| writeln!(io::stdout(), "{digest}  {}", path.display()));
+        let printed = digest(&mut sched, path)
+            .and_then(|digest| writeln!(io::stdout(), "{digest}  {}", path.display()));
         if let Err(error) = printed {
             eprintln!("pipe_csum: {}: {error}", path.display());
             code = ExitCode::FAILURE;
@@ -45,29 +47,34 @@ fn digest(sched: &mut Scheduler<'_>, path: &Path) -> io::Result<String> {
     file.rewind()?;
     let fed = by_tasks(sched, file, &bar)?;
     if communicated != fed {
-        return Err(io::Error::other(format!("communicate gave {communicated}, the tasks {fed}")));
+        return Err(io::Error::other(format!(
+            "communicate gave {communicated}, the tasks {fed}"
+        )));
     }
     Ok(fed)
 }
 
-/// Counts both passes. Without a terminal it draws nothing.
+/// A bar for both passes. Where stderr is no terminal, it draws nothing.
 fn bar(len: u64, path: &Path) -> ProgressBar {
     if len < LARGE {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{msg} [{bar:40}] {percent}% {bytes_per_sec}").expect("a fixed template");
-    ProgressBar::new(2 * len).with_style(style).with_message(path.display().to_string())
+    let style = ProgressStyle::with_template("{msg} [{bar:40}] {percent}% {bytes_per_sec}")
+        .expect("a fixed template");
+    ProgressBar::new(2 * len)
+        .with_style(style)
+        .with_message(path.display().to_string())
 }
 
-/// All in one operation. A second task looks at the file's position meanwhile.
+/// All in one operation. Meanwhile a second task looks at the file's position, again and again.
 fn by_communicate(sched: &mut Scheduler<'_>, file: File, bar: &ProgressBar) -> io::Result<String> {
-    let pipe = AsyncPipe::spawn(&mut Command::new("sha1sum"))?;
+    let pipe = AsyncPipe::piped(Command::new("sha1sum"))?;
     let mut same_file = file.try_clone()?;
     let shown = bar.clone();
-    let ticker = sched.spawn(sleep(TICK), move |task| -> asyncfile::Flow {
+    let ticker = sched.spawn(sleep(TICK), move |task| -> Flow {
         task.ok()?;
         shown.set_position(same_file.stream_position()?);
-        wait(sleep(TICK))
+        again()
     });
     let output = sched.block_on(pipe.communicate(file));
     ticker.cancel();
@@ -75,11 +82,13 @@ fn by_communicate(sched: &mut Scheduler<'_>, file: File, bar: &ProgressBar) -> i
     first_word(output.status, &output.stdout)
 }
 
-/// The same by hand: a feeder and a reader share the pipe.
+/// The same by hand, with a feeder and a reader. The feeder owns the child's stdin: when the task
+/// ends, it is closed, and that is the child's end of file.
 fn by_tasks(sched: &mut Scheduler<'_>, file: File, bar: &ProgressBar) -> io::Result<String> {
     let file = AsyncFile::new(file)?;
-    let pipe = AsyncPipe::spawn(&mut Command::new("sha1sum"))?;
-    let (feeding, shown) = (pipe.clone(), bar.clone());
+    let pipe = AsyncPipe::piped(Command::new("sha1sum"))?;
+    let stdin = pipe.take_stdin().expect("piped");
+    let shown = bar.clone();
     let mut is_written = true;
     let feeder = sched.spawn(yield_now(), move |task| {
         if is_written {
@@ -89,12 +98,11 @@ fn by_tasks(sched: &mut Scheduler<'_>, file: File, bar: &ProgressBar) -> io::Res
         }
         let chunk = task.bytes()?;
         if chunk.is_empty() {
-            feeding.close_stdin();
             return done(());
         }
         is_written = true;
         shown.inc(chunk.len() as u64);
-        wait(feeding.write(chunk).full())
+        wait(stdin.write(chunk).full())
     });
     let reader = sched.spawn(pipe.read_to_end(), |task| done(task.bytes()?.to_vec()));
     sched.join(feeder)?;

@@ -1,19 +1,24 @@
-//! Counts the lines of FILE that match PATTERN, and their bytes, with `grep | wc`: the file is fed by one task and the counts are
-//! read by another. Prints `LINES BYTES`.
+//! Counts the lines of FILE that match PATTERN, and their bytes, with `grep | wc`. One task feeds
+//! the file to grep, another reads what wc prints. Prints `LINES BYTES`.
 //!
 //!     cargo run --example pipe_grep -- PATTERN FILE
 //!
-//! FILE may be anything that can be opened: a regular file, a FIFO, /dev/stdin. Lines may be of any length and hold any bytes.
-//! Exit status, as grep's: 0 if lines matched, 1 if none did, 2 for trouble.
+//! FILE may be anything that can be opened: a regular file, a FIFO, /dev/stdin. Lines may be of any
+//! length and hold any bytes.
+//! Exit status, as grep's: 0 if lines matched, 1 if none did, 2 for a failure.
 
-use asyncfile::{done, then, yield_now, AsyncFile, AsyncPipe, Next, Scheduler, Task};
+use asyncfile::{
+    done, sleep, then, yield_now, AsyncFile, AsyncPipe, Next, Scheduler, StateFlow, Task,
+};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, ExitStatus};
+use std::time::Duration;
 
 const CHUNK: usize = 64 * 1024;
+const MILLISECOND: Duration = Duration::from_millis(1);
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
@@ -43,55 +48,77 @@ struct Counts {
 }
 
 fn count(pattern: &OsString, path: &OsString) -> io::Result<Counts> {
-    let of_path = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.to_string_lossy()));
-    // O_NONBLOCK: opening a FIFO would otherwise wait until somebody writes to it.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(of_path)?;
+    let of_path = |error: io::Error| {
+        io::Error::new(error.kind(), format!("{}: {error}", path.to_string_lossy()))
+    };
+    // O_NONBLOCK: opening a FIFO would otherwise wait until another process opens it for writing.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(of_path)?;
 
     let mut grep = Command::new("grep");
-    // -a: lines of any bytes. In the C locale each byte is a character, so none of them is invalid.
+    // -a: lines of any bytes. In the C locale each byte is a character, so no byte is invalid.
     grep.arg("-a").arg("-e").arg(pattern).env("LC_ALL", "C");
     let mut wc = Command::new("wc");
     wc.args(["-l", "-c"]);
     let pipe = AsyncPipe::pipeline([&mut grep, &mut wc])?;
 
     let mut sched = Scheduler::new();
-    let feeder = Feeder { file: AsyncFile::new(file)?, pipe: pipe.clone() };
+    let feeder = Feeder {
+        file: AsyncFile::new(file)?,
+        stdin: pipe
+            .take_stdin()
+            .expect("a pipeline's first stdin is piped"),
+    };
     let feeder = sched.spawn_states(yield_now(), feeder, Feeder::next_chunk);
-    let reader = sched.spawn(pipe.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+    let reader = sched.spawn(pipe.readline(), |task| {
+        done(task.line()?.map(<[u8]>::to_vec))
+    });
 
     sched.join(feeder).map_err(|error| of_path(error.into()))?;
     let line = sched.join(reader)?;
-    sched.block_on(pipe.exit())?;
-    // wc has ended at its end of file, so grep has ended too. Its 1 is no trouble: nothing matched.
-    match pipe.statuses()[0].and_then(|status| status.code()) {
+    // 1 is no failure: no line matched.
+    match status_of_grep(&mut sched, &pipe)?.code() {
         Some(0 | 1) => parse(&line.unwrap_or_default()),
         Some(code) => Err(io::Error::other(format!("grep failed with status {code}"))),
         None => Err(io::Error::other("grep was killed")),
     }
 }
 
-/// Two states in turn: a chunk is read from the file, then written to the first child.
+/// Waits for both children. `exit` waits for the last one alone. When wc has ended, grep has closed
+/// its stdout, and is gone a moment later.
+fn status_of_grep(sched: &mut Scheduler, pipe: &AsyncPipe) -> io::Result<ExitStatus> {
+    sched.block_on(pipe.exit())?;
+    loop {
+        match pipe.statuses()[0] {
+            Some(status) => return Ok(status),
+            None => sched.block_on(sleep(MILLISECOND))?,
+        }
+    }
+}
+
+/// Two states in turn: a chunk is read from the file, then written to grep. When the feeder ends,
+/// it is dropped, and grep's stdin with it: that is grep's end of file.
 struct Feeder {
     file: AsyncFile,
-    pipe: AsyncPipe,
+    stdin: AsyncFile,
 }
 
 impl Feeder {
-    /// A child that has ended early reads no more: what is left is not needed, and its status will tell why.
-    fn next_chunk(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+    /// If grep has ended early, it needs no more input, and its status says why it has ended.
+    fn next_chunk(&mut self, task: &mut Task) -> StateFlow<Self> {
         match task.ok() {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Next::done(),
             result => result.and_then(|()| then(self.file.read(CHUNK), Self::feed)),
         }
     }
 
-    fn feed(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+    fn feed(&mut self, task: &mut Task) -> StateFlow<Self> {
         match task.bytes()? {
-            [] => {
-                self.pipe.close_stdin(); // the children's end of file
-                Next::done()
-            }
-            chunk => then(self.pipe.write(chunk).full(), Self::next_chunk),
+            [] => Next::done(),
+            chunk => then(self.stdin.write(chunk).full(), Self::next_chunk),
         }
     }
 }
@@ -99,9 +126,15 @@ impl Feeder {
 /// `  3  120`, as wc prints it.
 fn parse(line: &[u8]) -> io::Result<Counts> {
     let text = String::from_utf8_lossy(line);
-    let numbers: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let numbers: Vec<u64> = text
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
     match numbers[..] {
         [lines, bytes] => Ok(Counts { lines, bytes }),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, format!("wc printed {text:?}"))),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("wc printed {text:?}"),
+        )),
     }
 }

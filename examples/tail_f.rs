@@ -1,29 +1,35 @@
-//! Follows a file as it grows, through `tail -F`: also when it is truncated, replaced, or not there yet. When no line
-//! comes for a while, a heartbeat on stderr says that we still listen. `first` waits for the file's end and for Ctrl-C at
-//! once; the timeout belongs to each line, and a line that is half there when it falls due is not lost.
+//! Follows a file as it grows, through `tail -F`: also when it is truncated, replaced, or not there
+//! yet. When no line comes for a while, a heartbeat on stderr says so. `first` waits for the
+//! child's end and for Ctrl-C at once. The timeout is for each wait, and a half line that is there
+//! when the deadline comes is not lost.
 //!
 //!     cargo run --example tail_f -- [--every SECONDS] [--lines N] FILE
 //!     tail_f --every 60 /var/log/syslog | grep -i error
 //!
-//! SECONDS: how long a silence is before the heartbeat tells (default 10, 0.001 to 1e9). N: how many of the last lines to
-//! begin with (default 10). Ctrl-C and SIGTERM end it; `tail` is ended and waited for in any case.
+//! SECONDS: how long a silence is until the heartbeat (default 10, 0.001 to 1e9). N: how many of
+//! the last lines to begin with (default 10). Ctrl-C and SIGTERM end it; `tail` is ended and waited
+//! for in any case.
 //! Exit status: 0 after Ctrl-C or SIGTERM, 1 if something failed, 2 for a wrong command line.
 
-use asyncfile::{first, sleep, then, yield_now, AsyncFile, AsyncPipe, End, Next, Scheduler, Task};
+use asyncfile::{
+    first, then, yield_now, AsyncFile, AsyncPipe, End, Next, Op, Scheduler, StateFlow, Task,
+};
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::IntoRawFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode, ExitStatus};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::ptr::{null, null_mut};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 const USAGE: &str = "usage: tail_f [--every SECONDS] [--lines N] FILE";
-const PIECE: usize = 64 * 1024; // lines are passed on so many bytes at a time
+/// Lines are passed on in pieces of at most so many bytes.
+const PIECE: usize = 64 * 1024;
+/// How long `tail` may take to end when it is asked to.
 const GRACE: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
@@ -46,37 +52,54 @@ fn main() -> ExitCode {
     }
 }
 
-/// On stderr, as far as somebody listens.
+/// On stderr. If it cannot be written to, nothing is said.
 fn say(text: &str) {
     let _ = writeln!(io::stderr(), "tail_f: {text}");
 }
 
-/// Prints until it is told to end; how many lines that were.
+/// Prints until a signal comes. Returns how many lines it has printed.
 fn follow(options: &Options) -> io::Result<u64> {
     let signals = signals()?;
     let mut tail = Command::new("tail");
-    tail.args(["-n", &options.lines.to_string(), "-F", "--"]).arg(&options.path);
-    // A group of its own: Ctrl-C on the terminal is for us, and we end it.
+    tail.args(["-n", &options.lines.to_string(), "-F", "--"])
+        .arg(&options.path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    // A process group of its own: Ctrl-C on the terminal does not reach tail, and we end it.
     let pipe = AsyncPipe::spawn(tail.process_group(0))?;
-    pipe.close_stdin();
-    let stdout = AsyncFile::duplicate(&io::stdout())?; // shared with the shell: its flags stay as they are
+    // Shared with the shell: its flags must not change.
+    let stdout = AsyncFile::duplicate(&io::stdout())?;
     let lines = Rc::new(Cell::new(0));
-    let printer = Printer { pipe: pipe.clone(), stdout, every: options.every, lines: lines.clone() };
+    let printer = Printer {
+        pipe: pipe.clone(),
+        stdout,
+        every: options.every,
+        lines: lines.clone(),
+    };
 
     let mut sched = Scheduler::new();
     let printer = sched.spawn_states(yield_now(), printer, Printer::listen);
-    let which = sched.block_on(first([printer.finished().into(), signals.readable().into()]));
+    let which = sched.block_on(first([
+        Op::from(printer.finished()),
+        signals.readable().into(),
+    ]));
     let status = end(&pipe, &mut sched)?;
-    // What tail had said before is still to be printed, unless nobody takes it.
-    sched.block_on(first([printer.finished().into(), sleep(GRACE).into()]))?;
+    // What tail had said before is still to be printed, unless our stdout takes nothing.
+    match sched.block_on(printer.finished().timeout(GRACE)) {
+        Err(error) if error.kind() != ErrorKind::TimedOut => return Err(error),
+        _ => {}
+    }
     match printer.take() {
         Some(Err(error)) => Err(error.into()),
-        Some(Ok(_)) if which? == 0 => Err(io::Error::new(ErrorKind::Other, format!("tail has ended: {status}"))),
+        Some(Ok(_)) if which? == 0 => Err(io::Error::new(
+            ErrorKind::Other,
+            format!("tail has ended: {status}"),
+        )),
         _ => Ok(lines.get()),
     }
 }
 
-/// Ends the child, with SIGKILL if it must be, and waits for it.
+/// Ends the child, with SIGKILL if SIGTERM does not, and waits for it.
 fn end(pipe: &AsyncPipe, sched: &mut Scheduler) -> io::Result<ExitStatus> {
     pipe.signal(libc::SIGTERM)?;
     match sched.block_on(pipe.exit().timeout(GRACE)) {
@@ -88,7 +111,7 @@ fn end(pipe: &AsyncPipe, sched: &mut Scheduler) -> io::Result<ExitStatus> {
     }
 }
 
-/// Listen -> heard -> printed -> listen; a silence makes it: heard -> listen.
+/// listen -> heard -> listen: lines are read, then printed. After a silence: heard -> heard.
 struct Printer {
     pipe: AsyncPipe,
     stdout: AsyncFile,
@@ -97,41 +120,50 @@ struct Printer {
 }
 
 impl Printer {
-    fn listen(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
-        task.ok()?; // yielded, or all was written
-        self.next()
+    fn listen(&mut self, task: &mut Task) -> StateFlow<Self> {
+        task.ok()?; // it has begun, or all is written
+        then(
+            self.pipe.readlines().limit(PIECE).timeout(self.every),
+            Self::heard,
+        )
     }
 
-    fn next(&mut self) -> io::Result<Next<Self>> {
-        then(self.pipe.readlines().limit(PIECE).timeout(self.every), Self::heard)
-    }
-
-    fn heard(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
+    fn heard(&mut self, task: &mut Task) -> StateFlow<Self> {
         if task.end() == End::TimedOut {
             let held = self.pipe.stdout().map_or(0, AsyncFile::buffered);
             let (lines, every) = (self.lines.get(), self.every);
-            say(&format!("nothing new for {every:?}; {lines} lines so far, {held} bytes of the next"));
-            return self.next();
+            say(&format!(
+                "nothing new for {every:?}; {lines} lines so far, {held} bytes of the next"
+            ));
+            return Next::again(Self::heard);
         }
         let mut text = Vec::new();
         for line in task.lines()? {
             text.extend_from_slice(line);
-            self.lines.set(self.lines.get() + line.ends_with(b"\n") as u64);
+            self.lines
+                .set(self.lines.get() + line.ends_with(b"\n") as u64);
         }
         match text.is_empty() {
-            true => Next::done(), // tail has ended
+            true => Next::done(), // the end of tail's output
             false => then(self.stdout.write(text).full(), Self::listen),
         }
     }
 }
 
-/// Where the signal handler writes.
+/// The descriptor that the signal handler writes to.
 static SIGNALS: AtomicI32 = AtomicI32::new(-1);
 
 extern "C" fn pass_on(signal: libc::c_int) {
     let byte = signal as u8;
-    // SAFETY: one byte of a live variable. write(2) may be called in a handler, and one that succeeds leaves errno alone.
-    unsafe { libc::write(SIGNALS.load(Ordering::Relaxed), std::ptr::addr_of!(byte).cast(), 1) };
+    // SAFETY: one byte of a live variable. write(2) may be called in a handler, and leaves errno
+    // alone if it succeeds.
+    unsafe {
+        libc::write(
+            SIGNALS.load(Ordering::Relaxed),
+            std::ptr::addr_of!(byte).cast(),
+            1,
+        )
+    };
 }
 
 /// A file that is readable once SIGINT, SIGTERM or SIGHUP has come.
@@ -140,11 +172,14 @@ fn signals() -> io::Result<AsyncFile> {
     writer.set_nonblocking(true)?;
     SIGNALS.store(writer.into_raw_fd(), Ordering::Relaxed);
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        // SAFETY: the pointer is to a live structure. A zeroed sigaction is a valid one; its handler does only what a handler may.
+        // SAFETY: the pointer is to a live structure. A zeroed sigaction is a valid one, and the
+        // handler does nothing that a handler may not do.
         let answer = unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
-            if libc::sigaction(signal, null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN {
-                continue; // nohup, or a shell's background: it stays ignored
+            if libc::sigaction(signal, null(), &mut action) == 0
+                && action.sa_sigaction == libc::SIG_IGN
+            {
+                continue; // nohup, or a background job: it stays ignored
             }
             action.sa_sigaction = pass_on as extern "C" fn(libc::c_int) as usize;
             action.sa_flags = libc::SA_RESTART;
@@ -166,11 +201,19 @@ struct Options {
 fn arguments(mut args: impl Iterator<Item = OsString>) -> Result<Options, String> {
     let (mut path, mut every, mut lines) = (None, Duration::from_secs(10), 10);
     while let Some(arg) = args.next() {
-        let mut value = || args.next().and_then(|value| value.into_string().ok()).unwrap_or_default();
+        let mut value = || {
+            args.next()
+                .and_then(|value| value.into_string().ok())
+                .unwrap_or_default()
+        };
         match &*arg.to_string_lossy() {
             "--every" => {
-                let seconds = value().parse().ok().filter(|seconds| (0.001..=1e9).contains(seconds));
-                every = Duration::from_secs_f64(seconds.ok_or("--every: not 0.001 to 1e9 seconds")?);
+                let seconds = value()
+                    .parse()
+                    .ok()
+                    .filter(|seconds| (0.001..=1e9).contains(seconds));
+                every =
+                    Duration::from_secs_f64(seconds.ok_or("--every: not 0.001 to 1e9 seconds")?);
             }
             "--lines" => lines = value().parse().map_err(|_| "--lines: not a number")?,
             option if option.starts_with('-') => return Err(format!("unknown option {option}")),
@@ -178,5 +221,9 @@ fn arguments(mut args: impl Iterator<Item = OsString>) -> Result<Options, String
             _ => path = Some(arg),
         }
     }
-    Ok(Options { path: path.ok_or("no file given")?, every, lines })
+    Ok(Options {
+        path: path.ok_or("no file given")?,
+        every,
+        lines,
+    })
 }

@@ -1,13 +1,14 @@
-//! Work that blocks, on threads of its own, beside tasks. A regular file is always ready, says poll(2), and reading one waits for
-//! the disk; here a few std threads do that, and send what they find through a channel to the task that prints it. Another
-//! task shows meanwhile that the loop has time.
+//! Work that blocks, in threads beside the tasks. poll(2) says that a regular file is always ready,
+//! and reading one waits for the disk. Here a few std threads do that, and send what they have
+//! counted through a channel to the task that prints it. Twice a second this task also says on
+//! stderr how much of the work is finished.
 //!
 //!     cargo run --example workers -- [--threads N] PATH...
 //!
-//! Prints `LINES BYTES PATH` for each PATH, in the order in which they are finished, then the sums.
+//! Prints `LINES BYTES PATH` for each PATH, in the order in which they are finished, and the sums.
 //! Exit status: 0, 1 if a PATH could not be read (the others are), 2 for a wrong command line.
 
-use asyncfile::{channel, done, first, sleep, wait, Op, Receiver, Scheduler, Sender, Task};
+use asyncfile::{again, channel, done, first, sleep, Flow, Op, Receiver, Scheduler, Sender, Task};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
@@ -46,9 +47,10 @@ fn main() -> ExitCode {
             let sender = sender.clone();
             scope.spawn(|| work(&paths, &next, sender));
         }
-        drop(sender); // those of the workers are left: when they are done, the channel ends
+        drop(sender); // the workers have the other senders: when they end, the channel ends
         let mut sched = Scheduler::new();
-        let printer = sched.spawn(wanted(&receiver), printer(&paths, receiver));
+        let message_or_tick = first([Op::from(receiver.ready()), sleep(TICK).into()]);
+        let printer = sched.spawn(message_or_tick, printer(&paths, receiver));
         sched.join(printer)
     });
     match sums {
@@ -63,7 +65,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// A worker: takes the next path until there is none, or nobody listens.
+/// A worker: takes the next path until there is none, or the receiver is gone.
 fn work(paths: &[PathBuf], next: &AtomicUsize, sender: Sender<Counted>) {
     loop {
         let index = next.fetch_add(1, Ordering::Relaxed);
@@ -74,7 +76,7 @@ fn work(paths: &[PathBuf], next: &AtomicUsize, sender: Sender<Counted>) {
     }
 }
 
-/// The work: it may wait for a disk, a network file system, a FIFO that nobody writes to.
+/// The work: it may wait for a disk, a network file system, a FIFO without writer.
 fn count(path: &PathBuf) -> io::Result<(u64, u64)> {
     let mut file = BufReader::new(File::open(path)?);
     let (mut lines, mut bytes) = (0, 0);
@@ -90,16 +92,11 @@ fn count(path: &PathBuf) -> io::Result<(u64, u64)> {
     }
 }
 
-/// What the printing task waits for: a message, but not too long without telling how far the work is.
-fn wanted(receiver: &Receiver<Counted>) -> impl Into<Op> {
-    first([Op::from(receiver.ready()), sleep(TICK).into()])
-}
-
-/// Prints what the workers send, and a line on stderr while they send nothing; joins to the sums.
+/// Prints what the workers send, and a line on stderr at each tick; joins to the sums.
 fn printer<'a>(
     paths: &'a [PathBuf],
     receiver: Receiver<Counted>,
-) -> impl FnMut(&mut Task<'_, 'a>) -> asyncfile::Flow<Sums> + 'a {
+) -> impl FnMut(&mut Task<'_, 'a>) -> Flow<Sums> + 'a {
     let mut sums = Sums::default();
     move |task| {
         task.ok()?;
@@ -123,7 +120,8 @@ fn printer<'a>(
                         }
                     }
                 }
-                Err(TryRecvError::Empty) => return wait(wanted(&receiver)),
+                // The one of the two that has not ended keeps its clock: messages delay no tick.
+                Err(TryRecvError::Empty) => return again(),
                 Err(TryRecvError::Disconnected) => return done(std::mem::take(&mut sums)),
             }
         }
@@ -134,7 +132,12 @@ fn arguments() -> Option<(usize, Vec<PathBuf>)> {
     let mut args: Vec<_> = std::env::args_os().skip(1).collect();
     let mut threads = thread::available_parallelism().map_or(2, usize::from);
     if args.first().map_or(false, |arg| arg == "--threads") {
-        threads = args.get(1)?.to_str()?.parse().ok().filter(|&threads| threads > 0)?;
+        threads = args
+            .get(1)?
+            .to_str()?
+            .parse()
+            .ok()
+            .filter(|&threads| threads > 0)?;
         args.drain(..2);
     }
     (!args.is_empty()).then(|| (threads, args.into_iter().map(PathBuf::from).collect()))

@@ -1,55 +1,104 @@
-//! Bytes that are to be written: to a file, or to a child.
+//! Bytes to be written: to a file, or to a child.
 
 use std::rc::Rc;
 
 use crate::pool::{self, Storage};
 
-/// What is to be written: borrowed bytes are copied (into a recycled buffer), owned ones are moved, an `Rc<[u8]>` is shared.
+/// What is to be written: borrowed bytes are copied (a few into the operation itself, more into a
+/// recycled buffer), owned ones are moved, an `Rc<[u8]>` is shared.
 pub struct Data(Bytes);
 
 enum Bytes {
-    Copied { storage: Storage, len: usize },
+    /// Up to 15 bytes; the last of the 16 says how many. Two words, because the compiler moves an
+    /// array of bytes one by one.
+    Few([u64; 2]),
+    Copied {
+        storage: Storage,
+        len: usize,
+    },
     Moved(Vec<u8>),
     Shared(Rc<[u8]>),
 }
 
+/// How many bytes lie in the operation itself.
+const FEW: usize = 15;
+
+/// Room for a few bytes, while they are looked at.
+pub(crate) type Few = [u8; 16];
+
 impl Data {
+    #[inline]
     fn copy(bytes: &[u8]) -> Data {
-        if bytes.is_empty() {
-            return Data(Bytes::Moved(Vec::new()));
+        if bytes.len() > FEW {
+            return Data::copy_many(bytes);
         }
+        let mut few: Few = [0; 16];
+        few[..bytes.len()].copy_from_slice(bytes);
+        few[FEW] = bytes.len() as u8;
+        let word = |at: usize| few[at..at + 8].try_into().map_or(0, u64::from_ne_bytes);
+        Data(Bytes::Few([word(0), word(8)]))
+    }
+
+    fn copy_many(bytes: &[u8]) -> Data {
         let mut storage = pool::take(bytes.len());
         let space = Rc::get_mut(&mut storage).expect("a buffer fresh from the pool");
         space[..bytes.len()].copy_from_slice(bytes);
-        Data(Bytes::Copied { storage, len: bytes.len() })
+        Data(Bytes::Copied {
+            storage,
+            len: bytes.len(),
+        })
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// The bytes. A few of them are copied into `few` for the look.
+    #[inline]
+    pub(crate) fn bytes<'a>(&'a self, few: &'a mut Few) -> &'a [u8] {
         match &self.0 {
+            Bytes::Few([one, two]) => {
+                few[..8].copy_from_slice(&one.to_ne_bytes());
+                few[8..].copy_from_slice(&two.to_ne_bytes());
+                &few[..usize::from(few[FEW]).min(FEW)]
+            }
             Bytes::Copied { storage, len } => &storage[..*len],
             Bytes::Moved(bytes) => bytes,
             Bytes::Shared(bytes) => bytes,
         }
     }
+
+    /// How many bytes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes(&mut [0; 16]).len()
+    }
+}
+
+impl Data {
+    /// Gives a copy's buffer back to the pool.
+    #[cold]
+    #[inline(never)]
+    fn recycle(&mut self) {
+        if let Bytes::Copied { storage, .. } = std::mem::replace(&mut self.0, Bytes::Few([0; 2])) {
+            pool::give(storage);
+        }
+    }
 }
 
 impl Drop for Data {
+    #[inline]
     fn drop(&mut self) {
         if let Bytes::Copied { .. } = self.0 {
-            if let Bytes::Copied { storage, .. } = std::mem::replace(&mut self.0, Bytes::Moved(Vec::new())) {
-                pool::give(storage);
-            }
+            self.recycle();
         }
     }
 }
 
 impl From<&[u8]> for Data {
+    #[inline]
     fn from(bytes: &[u8]) -> Data {
         Data::copy(bytes)
     }
 }
 
 impl<const N: usize> From<&[u8; N]> for Data {
+    #[inline]
     fn from(bytes: &[u8; N]) -> Data {
         Data::copy(bytes)
     }

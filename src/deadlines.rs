@@ -1,173 +1,218 @@
-//! Who waits until when: a binary heap in which each waiter knows its place, so that a deadline can be moved or
-//! taken out in O(log n), and nothing is allocated once it has grown.
+//! The heap of deadlines: which task is due when.
 //!
-//! It knows nothing of tasks: a waiter is a small number.
+//! An entry stays in the heap when its task's operation ends in time, or gets a later deadline:
+//! whoever pops it looks whether it is still true. A timeout that is armed anew with each read
+//! therefore costs the heap nothing, because the entry of the first read serves those after it.
+//! Entries of tasks that have ended are dropped when they are most of the heap.
 
-use std::time::Instant;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
-/// No place in the heap.
-const NOWHERE: u32 = u32::MAX;
+use crate::sys::clock::Moment;
+use crate::task_table::Key;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Deadlines {
-    /// The parent of `i` is `(i - 1) / 2`, and never later than it.
-    heap: Vec<(Instant, u32)>,
-    /// Where each waiter's deadline is in the heap.
-    places: Vec<u32>,
+    heap: BinaryHeap<Reverse<(Moment, Key)>>,
+    /// How many tasks have a deadline.
+    armed: usize,
+}
+
+/// A task's own part.
+#[derive(Debug)]
+pub(crate) struct Deadline {
+    /// When the task is due.
+    at: Moment,
+    /// The time of the earliest entry in the heap that the task relies on. Never later than `at`,
+    /// unless it is NEVER.
+    listed: Moment,
+}
+
+impl Deadline {
+    pub const NONE: Deadline = Deadline {
+        at: Moment::NEVER,
+        listed: Moment::NEVER,
+    };
+
+    #[inline]
+    pub fn at(&self) -> Moment {
+        self.at
+    }
+
+    #[inline]
+    pub fn is_armed(&self) -> bool {
+        self.at != Moment::NEVER
+    }
+
+    /// Whether the task still relies on its entry of this time. If not, the entry can go.
+    pub fn relies_on(&mut self, entry: Moment) -> bool {
+        if self.listed == entry && !self.is_armed() {
+            self.listed = Moment::NEVER;
+        }
+        self.listed == entry
+    }
 }
 
 impl Deadlines {
-    /// The earliest deadline.
-    pub fn first(&self) -> Option<Instant> {
-        self.heap.first().map(|&(at, _)| at)
-    }
-
+    /// No task has a deadline.
     pub fn is_empty(&self) -> bool {
-        self.heap.is_empty()
+        self.armed == 0
     }
 
-    /// The waiter's deadline, in place of the one it had.
-    pub fn set(&mut self, waiter: u32, at: Option<Instant>) {
-        match (self.place(waiter), at) {
-            (None, None) => {}
-            (Some(place), None) => self.remove_at(place),
-            (None, Some(at)) => {
-                let index = waiter as usize;
-                if self.places.len() <= index {
-                    self.places.resize(index + 1, NOWHERE);
-                }
-                self.heap.push((at, waiter));
-                self.up(self.heap.len() - 1);
-            }
-            (Some(place), Some(at)) => {
-                let earlier = at < self.heap[place].0;
-                self.heap[place].0 = at;
-                if earlier {
-                    self.up(place);
-                } else {
-                    self.down(place);
-                }
-            }
+    /// No deadline is before this moment. NEVER if there is none.
+    #[inline]
+    pub fn first(&self) -> Moment {
+        match self.heap.peek() {
+            Some(Reverse((at, _))) if self.armed > 0 => *at,
+            _ => Moment::NEVER,
         }
     }
 
-    /// Takes out a waiter whose deadline is not after `now`, the earliest first.
-    pub fn pop_due(&mut self, now: Instant) -> Option<u32> {
-        match self.heap.first() {
-            Some(&(at, waiter)) if at <= now => {
-                self.remove_at(0);
-                Some(waiter)
-            }
+    /// Gives the task this deadline, in place of the one it had.
+    #[inline]
+    pub fn set(&mut self, key: Key, deadline: &mut Deadline, at: Moment) {
+        self.armed += usize::from(at != Moment::NEVER);
+        self.armed -= usize::from(deadline.is_armed());
+        deadline.at = at;
+        if at < deadline.listed {
+            deadline.listed = at;
+            self.heap.push(Reverse((at, key)));
+        }
+    }
+
+    /// The earliest entry, if its time has come. Its task is due if [`is_due`](Deadlines::is_due)
+    /// says so.
+    pub fn pop(&mut self, now: Moment) -> Option<(Moment, Key)> {
+        match self.heap.peek() {
+            Some(Reverse((at, _))) if *at <= now => self.heap.pop().map(|Reverse(entry)| entry),
             _ => None,
         }
     }
 
-    /// For the simulation: whether it has a deadline.
+    /// Whether the deadline of the task whose entry was popped has come. If so, it has none any
+    /// more.
+    pub fn is_due(
+        &mut self,
+        key: Key,
+        deadline: &mut Deadline,
+        entry: Moment,
+        now: Moment,
+    ) -> bool {
+        if deadline.listed == entry {
+            deadline.listed = Moment::NEVER;
+        }
+        let at = deadline.at;
+        let is_due = at <= now;
+        self.set(key, deadline, if is_due { Moment::NEVER } else { at });
+        is_due
+    }
+
+    /// Whether most entries are of no use any more.
+    pub fn are_stale(&self) -> bool {
+        self.heap.len() > 2 * self.armed + 64
+    }
+
+    /// Keeps the entries for which this holds.
+    #[cold]
+    pub fn retain(&mut self, mut is_needed: impl FnMut(Moment, Key) -> bool) {
+        let mut entries = std::mem::take(&mut self.heap).into_vec();
+        entries.retain(|Reverse((at, key))| is_needed(*at, *key));
+        self.heap = BinaryHeap::from(entries);
+    }
+
+    /// For the simulation: fails unless the task's entry is in the heap, if it relies on one.
     #[cfg(any(test, fuzzing))]
-    pub fn contains(&self, waiter: u32) -> bool {
-        self.place(waiter).is_some()
+    pub fn check(&self, key: Key, deadline: &Deadline) {
+        assert!(
+            deadline.listed <= deadline.at
+                || deadline.listed == Moment::NEVER
+                || !deadline.is_armed()
+        );
+        assert!(
+            !deadline.is_armed() || deadline.listed != Moment::NEVER,
+            "a deadline that is not listed"
+        );
+        let listed = deadline.listed;
+        let is_there = self
+            .heap
+            .iter()
+            .any(|Reverse(entry)| *entry == (listed, key));
+        assert!(
+            listed == Moment::NEVER || is_there,
+            "a task relies on an entry that is not there"
+        );
     }
 
-    /// For the simulation: fails unless each waiter knows its place, and no parent is later than its child.
+    /// For the simulation: how many tasks have a deadline.
     #[cfg(any(test, fuzzing))]
-    pub fn check(&self) {
-        for (place, &(at, waiter)) in self.heap.iter().enumerate() {
-            assert_eq!(self.place(waiter), Some(place), "waiter {waiter} does not know its place");
-            assert!(place == 0 || self.heap[(place - 1) / 2].0 <= at, "a later parent");
-        }
-        let places = self.places.iter().filter(|place| **place != NOWHERE).count();
-        assert_eq!(places, self.heap.len(), "who thinks that it has a deadline");
-    }
-
-    fn place(&self, waiter: u32) -> Option<usize> {
-        match self.places.get(waiter as usize) {
-            Some(&place) if place != NOWHERE => Some(place as usize),
-            _ => None,
-        }
-    }
-
-    fn remove_at(&mut self, place: usize) {
-        let (_, waiter) = self.heap.swap_remove(place);
-        self.places[waiter as usize] = NOWHERE;
-        if place < self.heap.len() {
-            // The one that took its place came from the bottom of perhaps another branch: it may go either way.
-            self.up(place);
-            self.down(place);
-        }
-    }
-
-    fn up(&mut self, mut place: usize) {
-        while place > 0 && self.heap[place].0 < self.heap[(place - 1) / 2].0 {
-            self.swap(place, (place - 1) / 2);
-            place = (place - 1) / 2;
-        }
-        self.settle(place);
-    }
-
-    fn down(&mut self, mut place: usize) {
-        loop {
-            let (left, right) = (2 * place + 1, 2 * place + 2);
-            if left >= self.heap.len() {
-                break;
-            }
-            let earlier = if right < self.heap.len() && self.heap[right].0 < self.heap[left].0 { right } else { left };
-            if self.heap[place].0 <= self.heap[earlier].0 {
-                break;
-            }
-            self.swap(place, earlier);
-            place = earlier;
-        }
-        self.settle(place);
-    }
-
-    fn swap(&mut self, a: usize, b: usize) {
-        self.heap.swap(a, b);
-        self.settle(a);
-        self.settle(b);
-    }
-
-    fn settle(&mut self, place: usize) {
-        self.places[self.heap[place].1 as usize] = place as u32;
+    pub fn armed(&self) -> usize {
+        self.armed
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::clock::now;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
-    use std::time::Duration;
+    use std::num::NonZeroU32;
+
+    fn key(index: u32) -> Key {
+        Key {
+            index,
+            generation: NonZeroU32::new(1).unwrap(),
+        }
+    }
 
     proptest! {
-        /// Against the naive way: a map that is searched for its least value.
+        /// Beside the naive way: a map that is searched for its least value.
         #[test]
-        fn the_heap_agrees_with_a_search(steps in proptest::collection::vec((0u32..12, 0u64..20, 0u8..4), 0..200)) {
-            let zero = Instant::now();
+        fn the_heap_agrees_with_a_search(
+            steps in proptest::collection::vec((0u32..12, 0u64..20, 0u8..5), 0..200)
+        ) {
+            let zero = now();
             let mut heap = Deadlines::default();
-            let mut naive: BTreeMap<u32, Instant> = BTreeMap::new();
-            for (waiter, offset, what) in steps {
-                let at = zero + Duration::from_millis(offset);
+            let mut own: Vec<Deadline> = (0..12).map(|_| Deadline::NONE).collect();
+            let mut naive: BTreeMap<u32, Moment> = BTreeMap::new();
+            for (task, offset, what) in steps {
+                let at = zero.after(offset * 1_000_000);
                 match what {
                     0 | 1 => {
-                        heap.set(waiter, Some(at));
-                        naive.insert(waiter, at);
+                        heap.set(key(task), &mut own[task as usize], at);
+                        naive.insert(task, at);
                     }
                     2 => {
-                        heap.set(waiter, None);
-                        naive.remove(&waiter);
+                        heap.set(key(task), &mut own[task as usize], Moment::NEVER);
+                        naive.remove(&task);
                     }
+                    3 => heap.retain(|at, key| own[key.index as usize].relies_on(at)),
                     _ => {
-                        while let Some(due) = heap.pop_due(at) {
-                            let when = naive.remove(&due).expect("due once");
-                            prop_assert!(when <= at);
-                            prop_assert!(naive.values().all(|other| *other >= when), "earliest first");
+                        while let Some((entry, due)) = heap.pop(at) {
+                            if heap.is_due(due, &mut own[due.index as usize], entry, at) {
+                                let when = naive.remove(&due.index).expect("due once");
+                                prop_assert!(when <= at);
+                            }
                         }
                         prop_assert!(naive.values().all(|other| *other > at), "all that were due");
                     }
                 }
-                prop_assert_eq!(heap.first(), naive.values().min().copied());
+                let earliest = naive.values().min().copied().unwrap_or(Moment::NEVER);
+                prop_assert!(heap.first() <= earliest);
                 prop_assert_eq!(heap.is_empty(), naive.is_empty());
+                prop_assert_eq!(heap.armed(), naive.len());
+                (0..12).for_each(|task| heap.check(key(task), &own[task as usize]));
             }
         }
+    }
+
+    #[test]
+    fn a_deadline_that_is_armed_again_and_again_has_one_entry() {
+        let (mut heap, mut own) = (Deadlines::default(), Deadline::NONE);
+        for n in 0..1000 {
+            heap.set(key(0), &mut own, now().after(1_000_000_000 + n));
+            heap.set(key(0), &mut own, Moment::NEVER);
+        }
+        assert_eq!(heap.heap.len(), 1);
     }
 }

@@ -1,47 +1,238 @@
-//! Errors that name the operation, the descriptor and the cause, and how a task fails.
+//! Errors: a code and a few numbers until they are printed.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::os::unix::io::RawFd;
 
-/// What an operation's [`io::Error`] carries: `readline on fd 5: timed out after 1s, 37 bytes kept`.
-#[derive(Debug)]
-struct OperationError {
+/// What every [`io::Error`] of an operation carries: the operation's name, the descriptor, the
+/// cause.
+///
+/// It prints as `readline on fd 5: timed out after 1s, 37 bytes kept`. The [`io::ErrorKind`] of the
+/// error around it is what callers match on; an errno is here, because an `io::Error` that carries
+/// something else has none.
+///
+/// # Example
+///
+/// This shows how to get the errno of a failed write:
+///
+/// ```
+/// use asyncfile::{AsyncFile, OperationError, Scheduler};
+///
+/// let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
+/// drop(reader);
+/// let file = AsyncFile::new(writer)?;
+/// let error = Scheduler::new().block_on(file.write(b"x")).unwrap_err();
+/// let cause = OperationError::of(&error).expect("a write has failed");
+/// assert_eq!((cause.operation(), cause.raw_os_error()), ("write", Some(libc::EPIPE)));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct OperationError {
     operation: &'static str,
-    fd: Option<RawFd>,
-    cause: io::Error,
+    /// Negative: the operation has no descriptor.
+    fd: RawFd,
+    cause: Cause,
+}
+
+/// Why an operation failed.
+pub(crate) enum Cause {
+    /// The kernel's error, or that of a source which is not a descriptor.
+    System(io::Error),
+    /// The kernel's error about something with this name.
+    Named { name: String, error: io::Error },
+    /// A state of affairs that needs no number.
+    Says(io::ErrorKind, &'static str),
+    /// The deadline came after so many nanoseconds; so many bytes were `kept` or `written`.
+    TimedOut {
+        after: u64,
+        bytes: usize,
+        what: &'static str,
+    },
+    /// More than this limit came; so many bytes are kept.
+    Limit { limit: usize, kept: usize },
+    /// The child's status is unknown: somebody else has reaped it.
+    Reaped { child: u32 },
+    /// An accessor was asked for that does not fit what the task waited for.
+    Misfit { accessor: &'static str },
+    /// An accessor was asked a second time for what can be taken once.
+    Taken { accessor: &'static str },
+    /// A member of a `first` that cannot be put back.
+    Member { operation: &'static str },
+    /// An operation that cannot be waited for again.
+    Once,
+}
+
+impl Cause {
+    fn kind(&self) -> io::ErrorKind {
+        match self {
+            Cause::System(error) | Cause::Named { error, .. } => error.kind(),
+            Cause::Says(kind, _) => *kind,
+            Cause::TimedOut { .. } => io::ErrorKind::TimedOut,
+            Cause::Limit { .. } | Cause::Reaped { .. } => io::ErrorKind::Other,
+            Cause::Misfit { .. } | Cause::Taken { .. } | Cause::Member { .. } | Cause::Once => {
+                io::ErrorKind::InvalidInput
+            }
+        }
+    }
+
+    /// The operation failed, as opposed to a use of its outcome that does not fit.
+    fn is_failure(&self) -> bool {
+        !matches!(
+            self,
+            Cause::Misfit { .. } | Cause::Taken { .. } | Cause::Once
+        )
+    }
+}
+
+impl OperationError {
+    /// What this error carries, if it is an operation's. None for an accessor that did not fit.
+    pub fn of(error: &io::Error) -> Option<&OperationError> {
+        let carried = error.get_ref()?.downcast_ref::<OperationError>()?;
+        Some(carried).filter(|carried| carried.cause.is_failure())
+    }
+
+    /// The operation's name: `readline`, `write_all`, `communicate`, `spawn`.
+    pub fn operation(&self) -> &str {
+        self.operation
+    }
+
+    /// The descriptor that it worked on, if it was one.
+    pub fn fd(&self) -> Option<RawFd> {
+        Some(self.fd).filter(|fd| *fd >= 0)
+    }
+
+    /// The errno, if the kernel refused something. None for a timeout, a limit, a closed file.
+    pub fn raw_os_error(&self) -> Option<i32> {
+        match &self.cause {
+            Cause::System(error) | Cause::Named { error, .. } => error.raw_os_error(),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for OperationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.operation)?;
-        if let Some(fd) = self.fd {
-            write!(f, " on fd {fd}")?;
+        match &self.cause {
+            Cause::Misfit { accessor } => {
+                write!(
+                    f,
+                    "{accessor} does not fit: the task waited for {}",
+                    self.operation
+                )?;
+                return write_fd(f, " fd ", self.fd);
+            }
+            Cause::Taken { accessor } => {
+                write!(f, "{accessor} after {}", self.operation)?;
+                write_fd(f, " fd ", self.fd)?;
+                return f.write_str(": it was taken before");
+            }
+            Cause::Named { name, error } => {
+                return write!(f, "{} {name}: {error}", self.operation);
+            }
+            _ => {}
         }
-        write!(f, ": {}", self.cause)
+        f.write_str(self.operation)?;
+        write_fd(f, " on fd ", self.fd)?;
+        f.write_str(": ")?;
+        match &self.cause {
+            Cause::System(error) => error.fmt(f),
+            Cause::Says(_, text) => f.write_str(text),
+            Cause::TimedOut { after, bytes, what } => {
+                f.write_str("timed out after ")?;
+                Milliseconds(*after).fmt(f)?;
+                match bytes {
+                    0 => Ok(()),
+                    bytes => write!(f, ", {bytes} bytes {what}"),
+                }
+            }
+            Cause::Limit { limit, kept } => {
+                write!(
+                    f,
+                    "more than the limit of {limit} bytes came, {kept} bytes kept"
+                )
+            }
+            Cause::Reaped { child } => {
+                write!(
+                    f,
+                    "the status of child {child} is unknown: somebody else has reaped it"
+                )
+            }
+            Cause::Member { operation } => write!(f, "{operation} cannot be put back"),
+            Cause::Once => f.write_str("it cannot be waited for again: its data is gone"),
+            Cause::Misfit { .. } | Cause::Taken { .. } | Cause::Named { .. } => {
+                unreachable!("written above")
+            }
+        }
     }
+}
+
+impl fmt::Debug for OperationError {
+    /// As it is displayed: the parts are codes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn write_fd(f: &mut fmt::Formatter<'_>, before: &str, fd: RawFd) -> fmt::Result {
+    if fd < 0 {
+        return Ok(());
+    }
+    write!(f, "{before}{fd}")
 }
 
 impl Error for OperationError {
     /// The system's own error, with its `raw_os_error`.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.cause)
+        match &self.cause {
+            Cause::System(error) | Cause::Named { error, .. } => Some(error),
+            _ => None,
+        }
     }
 }
 
-/// The cause, with the operation and the descriptor named. Its kind stays what it was.
-pub(crate) fn named(operation: &'static str, fd: impl Into<Option<RawFd>>, cause: io::Error) -> io::Error {
-    let fd = fd.into().filter(|fd| *fd >= 0); // -1 stands for a stream that was never there
-    io::Error::new(cause.kind(), OperationError { operation, fd, cause })
+/// Nanoseconds, printed in whole seconds or milliseconds, rounded up. (Formatting a `Duration`
+/// would link the formatting of fractions into every program.)
+pub(crate) struct Milliseconds(pub u64);
+
+impl fmt::Display for Milliseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 / 1_000_000 + u64::from(self.0 % 1_000_000 > 0) {
+            whole if whole > 0 && whole % 1000 == 0 => write!(f, "{}s", whole / 1000),
+            rest => write!(f, "{rest}ms"),
+        }
+    }
 }
 
-/// A misuse, in words.
-pub(crate) fn invalid(message: impl Into<String>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, message.into())
+/// An error that names the operation, its descriptor (negative: none) and the cause.
+#[cold]
+pub(crate) fn named(operation: &'static str, fd: RawFd, cause: Cause) -> io::Error {
+    io::Error::new(
+        cause.kind(),
+        OperationError {
+            operation,
+            fd,
+            cause,
+        },
+    )
 }
 
-/// How a task ended that has no value.
+/// The kernel's error, with the operation and the descriptor named.
+#[cold]
+pub(crate) fn system(operation: &'static str, fd: RawFd, error: io::Error) -> io::Error {
+    named(operation, fd, Cause::System(error))
+}
+
+/// A misuse that no operation is part of.
+#[cold]
+pub(crate) fn invalid(operation: &'static str, text: &'static str) -> io::Error {
+    named(
+        operation,
+        -1,
+        Cause::Says(io::ErrorKind::InvalidInput, text),
+    )
+}
+
+/// How a task ended that has no value, or why a drive did.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TaskError {
@@ -53,19 +244,24 @@ pub enum TaskError {
     Cancelled,
     /// [`Remote::stop`](crate::Remote::stop) came while `join` or `block_on` waited for it.
     Stopped,
-    /// Tasks are alive and nothing can ever wake them: one line for each, who waits for what. The tasks are
-    /// kept: cancel one, spawn another, or drop the scheduler.
+    /// Tasks are alive and nothing can ever wake them: one line for each, with what it waits for.
+    /// The tasks are kept: cancel one, spawn another, or drop the scheduler.
     Stalled(String),
+    /// poll(2) itself failed, and no task did: EINVAL for more descriptors than RLIMIT_NOFILE,
+    /// ENOMEM. The tasks are kept.
+    Poll(io::Error),
 }
 
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TaskError::Failed(error) => error.fmt(f),
+            TaskError::Failed(error) | TaskError::Poll(error) => error.fmt(f),
             TaskError::Panicked(message) => write!(f, "panicked: {message}"),
             TaskError::Cancelled => f.write_str("cancelled"),
             TaskError::Stopped => f.write_str("stopped"),
-            TaskError::Stalled(tasks) => write!(f, "stalled: nothing can ever wake\n{}", tasks.trim_end()),
+            TaskError::Stalled(tasks) => {
+                write!(f, "stalled: nothing can ever wake\n{}", tasks.trim_end())
+            }
         }
     }
 }
@@ -73,18 +269,65 @@ impl fmt::Display for TaskError {
 impl Error for TaskError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            TaskError::Failed(error) => Some(error),
+            TaskError::Failed(error) | TaskError::Poll(error) => Some(error),
             _ => None,
         }
     }
 }
 
 impl From<TaskError> for io::Error {
-    /// `Failed` gives its error back as it was; the others become [`io::ErrorKind::Other`] around themselves.
+    /// `Failed` and `Poll` give their error back as it was; the others become
+    /// [`io::ErrorKind::Other`] around themselves.
     fn from(error: TaskError) -> io::Error {
         match error {
-            TaskError::Failed(error) => error,
+            TaskError::Failed(error) | TaskError::Poll(error) => error,
             other => io::Error::new(io::ErrorKind::Other, other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_printed_in_whole_milliseconds_rounded_up() {
+        let texts = [
+            (0, "0ms"),
+            (1, "1ms"),
+            (20_000_000, "20ms"),
+            (1_000_000_000, "1s"),
+        ];
+        for (time, text) in texts {
+            assert_eq!(Milliseconds(time).to_string(), text);
+        }
+        assert_eq!(Milliseconds(1_500_000_000).to_string(), "1500ms");
+    }
+
+    #[test]
+    fn a_misuse_of_an_accessor_is_no_failure_of_an_operation() {
+        let misuse = named(
+            "readline",
+            5,
+            Cause::Misfit {
+                accessor: "bytes()",
+            },
+        );
+        assert!(OperationError::of(&misuse).is_none());
+        assert_eq!(
+            misuse.to_string(),
+            "bytes() does not fit: the task waited for readline fd 5"
+        );
+        let timeout = named(
+            "read",
+            5,
+            Cause::TimedOut {
+                after: 1,
+                bytes: 0,
+                what: "kept",
+            },
+        );
+        let carried = OperationError::of(&timeout).unwrap();
+        assert_eq!((carried.fd(), carried.raw_os_error()), (Some(5), None));
     }
 }

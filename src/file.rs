@@ -1,24 +1,26 @@
-//! AsyncFile: the face of an open file. Each operation is made here and does its work in [`op`](crate::op).
+//! AsyncFile: the face of an open file. Each operation is made here and does its work in
+//! [`op`](crate::op).
 
 use std::fmt;
 use std::io;
 use std::os::unix::io::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
-use crate::conversation::{Input, Source};
 use crate::data::Data;
-use crate::descriptor::{Descriptor, Direction};
+use crate::descriptor::Descriptor;
+use crate::error;
 use crate::op::{Read, ReadToEnd, Readline, Readlines, Ready, Write};
-use crate::port::Port;
+use crate::port::{Direction, Port};
 
 /// A pipe, socket, terminal, FIFO or any other descriptor, to be read and written by tasks.
 ///
-/// Clones are handles to one open file: one buffer, one queue of readers, one of writers. Operations of one direction are
-/// served in the order they were waited for; reading and writing do not wait for each other. A file is waited for in one scheduler at
-/// a time: in a second one that is [`io::ErrorKind::InvalidInput`], until nobody waits in the first.
+/// Clones are handles to one open file: one buffer, one queue of readers, one of writers.
+/// Operations of one direction are served in the order they were waited for; reading and writing do
+/// not wait for each other. Tasks can wait for a file in one scheduler at a time: in a second one
+/// an operation fails with [`io::ErrorKind::InvalidInput`] while any task waits in the first.
 ///
-/// A **regular file** is always ready, says poll(2): it works, and its operations wait for the disk (a few microseconds when
-/// the page is cached).
+/// A **regular file** is always ready, says poll(2): it works, and its operations wait for the disk
+/// (a few microseconds when the page is cached).
 ///
 /// # Example
 ///
@@ -44,11 +46,13 @@ pub struct AsyncFile {
 impl AsyncFile {
     /// Takes over a descriptor: a `File`, `TcpStream`, `UnixStream`, `ChildStdout`, ...
     ///
-    /// O_NONBLOCK is set on its open file description, and put back as it was found by [`into_inner`](AsyncFile::into_inner),
-    /// [`close`](AsyncFile::close) and the last handle's drop. Whoever shares the description (a shell, a sibling process) feels
-    /// that meanwhile: for such a one, [`duplicate`](AsyncFile::duplicate). A socket's flags are not touched. Of two files that were made
-    /// by `new` on one description (a `try_clone` of a pipe's end), the first that goes takes the flag from under the other, which then
-    /// waits in the kernel: clone the `AsyncFile` instead.
+    /// O_NONBLOCK is set on its open file description, and put back as it was found by
+    /// [`into_inner`](AsyncFile::into_inner), [`close`](AsyncFile::close) and the last handle's
+    /// drop. Whoever shares the description (a shell, a sibling process) feels that meanwhile: for
+    /// such a one, [`duplicate`](AsyncFile::duplicate). A socket's flags are not touched. Of two
+    /// files that were made by `new` on one description (a `try_clone` of a pipe's end), the first
+    /// that goes takes the flag from under the other, which then waits in the kernel: clone the
+    /// `AsyncFile` instead.
     ///
     /// # Errors
     ///
@@ -58,20 +62,23 @@ impl AsyncFile {
         let number = fd.as_raw_fd();
         match Port::take_over(fd) {
             Ok(port) => Ok(AsyncFile::from_descriptor(Descriptor::new(port))),
-            Err(error) => Err(crate::error::named("AsyncFile::new", number, error)),
+            Err(error) => Err(error::system("AsyncFile::new", number, error)),
         }
     }
 
-    /// Works on a descriptor that somebody else keeps and shares: stdin, a terminal, an inherited pipe. It is duplicated, and
-    /// the flags of the open file description are never changed. Instead:
+    /// Works on a descriptor that another owner keeps and shares: stdin, a terminal, an inherited
+    /// pipe. It is duplicated, and the flags of the open file description are never changed.
+    /// Instead:
     ///
     /// * a socket is asked with MSG_DONTWAIT;
-    /// * a pipe is read with RWF_NOWAIT where that exists (Linux 5.10 and later), and written at most PIPE_BUF bytes at a time after
-    ///   poll(2) said that they fit;
+    /// * a pipe is read with RWF_NOWAIT where that exists (Linux 5.10 and later), and written at
+    ///   most PIPE_BUF bytes at a time after poll(2) has answered that they fit;
     /// * a terminal is opened once more, by its name, where that is possible;
-    /// * elsewhere one call is made after poll(2) said that it will not wait. If somebody else who uses the same description
-    ///   takes the bytes (or the room) in between, **that call waits**, and with it the whole loop. (In between: before its task's turn
-    ///   has come; and, if a failure or a [stop](crate::Remote::stop) ends the drive before that, until the next one.)
+    /// * elsewhere one call is made after poll(2) has answered that it will not wait. If another
+    ///   process that uses the same description takes the bytes (or the room) in between, **that
+    ///   call waits**, and with it the whole loop. (In between: before its task's turn has come;
+    ///   and, if a failure or a [stop](crate::Remote::stop) ends the drive before that, until the
+    ///   next one.)
     ///
     /// # Errors
     ///
@@ -80,13 +87,14 @@ impl AsyncFile {
         let number = file.as_fd().as_raw_fd();
         match Port::duplicate(number) {
             Ok(port) => Ok(AsyncFile::from_descriptor(Descriptor::new(port))),
-            Err(error) => Err(crate::error::named("AsyncFile::duplicate", number, error)),
+            Err(error) => Err(error::system("AsyncFile::duplicate", number, error)),
         }
     }
 
-    /// Reads 1 to `size` bytes, as soon as there are any: [`Task::bytes`](crate::Task::bytes). Buffered ones come first. It never takes
-    /// more from the kernel than it was asked for, so the descriptor can be handed on. `size` is a limit, not a reservation: memory
-    /// grows with what arrives. Empty only at end of file, or for a size of 0.
+    /// Reads 1 to `size` bytes, as soon as there are any: [`Task::bytes`](crate::Task::bytes).
+    /// Buffered ones come first. It never takes more from the kernel than it was asked for, so the
+    /// descriptor can be handed on. `size` is a limit, not a reservation: memory grows with what
+    /// arrives. Empty only at end of file, or for a size of 0.
     #[inline]
     pub fn read(&self, size: usize) -> Read {
         Read::new(&self.descriptor, size)
@@ -98,38 +106,42 @@ impl AsyncFile {
         ReadToEnd::new(&self.descriptor)
     }
 
-    /// Reads one line, its newline included: [`Task::line`](crate::Task::line). At end of file the rest without newline, then None, again
-    /// and again. Only `\n` ends a line; carriage return, NUL and invalid UTF-8 are data. It reads ahead.
+    /// Reads one line, its newline included: [`Task::line`](crate::Task::line). At end of file the
+    /// rest without newline, then None, again and again. Only `\n` ends a line; carriage return,
+    /// NUL and invalid UTF-8 are data. It reads ahead.
     ///
-    /// An end is not for ever: once it was told by None, the next readline has what came since (a file that grew, a FIFO's next writer). A
-    /// half line that the end cut was handed over as it was: lines of a file that somebody writes to are had whole from `tail -f`, or by
-    /// joining them.
+    /// An end is not for ever: once None has shown it, the next readline has what came since (a
+    /// file that grew, a FIFO's next writer). A half line that the end cut was handed over as it
+    /// was: lines of a file that is still written to are had whole from `tail -f`, or by joining
+    /// them.
     #[inline]
     pub fn readline(&self) -> Readline {
         Readline::new(&self.descriptor)
     }
 
-    /// Reads all whole lines that are there, at least one: [`Task::lines`](crate::Task::lines). At end of file the rest without newline,
-    /// then none; an end is not for ever, see [`readline`](AsyncFile::readline). It reads ahead.
+    /// Reads all whole lines that are there, at least one: [`Task::lines`](crate::Task::lines). At
+    /// end of file the rest without newline, then none; an end is not for ever, see
+    /// [`readline`](AsyncFile::readline). It reads ahead.
     #[inline]
     pub fn readlines(&self) -> Readlines {
         Readlines::new(&self.descriptor)
     }
 
-    /// Writes: [`Task::written`](crate::Task::written). Ends after one write(2) that took at least one byte; with nothing to write, after
-    /// none. Borrowed bytes are copied, a `Vec<u8>` or `String` is moved, an `Rc<[u8]>` is shared. A reader that is gone is
+    /// Writes: [`Task::written`](crate::Task::written). Ends after one write(2) that took at least
+    /// one byte; with nothing to write, after none. Borrowed bytes are copied, a `Vec<u8>` or
+    /// `String` is moved, an `Rc<[u8]>` is shared. A reader that is gone is
     /// [`io::ErrorKind::BrokenPipe`], and no SIGPIPE.
     pub fn write(&self, data: impl Into<Data>) -> Write {
         Write::new(&self.descriptor, data.into())
     }
 
-    /// Waits until a read would not wait: bytes are buffered, or poll(2) said IN, HUP or ERR. Takes nothing and
-    /// does not queue: for a listener's accept, for example.
+    /// Waits until a read would not wait: bytes are buffered, or poll(2) said IN, HUP or ERR. Takes
+    /// nothing and does not queue: for a listener's accept, for example.
     ///
     /// # Example
     ///
-    /// This shows how to accept connections. The listener is kept, and does not wait itself: a client may have gone again between
-    /// poll(2) and accept(2).
+    /// This shows how to accept connections. The listener is kept, and does not wait itself: a
+    /// client may have gone again between poll(2) and accept(2).
     ///
     /// ```
     /// use asyncfile::{done, wait, AsyncFile, Flow, Scheduler};
@@ -165,8 +177,8 @@ impl AsyncFile {
         self.descriptor.buffered()
     }
 
-    /// Closes the file, for all handles. What waits on it ends in this turn, with [`io::ErrorKind::NotConnected`]; what was buffered is
-    /// gone. Closing it again is nothing.
+    /// Closes the file, for all handles. What waits on it ends in this turn, with
+    /// [`io::ErrorKind::NotConnected`]; what was buffered is gone. Closing it again is nothing.
     pub fn close(&self) {
         self.descriptor.close();
     }
@@ -175,12 +187,14 @@ impl AsyncFile {
     ///
     /// # Errors
     ///
-    /// The file itself, if another handle or a pending operation has it, or it is closed, also behind the library's back.
+    /// The file itself, if another handle or a pending operation has it, or it is closed, also
+    /// behind the library's back.
     pub fn into_inner(self) -> Result<(OwnedFd, Vec<u8>), AsyncFile> {
         if !self.descriptor.is_ours() {
             return Err(self);
         }
-        let descriptor = Rc::try_unwrap(self.descriptor).map_err(|descriptor| AsyncFile { descriptor })?;
+        let descriptor =
+            Rc::try_unwrap(self.descriptor).map_err(|descriptor| AsyncFile { descriptor })?;
         Ok(descriptor.into_inner().expect("it is ours"))
     }
 }
@@ -188,18 +202,13 @@ impl AsyncFile {
 /// For the library's own faces.
 impl AsyncFile {
     pub(crate) fn from_descriptor(descriptor: Descriptor) -> AsyncFile {
-        AsyncFile { descriptor: Rc::new(descriptor) }
+        AsyncFile {
+            descriptor: Rc::new(descriptor),
+        }
     }
 
     pub(crate) fn descriptor(&self) -> &Rc<Descriptor> {
         &self.descriptor
-    }
-}
-
-impl From<AsyncFile> for Input {
-    /// What it has buffered is fed first. What the child does not take stays in it.
-    fn from(file: AsyncFile) -> Input {
-        Input(Source::Stream(file.descriptor))
     }
 }
 

@@ -1,54 +1,105 @@
-//! The two ends of a task: the handle that its spawner holds, and the body that the scheduler holds. They share one slot,
-//! in which the result is left.
+//! The two ends of a task: the handle that its spawner holds, and the body that the scheduler
+//! holds. They share one slot, in which the result is left.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::rc::Rc;
 
+use crate::deadlines::Deadline;
 use crate::error::TaskError;
-use crate::inbox::Inbox;
-use crate::key::{Key, TaskId};
-use crate::op::{Join, Kind, Op};
-use crate::task::{Flow, Step, Task};
+use crate::op::operate::Op;
+use crate::reactor::Reactor;
+use crate::task::{Flow, Task};
+use crate::task_table::{Key, Keyed, TaskId};
+use crate::wait_list::WaitList;
 
-/// Where a task leaves its result. None: it has not ended, or somebody took it.
-type Slot<T> = Cell<Option<Result<T, TaskError>>>;
+/// Where a task leaves its result.
+pub(crate) struct Slot<T> {
+    result: Cell<Leaving<T>>,
+    /// Made by the first task that waits for this one's end.
+    ending: Cell<Option<Rc<Ending>>>,
+}
 
-/// A handle to a task, for its result. Dropped, it detaches the task: that goes on, and if it fails, or has failed and
-/// nobody has taken the failure, that comes out of [`run`](crate::Scheduler::run), `turn` or `dispatch`.
+enum Leaving<T> {
+    /// The task has not ended.
+    Alive,
+    Value(T),
+    /// Boxed, so that the slot of a task that succeeds is small.
+    Failure(Box<TaskError>),
+    /// Its handle has taken it, or there is none.
+    Taken,
+}
+
+/// The end of a task, for the tasks that wait for it.
+pub(crate) struct Ending {
+    pub has_come: Cell<bool>,
+    pub waiters: RefCell<WaitList>,
+}
+
+impl<T> Slot<T> {
+    fn is_alive(&self) -> bool {
+        let result = self.result.replace(Leaving::Taken);
+        let is_alive = matches!(result, Leaving::Alive);
+        self.result.set(result);
+        is_alive
+    }
+
+    /// The task has ended with this value: the tasks that wait for its end are ready.
+    #[inline]
+    pub fn leave_value(&self, value: T, reactor: &Reactor) {
+        self.leave(Leaving::Value(value), reactor);
+    }
+
+    fn leave(&self, result: Leaving<T>, reactor: &Reactor) {
+        let before = self.result.replace(result);
+        if let Some(ending) = self.ending.take() {
+            ending.has_come.set(true);
+            ending
+                .waiters
+                .borrow()
+                .iter()
+                .for_each(|key| reactor.wake(key));
+        }
+        drop(before); // a value that gives way to a failure: user code
+    }
+}
+
+/// A handle to a task, for its result. Dropped, it detaches the task: that goes on, and if it
+/// fails, or has failed and nobody has taken the failure, that comes out of
+/// [`run`](crate::Scheduler::run), `turn` or `dispatch`.
 pub struct JoinHandle<T> {
     slot: Rc<Slot<T>>,
-    inbox: Rc<Inbox>,
+    reactor: Rc<Reactor>,
     key: Key,
 }
 
 impl<T> JoinHandle<T> {
-    /// Waits, in another task of the same scheduler, until this task has ended, however it ended. Then
-    /// [`take`](JoinHandle::take) has the result.
-    pub fn finished(&self) -> Join {
-        Join::new(&self.inbox, self.key)
-    }
-
     /// The result, once: None while the task runs, and after it was taken.
     pub fn take(&self) -> Option<Result<T, TaskError>> {
-        if self.is_finished() {
-            self.slot.take()
-        } else {
-            None
+        match self.slot.result.replace(Leaving::Taken) {
+            Leaving::Value(value) => Some(Ok(value)),
+            Leaving::Failure(error) => Some(Err(*error)),
+            Leaving::Taken => None,
+            Leaving::Alive => {
+                self.slot.result.set(Leaving::Alive);
+                None
+            }
         }
     }
 
     /// Whether the task has ended.
     pub fn is_finished(&self) -> bool {
-        !self.inbox.is_alive(self.key)
+        !self.slot.is_alive()
     }
 
-    /// Marks the task: its body is dropped before another task is resumed, its result is [`TaskError::Cancelled`], and
-    /// what its operation had read stays in the file. A task that cancels itself ends when its body returns. Of a
-    /// task that has ended, nothing.
+    /// Marks the task: its body is dropped before another task is resumed, its result is
+    /// [`TaskError::Cancelled`], and what its operation had read stays in the file. A task that
+    /// cancels itself ends when its body returns. For a task that has ended, nothing happens.
     pub fn cancel(&self) {
-        self.inbox.cancel(self.key);
+        if self.slot.is_alive() {
+            self.reactor.cancel(self.key);
+        }
     }
 
     /// The task's name.
@@ -56,8 +107,25 @@ impl<T> JoinHandle<T> {
         TaskId(self.key)
     }
 
-    pub(crate) fn belongs_to(&self, inbox: &Rc<Inbox>) -> bool {
-        Rc::ptr_eq(&self.inbox, inbox)
+    pub(crate) fn belongs_to(&self, reactor: &Rc<Reactor>) -> bool {
+        Rc::ptr_eq(&self.reactor, reactor)
+    }
+
+    pub(crate) fn reactor(&self) -> &Rc<Reactor> {
+        &self.reactor
+    }
+
+    /// The task's end, to wait for.
+    pub(crate) fn ending(&self) -> Rc<Ending> {
+        let ending = self.slot.ending.take().unwrap_or_else(|| {
+            let has_come = Cell::new(self.is_finished());
+            Rc::new(Ending {
+                has_come,
+                waiters: RefCell::new(WaitList::new()),
+            })
+        });
+        self.slot.ending.set(Some(Rc::clone(&ending)));
+        ending
     }
 }
 
@@ -65,106 +133,105 @@ impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
         match self.take() {
             None | Some(Ok(_)) | Some(Err(TaskError::Cancelled)) => {}
-            Some(Err(unread)) => self.inbox.report(unread),
+            Some(Err(unread)) => self.reactor.report(unread),
         }
     }
 }
 
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = if self.is_finished() { "finished" } else { "alive" };
+        let state = if self.is_finished() {
+            "finished"
+        } else {
+            "alive"
+        };
         write!(f, "JoinHandle of task {} ({state})", TaskId(self.key))
     }
 }
 
 /// A task's body as the scheduler sees it, whatever its type and its value's.
 pub(crate) trait Body<'t> {
-    /// Calls it with the outcome. None: it has ended, and left its value.
-    fn resume(&mut self, task: &mut Task<'_, 't>) -> io::Result<Option<Op>>;
+    /// Calls it with the outcome.
+    fn resume(&mut self, task: &mut Task<'_, 't>) -> Resumed;
 
-    /// It ends without value. If nobody holds its handle, the failure is everybody's.
-    fn fail(&mut self, error: TaskError, inbox: &Inbox);
+    /// The task ends without value. If no handle is left, the failure comes out of the drive.
+    fn fail(&mut self, error: TaskError, reactor: &Reactor);
+}
+
+/// What a body has returned.
+pub(crate) enum Resumed {
+    /// The next operation stands in the place of the one that has ended.
+    Waits,
+    /// The value is left in the slot.
+    Done,
+    Failed(io::Error),
 }
 
 /// A live task: what it waits for, and what is called then.
 pub(crate) struct Alive<B: ?Sized> {
+    pub key: Key,
     pub op: Op,
-    /// The operation has asked for a deadline.
-    pub has_deadline: bool,
-    /// That deadline has come.
+    pub deadline: Deadline,
+    /// The deadline has come.
     pub is_due: bool,
+    /// It is the library's own.
+    pub is_hidden: bool,
     pub body: B,
 }
 
-/// A body that is a closure.
-struct Closure<F, T> {
-    call: F,
-    slot: Rc<Slot<T>>,
-    /// The result is in the slot, or was.
-    is_over: bool,
+impl<'t> Keyed for Box<Alive<dyn Body<'t> + 't>> {
+    #[inline]
+    fn key(&self) -> Key {
+        self.key
+    }
+}
+
+/// A body that is a closure. How it is called: see [`shortcut`](crate::shortcut).
+pub(crate) struct Closure<F, T> {
+    pub call: F,
+    pub slot: Rc<Slot<T>>,
+}
+
+impl<F, T> Closure<F, T> {
+    pub fn leave_failure(&self, error: TaskError, reactor: &Reactor) {
+        let has_handle = Rc::strong_count(&self.slot) > 1;
+        if has_handle || matches!(error, TaskError::Cancelled) {
+            self.slot.leave(Leaving::Failure(Box::new(error)), reactor);
+        } else {
+            self.slot.leave(Leaving::Taken, reactor);
+            reactor.report(error);
+        }
+    }
 }
 
 /// Makes the two ends.
+#[inline]
 pub(crate) fn pair<'t, T: 't>(
-    inbox: &Rc<Inbox>,
+    reactor: &Rc<Reactor>,
     key: Key,
     op: Op,
+    is_hidden: bool,
     call: impl FnMut(&mut Task<'_, 't>) -> Flow<T> + 't,
 ) -> (JoinHandle<T>, Box<Alive<dyn Body<'t> + 't>>) {
-    let slot = Rc::new(Cell::new(None));
-    let handle = JoinHandle { slot: Rc::clone(&slot), inbox: Rc::clone(inbox), key };
-    let body = Closure { call, slot, is_over: false };
-    (handle, Box::new(Alive { op, has_deadline: false, is_due: false, body }))
-}
-
-impl<'t, T, F> Body<'t> for Closure<F, T>
-where
-    F: FnMut(&mut Task<'_, 't>) -> Flow<T>,
-{
-    fn resume(&mut self, task: &mut Task<'_, 't>) -> io::Result<Option<Op>> {
-        loop {
-            let flow = (self.call)(task);
-            if let Ok(Step::Wait(op)) = &flow {
-                // The short cut of who reads line after line: here the compiler sees the closure and can inline it.
-                // The operation is looked at where it lies, because moving it would cost more than all the rest.
-                if task.goes_on_with(op) {
-                    // It was a readline: no other kind's drop need be considered.
-                    if let Ok(Step::Wait(Op(Kind::Read(spent)))) = flow {
-                        spent.release();
-                    }
-                    continue;
-                }
-            }
-            let step = flow?;
-            if let Some(error) = task.unseen_failure() {
-                return Err(error);
-            }
-            return match step {
-                Step::Wait(op) => Ok(Some(op)),
-                Step::Done(value) => {
-                    self.is_over = true;
-                    self.slot.set(Some(Ok(value)));
-                    Ok(None)
-                }
-            };
-        }
-    }
-
-    fn fail(&mut self, error: TaskError, inbox: &Inbox) {
-        self.is_over = true;
-        let nobody_waits = Rc::strong_count(&self.slot) == 1;
-        if nobody_waits && !matches!(error, TaskError::Cancelled) {
-            inbox.report(error);
-        } else {
-            self.slot.set(Some(Err(error)));
-        }
-    }
-}
-
-impl<F, T> Drop for Closure<F, T> {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.slot.set(Some(Err(TaskError::Cancelled)));
-        }
-    }
+    let slot = Rc::new(Slot {
+        result: Cell::new(Leaving::Alive),
+        ending: Cell::new(None),
+    });
+    let handle = JoinHandle {
+        slot: Rc::clone(&slot),
+        reactor: Rc::clone(reactor),
+        key,
+    };
+    let body = Closure { call, slot };
+    (
+        handle,
+        Box::new(Alive {
+            key,
+            op,
+            deadline: Deadline::NONE,
+            is_due: false,
+            is_hidden,
+            body,
+        }),
+    )
 }

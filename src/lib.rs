@@ -1,10 +1,11 @@
 //! Asynchronous files and pipes on one thread, on `poll(2)`, with no futures.
 //!
-//! An **operation** (read, readline, write, ...) is an explicit state machine. A **task** is a closure that names the operation it
-//! waits for; the **scheduler** drives that machine and calls the closure again with its outcome.
+//! An **operation** (read, readline, write, ...) is an explicit state machine. A **task** is a
+//! closure that names the operation it waits for; the **scheduler** drives that machine and calls
+//! the closure again with its outcome.
 //!
 //! ```
-//! use asyncfile::{done, wait, AsyncFile, Scheduler};
+//! use asyncfile::{again, done, AsyncFile, Scheduler};
 //! use std::time::Duration;
 //!
 //! const SECOND: Duration = Duration::from_secs(1);
@@ -14,8 +15,8 @@
 //! let mut sched = Scheduler::new();
 //! let mut count = 0;
 //! let counter = sched.spawn(file.readline().timeout(SECOND), move |task| match task.line()? {
-//!     Some(_line) => { count += 1; wait(file.readline().timeout(SECOND)) }    // _line: &[u8], lent from the file's buffer
-//!     None => done(count),                                                    // end of file
+//!     Some(_line) => { count += 1; again() }      // _line: &[u8], lent from the file's buffer
+//!     None => done(count),                        // end of file
 //! });
 //! let lines: u64 = sched.join(counter)?;
 //! # assert!(lines > 10);
@@ -25,50 +26,53 @@
 //!
 //! # The map of the house
 //!
-//! What a room does rests on its own floor and those below it (two look upwards: an operation names the task's accessor that takes its
-//! output, and `sim` clears the thread's children). One concept a file, the file named for it.
+//! A file rests on its own floor and those below it, never on one above. The annexes rest on the
+//! core, and the core does not know them: they plug in through two traits, `Watch` (the owner of an
+//! entry of the poll set) and `Operate` (an operation as the scheduler sees it). `tests/house.rs`
+//! holds the files to this.
 //!
-//! | floor | room | what lives there |
+//! | floor | files | what they hold |
 //! |---|---|---|
-//! | 0 | `sys` | every kernel call, the clock, every `unsafe` (`sys/process`: starting and reaping; `sys/sigpipe`); in tests, `sim` stands behind it: a simulated kernel (`sim/transfer`, `sim/polling`: its calls; `sim/faults`: what goes wrong; `sim/seeds`: runs `tests/simulation`) |
-//! | 0 | `pool` | the free list of buffers |
-//! | 0 | [`line_buffer`] | the line parser: bytes in, lines out; where a partial line goes while its reader is blocked |
-//! | 1 | [`machine`] | the state machines: `read` (also full, read_to_end, readline, readlines), `write`, `communicate`, `exit`; `SHARE`: the most that one advance moves |
-//! | 1 | `poll_set`, `deadlines` | what poll(2) is asked; who waits until when |
-//! | 1 | `port` | a descriptor as a source and a sink that never wait |
-//! | 1 | `key`, `waiters` | a task's name; a queue of them |
-//! | 1 | `inbox` | notes to the scheduler: who is ready, who is cancelled, what failed; who notices that a number is another file's |
-//! | 1 | `descriptor` | an open file, its buffer and its queues (`descriptor/state`); keeps what poll(2) is asked up to date, also at its close; what is done when somebody else closed its number |
-//! | 1 | `wake`, `wait_queue` | how other threads wake the scheduler; who waits for a message |
-//! | 1 | `data`, `conversation` | bytes to be written; what a child is fed, and what outlives a communicate: the rest of its input, and which streams have ended (what was collected is in their buffers) |
-//! | 2 | [`op`] | operations: a machine, what it works on, its time. `op/timeout`: that data beats a deadline; `op/exit`: that a stdin which nobody else has is closed; `op/communicate`: its turn, timeout and limit |
-//! | 2 | `file`, `pipe` | the faces: [`AsyncFile`], [`AsyncPipe`] |
-//! | 2 | `child`, `processes` | exit watching and reaping, also of what outlives its thread; a chain of children and the streams at its ends |
-//! | 3 | `task`, `handle`, `state_fn` | [`Task`], [`Flow`], [`Outcome`]; [`JoinHandle`] and the body behind it, and whose its failure is; state functions |
-//! | 3 | `scheduler`, `trace` | the turn, what bounds it, and where failures come out; `scheduler/advance`: a task's step, its share of the turn, a body that panics; `scheduler/outside`: foreign loops, other threads' calls; what an observer sees |
-//! | 3 | `remote`, `channel` | [`Remote`], the scheduler's control for other threads; messages to tasks |
-//! | - | `error` | errors that name the operation, the descriptor and the cause |
-//! | - | `*/invariants` | what must be true between turns, of the scheduler, its inbox, a descriptor: asserted in tests |
+//! | 0 kernel | `sys`, `sys/clock`, `sys/process`, `sys/sigpipe` | every kernel call, the clock, and every `unsafe`; in test builds a simulated kernel stands behind the same functions |
+//! | 0 bytes | `line_buffer`, `line_buffer/lent`, `pool`, `data` | the line parser, bytes in and lines out; free buffers; bytes to be written |
+//! | 0 errors | `error` | errors as codes that are printed late; how a task ends without value |
+//! | 1 machines | `machine`, `machine/read`, `machine/write`, `machine/table` | the sans-IO machines, each with its table of transitions; what a source and a sink are |
+//! | 1 structures | `task_table`, `wait_list`, `deadlines`, `poll_set` | slots, keys and generations; a queue with O(1) enter and leave; the heap of deadlines; the entries that poll(2) is given, and their owners |
+//! | 2 reactor | `reactor`, `reactor/registry`, `chore` | what poll(2) is asked, the ready queue, `Watch`; the reactors of a thread; work that is no task's |
+//! | 2 files | `port`, `port/calls`, `descriptor`, `descriptor/interest`, `descriptor/standing`, `descriptor/run`, `descriptor/hand_over`, `descriptor/watchers` | a descriptor that never waits and knows its own readiness; an open file: port, buffer, wait lists; what poll(2) is asked of it; whether it is open; line after line without a look at it; its next owner; bare readiness |
+//! | 3 operations | `op/operate`, `op/read`, `op/write`, `op/sleep`, `op/timeout`, `op/ready`, `op/faces`, `op/described` | `Op` and `Operate`; the everyday operations, in which data beats deadline; how long one may take; bare readiness; the names users know; how errors and observers show them |
+//! | 4 loop | `scheduler`, `scheduler/turn`, `scheduler/resume`, `scheduler/drive`, `scheduler/foreign` | the beginning and end of a task; the turn: *ask, fall due, advance*; one resume; run, join, block_on and failures; foreign loops |
+//! | 4 tasks | `task`, `handle`, `shortcut`, `state_fn`, `operation`, `trace` | what a running task sees; the two ends of a task; the next line without a return to the scheduler; state functions; owned outputs; what an observer sees |
+//! | 5 face | `file` | [`AsyncFile`] |
+//! | annex child | `child`, `child/pipe`, `child/spawn`, `child/process`, `child/processes`, `child/dropped`, `child/waiters`, `child/exit`, `child/communicate`, `child/streams`, `child/conversation`, `child/input`, `machine/communicate`, `machine/exit` | [`AsyncPipe`]: spawning, exits, dropped children, communicate |
+//! | annex thread | `thread`, `thread/wake`, `thread/wait_queue`, `thread/remote`, `thread/channel` | other threads: wake, [`Remote`], [`channel()`] |
+//! | annex combine | `combine`, `combine/first`, `combine/join` | [`first`] and waiting for a task's end |
+//! | - | `sim`, `sim/*` | the simulated kernel |
 //!
-//! The [`guide`] tells how a turn goes, where bytes are, and twenty-five things to know of the kernel.
+//! **To read it in one sitting**: `scheduler/turn`, `reactor`, `descriptor`, `wait_list`,
+//! `machine/read`, `op/read`, `op/timeout`; then the heads of `deadlines`, `line_buffer` and
+//! `port/calls`. The [`guide`] tells how a turn goes, where bytes are,
+//! and what to know of the kernel.
 //!
 //! # What matters, in this order
 //!
 //! 1. Nothing is lost: what was read is handed over once, in order, or is still in the file.
-//! 2. Nothing hangs: a deadline is kept, a closed file wakes who waits on it, a stalled scheduler says so.
+//! 2. Nothing hangs: a deadline is kept, a closed file wakes the tasks that wait on it, a stalled
+//!    scheduler says so.
 //! 3. Errors do not pass silently.
-//! 4. The cost: no allocation for an operation, a resume, a line.
+//! 4. The cost: no allocation for an everyday operation, a resume, a line.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
-// The simulation's programs (`tests/simulation`, part of `sim/seeds`) call the library by its name, here as in a fuzz target.
+// The simulation's programs (`tests/simulation`, part of `sim/seeds`) call the library by its name,
+// here as in a fuzz target.
 #[cfg(test)]
 extern crate self as asyncfile;
 
-mod channel;
 mod child;
-mod conversation;
+mod chore;
+mod combine;
 mod data;
 mod deadlines;
 mod descriptor;
@@ -77,42 +81,65 @@ mod file;
 #[doc = include_str!("guide.md")]
 pub mod guide {}
 mod handle;
-mod inbox;
-mod key;
 pub mod line_buffer;
 pub mod machine;
-pub mod op;
-mod pipe;
+mod operation;
 mod poll_set;
 mod pool;
 mod port;
-mod processes;
-mod remote;
+mod reactor;
 mod scheduler;
+mod shortcut;
 #[cfg(any(test, fuzzing))]
 pub mod sim;
 mod state_fn;
 mod sys;
 mod task;
+mod task_table;
+mod thread;
 pub mod trace;
-mod wait_queue;
-mod waiters;
-mod wake;
+mod wait_list;
 
-pub use channel::{channel, Receiver, Sender};
-pub use error::TaskError;
+/// Operations: what a task can wait for.
+///
+/// An operation is a machine, the descriptor it works on, and its timeout. It is advanced by the
+/// scheduler and never waits itself. Making one does nothing yet: it begins when a task waits for
+/// it, and costs nothing if none does.
+pub mod op {
+    mod described;
+    pub(crate) mod faces;
+    pub(crate) mod operate;
+    pub(crate) mod read;
+    pub(crate) mod ready;
+    pub(crate) mod sleep;
+    pub(crate) mod timeout;
+    pub(crate) mod write;
+
+    pub use crate::child::{Communicate, Exit, Input};
+    pub use crate::combine::{First, Join};
+    pub use crate::data::Data;
+    pub use faces::{Read, ReadToEnd, Readline, Readlines, Write};
+    pub use operate::Op;
+    pub use ready::Ready;
+    pub use sleep::{Sleep, YieldNow};
+}
+
+pub use child::AsyncPipe;
+pub use combine::first;
+pub use error::{OperationError, TaskError};
 pub use file::AsyncFile;
 pub use handle::JoinHandle;
-pub use key::TaskId;
 pub use machine::End;
-pub use op::{first, sleep, yield_now, Op, Operation};
-pub use pipe::AsyncPipe;
-pub use remote::Remote;
+pub use op::sleep::{sleep, yield_now};
+pub use op::Op;
+pub use operation::Operation;
 pub use scheduler::Scheduler;
-pub use state_fn::{then, Next, StateFn};
+pub use state_fn::{then, Next, StateFlow, StateFn};
 #[doc(hidden)]
 pub use sys::process::refuse_pidfds;
-pub use task::{done, wait, Flow, Lines, Outcome, Step, Task};
+pub use task::{again, done, wait, Flow, Lines, Outcome, Step, Task};
+pub use task_table::TaskId;
+pub use thread::{channel, Receiver, Remote, Sender};
 pub use trace::Trace;
 
 /// The programs in README, run by the tests.

@@ -1,20 +1,26 @@
 //! The line parser: bytes in, lines out.
 //!
-//! It knows nothing of descriptors, tasks or time. Bytes come in at one end (`room`, then `filled`) and
-//! leave at the other (`consume`); between the two, `line` and `lines` say how many bytes at the front belong
-//! together. Nothing is copied on the way out: an answer is a length, counted from the front.
+//! It knows nothing of descriptors, tasks or time. Bytes come in at one end (`room`, then `filled`)
+//! and leave at the other (`consume`, `lend`); between the two, `line` and `lines` say how many
+//! bytes at the front belong together. Nothing is copied on the way out: bytes are lent to a task
+//! where they lie. While a task looks at them the storage is shared, and a buffer that is filled
+//! meanwhile takes another.
 //!
 //! ```text
 //!   0            start          scanned            end           storage.len()
 //!   |  consumed  |  no newline  |  not looked at  |    room     |
 //! ```
 //!
-//! No byte is looked at twice: `scanned` remembers how far the search has come, so a line that arrives byte
-//! by byte costs as much as one that arrives whole.
+//! No byte is looked at twice: `scanned` remembers how far the search has come, so a line that
+//! arrives byte by byte costs as much as one that arrives whole.
+
+mod lent;
 
 use std::rc::Rc;
 
 use crate::pool::{self, Storage};
+
+pub(crate) use lent::Lent;
 
 /// How many bytes at the front of the buffer make up an answer, and whether they are whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +51,8 @@ pub struct Found {
 /// ```
 #[derive(Default)]
 pub struct LineBuffer {
-    /// None while nothing is held: an idle buffer costs four words. Shared while a task looks at it.
+    /// None while nothing is held: an idle buffer costs four words. Shared while a task looks at
+    /// it.
     storage: Option<Storage>,
     /// The first byte not consumed. Never greater than `scanned`.
     start: usize,
@@ -71,6 +78,7 @@ impl LineBuffer {
     }
 
     /// True if every byte that came in was consumed.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
@@ -83,8 +91,8 @@ impl LineBuffer {
         }
     }
 
-    /// The first line, or its first `limit` bytes if it is longer than that. None if there is no newline yet
-    /// and there are fewer than `limit` bytes. Only `\n` ends a line.
+    /// The first line, or its first `limit` bytes if it is longer than that. None if there is no
+    /// newline yet and there are fewer than `limit` bytes. Only `\n` ends a line.
     #[inline]
     pub fn line(&mut self, limit: usize) -> Option<Found> {
         let horizon = self.end.min(self.start.saturating_add(limit));
@@ -94,24 +102,31 @@ impl LineBuffer {
             self.count(searched);
             if let Some(at) = newline {
                 self.scanned += at; // stands on the newline: asked again, it is found at once
-                return Some(Found { len: self.scanned + 1 - self.start, whole: true });
+                return Some(Found {
+                    len: self.scanned + 1 - self.start,
+                    whole: true,
+                });
             }
             self.scanned = horizon;
         }
         self.cut(limit)
     }
 
-    /// All whole lines at the front, as many as fit into `limit` bytes; if not even the first does, its first
-    /// `limit` bytes. None if there is no newline yet and there are fewer than `limit` bytes.
+    /// All whole lines at the front, as many as fit into `limit` bytes; if not even the first does,
+    /// its first `limit` bytes. None if there is no newline yet and there are fewer than `limit`
+    /// bytes.
     pub fn lines(&mut self, limit: usize) -> Option<Found> {
         let horizon = self.end.min(self.start.saturating_add(limit));
         if self.scanned < horizon {
-            // From the back: only what follows the last newline is searched, and that is searched again at
-            // most once, when it has become the front.
+            // From the back: only what follows the last newline is searched, and that is searched
+            // again at most once, when it has become the front.
             let newline = memchr::memrchr(b'\n', self.unsearched(horizon));
             self.count(horizon - self.scanned - newline.unwrap_or(0));
             if let Some(at) = newline {
-                return Some(Found { len: self.scanned + at + 1 - self.start, whole: true });
+                return Some(Found {
+                    len: self.scanned + at + 1 - self.start,
+                    whole: true,
+                });
             }
             self.scanned = horizon;
         }
@@ -120,14 +135,19 @@ impl LineBuffer {
 
     #[inline]
     fn unsearched(&self, horizon: usize) -> &[u8] {
-        self.storage.as_ref().map_or(&[], |storage| &storage[self.scanned..horizon])
+        self.storage
+            .as_ref()
+            .map_or(&[], |storage| &storage[self.scanned..horizon])
     }
 
     /// A line without newline so far that has reached the limit.
     #[inline]
     fn cut(&self, limit: usize) -> Option<Found> {
         if self.len() >= limit && limit > 0 {
-            Some(Found { len: limit, whole: false })
+            Some(Found {
+                len: limit,
+                whole: false,
+            })
         } else {
             None
         }
@@ -141,11 +161,20 @@ impl LineBuffer {
     #[cfg(not(any(test, fuzzing)))]
     fn count(&mut self, _searched: usize) {}
 
-    /// Space to read into, at the back: at least 1 byte, at most `most` (which must not be 0), and otherwise
-    /// as much as there is. Call `filled` with how much of it was used.
+    /// Space to read into, at the back: at least 1 byte, at most `most` (which must not be 0), and
+    /// otherwise as much as there is. Call `filled` with how much of it was used.
+    #[inline]
     pub fn room(&mut self, most: usize) -> &mut [u8] {
         assert!(most > 0, "room for nothing");
-        self.make_room(most);
+        match self.storage {
+            None => {
+                self.storage = Some(pool::take_large());
+                self.start = 0;
+                self.scanned = 0;
+                self.end = 0;
+            }
+            Some(_) => self.make_room(most),
+        }
         let storage = self.storage.as_mut().and_then(Rc::get_mut);
         let storage = storage.expect("make_room leaves a storage that nobody else looks at");
         let space = &mut storage[self.end..];
@@ -154,14 +183,18 @@ impl LineBuffer {
     }
 
     /// Appends the first `size` bytes of the space that `room` gave.
+    #[inline]
     pub fn filled(&mut self, size: usize) {
         let capacity = self.storage.as_ref().map_or(0, |storage| storage.len());
-        assert!(size <= capacity - self.end, "filled more than there was room for");
+        assert!(
+            size <= capacity - self.end,
+            "filled more than there was room for"
+        );
         self.end += size;
     }
 
-    /// Takes `size` bytes from the front. They stay where they are until the next `room`: that is what makes
-    /// lending them possible.
+    /// Takes `size` bytes from the front. They stay where they are until the next `room`: that is
+    /// what makes lending them possible.
     #[inline]
     pub fn consume(&mut self, size: usize) {
         assert!(size <= self.len(), "consumed more than there is");
@@ -171,10 +204,54 @@ impl LineBuffer {
         }
     }
 
-    /// Puts back the last `size` bytes that were consumed. Only before the next `room`.
-    pub(crate) fn put_back(&mut self, size: usize) {
+    /// Consumes `len` bytes and lends them. If these are all, the storage goes with them, so that
+    /// nothing is left to be given back.
+    #[inline]
+    pub(crate) fn lend(&mut self, len: usize) -> Lent {
+        let start = self.start;
+        if len == self.len() {
+            let storage = self.storage.take();
+            self.start = 0;
+            self.scanned = 0;
+            self.end = 0;
+            return Lent {
+                storage,
+                start,
+                len,
+                behind: 0,
+            };
+        }
+        if len == 0 {
+            return Lent::default();
+        }
+        self.consume(len);
+        Lent {
+            storage: self.storage.clone(),
+            start,
+            len,
+            behind: self.len(),
+        }
+    }
+
+    /// Takes back the last `size` of the bytes that were lent. Only if nothing came in since.
+    pub(crate) fn put_back(&mut self, lent: &mut Lent, size: usize) {
+        let storage = lent.storage.take();
+        if size > 0 && self.storage.is_none() {
+            self.storage = storage;
+            self.end = lent.start + lent.len;
+            self.start = self.end;
+        } else if let Some(storage) = storage {
+            pool::give(storage);
+        }
         self.start -= size;
         self.scanned = self.start;
+    }
+
+    /// A task that was lent these bytes has found no newline in the next `size`.
+    pub(crate) fn skip_search(&mut self, size: usize) {
+        self.scanned = self.scanned.max(self.start + size);
+        #[cfg(any(test, fuzzing))]
+        assert!(self.scanned <= self.end, "searched more than there is");
     }
 
     /// All bytes, consumed; without a copy where nobody else looks at them.
@@ -200,28 +277,16 @@ impl LineBuffer {
         }
     }
 
-    /// A share of the storage and where the front lies in it, for somebody who looks at it while others may
-    /// go on with the buffer.
-    pub(crate) fn lend(&self) -> (Option<Storage>, usize) {
-        (self.storage.clone(), self.start)
-    }
-
-    /// If its bytes lie in this storage and begin with a line (or `limit` bytes of one): that line, consumed, and whether it is whole.
+    /// Gives back the storage that it does not need while nothing comes in: all of it if it is
+    /// empty, a large one if the bytes fit into a small one. More bytes keep their place.
     #[inline]
-    pub(crate) fn take_line_in<'e>(&mut self, storage: &'e Storage, limit: usize) -> Option<(&'e [u8], bool)> {
-        match &self.storage {
-            Some(mine) if Rc::ptr_eq(mine, storage) => {}
-            _ => return None,
+    pub fn release_spare(&mut self) {
+        if self.storage.is_some() {
+            self.shrink();
         }
-        let found = self.line(limit)?;
-        let line = &storage[self.start..self.start + found.len];
-        self.consume(found.len);
-        Some((line, found.whole))
     }
 
-    /// Gives back what it does not need while nothing comes in: all of its storage if it is empty, a large one
-    /// if the rest fits into a small one. A larger rest keeps its place.
-    pub fn rest(&mut self) {
+    fn shrink(&mut self) {
         if self.is_empty() {
             self.put_storage(None);
         } else if self.len() < pool::SMALL {
@@ -232,8 +297,8 @@ impl LineBuffer {
         }
     }
 
-    /// Amortised cost: a byte is moved only when at least as many were consumed before it, or when the
-    /// storage doubles.
+    /// Amortised cost: a byte is moved only when at least as many were consumed before it, or when
+    /// the storage doubles.
     fn make_room(&mut self, most: usize) {
         if self.is_empty() {
             self.start = 0;
@@ -242,23 +307,34 @@ impl LineBuffer {
         }
         let wanted = most.min(pool::CHUNK);
         match &mut self.storage {
-            None => self.storage = Some(pool::take(pool::LARGE)),
+            None => self.storage = Some(pool::take_large()),
             Some(storage) => {
                 let capacity = storage.len();
                 let held = self.end - self.start;
                 let enough = wanted.min(capacity / 4).max(1);
                 match Rc::get_mut(storage) {
                     Some(_) if capacity - self.end >= enough && capacity > pool::SMALL => {}
-                    Some(bytes) if capacity > pool::SMALL && self.start >= held && capacity - held >= enough => {
+                    Some(bytes)
+                        if capacity > pool::SMALL
+                            && self.start >= held
+                            && capacity - held >= enough =>
+                    {
                         bytes.copy_within(self.start..self.end, 0);
                         self.rebase();
                     }
-                    // Full of one long answer: Vec doubles its block by remapping pages, not by copying them, and only what
-                    // the next read may fill is made ready.
-                    Some(bytes) if capacity > pool::LARGE && self.start == 0 => bytes.resize(self.end + pool::CHUNK, 0),
-                    // Lent (somebody looks at the old bytes), small (a blocked reader's rest), or full.
+                    // Full of one long answer: Vec doubles its block by remapping pages, not by
+                    // copying them, and only what the next read may fill is made ready.
+                    Some(bytes) if capacity > pool::LARGE && self.start == 0 => {
+                        bytes.resize(self.end + pool::CHUNK, 0)
+                    }
+                    // Lent (a body looks at the old bytes), small (a blocked reader's rest), or
+                    // full.
                     _ => {
-                        let size = if held < pool::SMALL { pool::LARGE } else { held.max(pool::LARGE) * 2 };
+                        let size = if held < pool::SMALL {
+                            pool::LARGE
+                        } else {
+                            held.max(pool::LARGE) * 2
+                        };
                         self.move_to(pool::take(size));
                     }
                 }
@@ -301,7 +377,12 @@ impl Drop for LineBuffer {
 
 impl std::fmt::Debug for LineBuffer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LineBuffer {{ {} B held, {} B searched for a newline }}", self.len(), self.scanned - self.start)
+        write!(
+            f,
+            "LineBuffer {{ {} B held, {} B searched for a newline }}",
+            self.len(),
+            self.scanned - self.start
+        )
     }
 }
 

@@ -1,18 +1,18 @@
 //! The free list of read and write buffers, one for each thread.
 //!
-//! A buffer is held only while it has bytes in it or a system call fills it. Ten thousand idle connections
-//! therefore share the few buffers that lie here. Everything that uses a buffer lives on one thread
-//! (`!Send`), so a thread-local list needs no lock and no handle to a scheduler.
+//! A buffer is held only while it has bytes in it or a system call fills it. Ten thousand idle
+//! connections therefore share the few buffers that lie here. Everything that uses a buffer lives
+//! on one thread (`!Send`), so a thread-local list needs no lock and no handle to a scheduler.
 //!
-//! Buffers come in two sizes. *Large* ones hold what one `read(2)` of a full pipe brings; *small* ones hold the
-//! partial line of a blocked reader, or the copied bytes of a short write. Anything bigger is made for its one
-//! use and not kept.
+//! Buffers come in two sizes. *Large* ones hold what one `read(2)` of a full pipe brings; *small*
+//! ones hold the partial line of a blocked reader, or the copied bytes of a short write. Anything
+//! bigger is made for its one use and not kept.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// A buffer's memory. Its length is its capacity: every byte is initialised once, when it is made, and
-/// never again. It is shared (`Rc`) only while a task that was resumed looks at it.
+/// A buffer's memory. Its length is its capacity: every byte is initialised once, when it is made,
+/// and never again. It is shared (`Rc`) only while a task that was resumed looks at it.
 pub(crate) type Storage = Rc<Vec<u8>>;
 
 /// A pipe holds 64 KiB (pipe(7)): what one read of a full pipe brings.
@@ -21,39 +21,53 @@ pub(crate) const CHUNK: usize = 64 * 1024;
 /// A partial line shorter than this moves to a small buffer while its reader is blocked.
 pub(crate) const SMALL: usize = 4 * 1024;
 
-/// A full pipe and the partial line before it fit with a byte to spare, so that a full pipe never fills
-/// the buffer, and the reader knows after one read that it has everything.
+/// A full pipe and the partial line before it fit with a byte to spare, so that a full pipe never
+/// fills the buffer, and the reader knows after one read that it has everything.
 pub(crate) const LARGE: usize = CHUNK + SMALL;
 
 /// The smallest size made: a short partial line fits, and small buffers are exchangeable early.
 const LEAST: usize = 128;
 
-/// How many free ones of each size are kept: at most 544 KiB and 128 KiB a thread.
-const LARGE_KEPT: usize = 8;
+/// How many free ones of each size are kept beside the spare one: at most 544 KiB and 128 KiB a
+/// thread.
+const LARGE_KEPT: usize = 7;
 const SMALL_KEPT: usize = 32;
 
+/// One large buffer, which most programs do with: bytes come in, are looked at, and go. Then the
+/// others.
 struct Free {
-    large: Vec<Storage>,
-    small: Vec<Storage>,
+    spare: Cell<Option<Storage>>,
+    large: RefCell<Vec<Storage>>,
+    small: RefCell<Vec<Storage>>,
 }
 
 thread_local! {
-    static FREE: RefCell<Free> = const { RefCell::new(Free { large: Vec::new(), small: Vec::new() }) };
+    static FREE: Free = const {
+        Free { spare: Cell::new(None), large: RefCell::new(Vec::new()), small: RefCell::new(Vec::new()) }
+    };
+}
+
+/// A large buffer, with no promise about what is in it.
+#[inline]
+pub(crate) fn take_large() -> Storage {
+    match FREE.try_with(|free| free.spare.take()) {
+        Ok(Some(storage)) => storage,
+        _ => take(LARGE),
+    }
 }
 
 /// A buffer of at least `size` bytes, with no promise about what is in it.
+#[cold]
 pub(crate) fn take(size: usize) -> Storage {
-    let found = FREE.try_with(|free| {
-        let mut free = free.borrow_mut();
-        match size {
-            0..=SMALL => free.small.pop(),
-            _ if size <= LARGE => free.large.pop(),
-            _ => None,
-        }
+    let found = FREE.try_with(|free| match size {
+        0..=SMALL => free.small.borrow_mut().pop(),
+        _ if size <= LARGE => free.large.borrow_mut().pop().or_else(|| free.spare.take()),
+        _ => None,
     });
     match found {
         Ok(Some(storage)) if storage.len() >= size => storage,
-        // A small one that is too small is let go: those in circulation grow to what their users need.
+        // A small one that is too small is freed: those in circulation grow to what their users
+        // need.
         _ => Rc::new(vec![0; rounded(size)]),
     }
 }
@@ -66,19 +80,31 @@ fn rounded(size: usize) -> usize {
     }
 }
 
-/// Takes a buffer back. One that somebody still looks at is left to them.
+/// Takes a buffer back. One that a task still looks at is left to that task.
+#[inline(never)]
 pub(crate) fn give(mut storage: Storage) {
     if Rc::get_mut(&mut storage).is_none() {
         return;
     }
-    // During the thread's own teardown the list may be gone: then the buffer is simply freed.
-    let _ = FREE.try_with(|free| {
-        let mut free = free.borrow_mut();
-        match storage.len() {
-            LARGE if free.large.len() < LARGE_KEPT => free.large.push(storage),
-            0..=SMALL if free.small.len() < SMALL_KEPT => free.small.push(storage),
-            _ => {}
+    if storage.len() == LARGE {
+        // During the thread's own teardown the list may be gone: then the buffer is simply freed.
+        let before = FREE.try_with(|free| free.spare.replace(Some(storage)));
+        if let Ok(Some(other)) = before {
+            keep(other);
         }
+    } else {
+        keep(storage);
+    }
+}
+
+#[cold]
+fn keep(storage: Storage) {
+    let _ = FREE.try_with(|free| match storage.len() {
+        LARGE if free.large.borrow().len() < LARGE_KEPT => free.large.borrow_mut().push(storage),
+        0..=SMALL if free.small.borrow().len() < SMALL_KEPT => {
+            free.small.borrow_mut().push(storage)
+        }
+        _ => {}
     });
 }
 

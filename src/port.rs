@@ -1,47 +1,77 @@
-//! A descriptor as a source and a sink that never wait.
+//! A descriptor as a source and a sink that never wait, and that know their own readiness.
 //!
-//! What keeps a call from waiting in the kernel differs: O_NONBLOCK where the open file description is ours to change, a flag with
-//! each call for sockets, and care where the description is shared with others, who would feel O_NONBLOCK as well. It knows
-//! nothing of buffers and of those who wait.
+//! A call is kept from waiting in the kernel in one of four ways: O_NONBLOCK where the open file
+//! description is ours to change, a flag with each call for sockets, nothing for regular files, and
+//! care where the description is shared with others, who would feel O_NONBLOCK as well.
+//!
+//! A source is ready when poll(2) has said so, and until a call shows that it is not. A sink is
+//! ready until a call shows that it is not: a write that fits costs no poll(2).
+
+mod calls;
 
 use std::cell::Cell;
 use std::io;
 use std::os::unix::io::{OwnedFd, RawFd};
 
-use libc::{c_int, c_short, pollfd};
+use libc::{c_int, c_short, POLLHUP, POLLIN, POLLOUT};
 
-use crate::machine::read::Inflow;
-use crate::machine::write::Outflow;
-use crate::sys::{self, Kind, Owned, Wait};
+use crate::sys::{self, Kind, Owned};
 
-/// Not `usize` everywhere.
-#[allow(clippy::unnecessary_cast)]
-const PIPE_BUF: usize = libc::PIPE_BUF as usize;
+pub(crate) use calls::Calls;
+
+/// A direction of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Read,
+    Write,
+}
+
+impl Direction {
+    /// What poll(2) is asked for it.
+    #[inline]
+    pub fn events(self) -> c_short {
+        match self {
+            Direction::Read => POLLIN,
+            Direction::Write => POLLOUT,
+        }
+    }
+}
 
 /// How a call is kept from waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    /// O_NONBLOCK is set on the open file description. `set_by`: this process set it, and puts it back; a fork of it shares the
-    /// description, and must not.
-    Nonblocking { set_by: Option<u32> },
+    /// O_NONBLOCK is set on the open file description.
+    Nonblocking,
     /// MSG_DONTWAIT with each call; the description's flags are left alone.
     Socket,
-    /// A regular file never makes anybody wait, says poll(2); in truth its calls wait for the disk.
+    /// A regular file never makes its reader wait, says poll(2); in truth its calls wait for the
+    /// disk.
     Regular,
-    /// Shared with others, its flags not ours to change: one small call after poll(2) said that it will not wait. `nowait`: reads
-    /// can do better (RWF_NOWAIT).
-    Careful { nowait: bool },
+    /// The description is shared, its flags not ours to change: one small call after poll(2) said
+    /// that it will not wait.
+    Careful,
+    /// As Careful, but RWF_NOWAIT keeps reads from waiting.
+    CarefulNowait,
 }
 
-/// See the head of this file. It does not close its descriptor by itself: see [`close`](Port::close).
+/// See the head of this file. A port does not close its descriptor by itself: see
+/// [`close`](Port::close).
 pub(crate) struct Port {
     fd: RawFd,
+    /// The process that set O_NONBLOCK on the description, and puts it back; 0: none. A fork shares
+    /// the description, and must not.
+    set_by: u32,
     mode: Cell<Mode>,
     /// A terminal's EIO is its end of file: the other side has gone.
     is_tty: bool,
-    /// O_RDONLY, O_WRONLY or O_RDWR. Nothing ever makes the wrong direction ready: its call fails at once instead.
-    access: c_int,
-    /// Somebody else closed the number: it is nobody's, or by now another file's.
+    can_be_read: bool,
+    can_be_written: bool,
+    /// The source, and the sink, are worth a call.
+    is_readable: Cell<bool>,
+    is_writable: Cell<bool>,
+    /// poll(2) has answered with a hangup: reads do not wait any more, up to the end and behind it.
+    is_hung_up: Cell<bool>,
+    /// The number was closed behind the library's back: it is nobody's, or by now another file's.
     is_lost: Cell<bool>,
 }
 
@@ -55,90 +85,126 @@ impl Port {
             Kind::Socket => Ok(Port::new(fd, Mode::Socket, kind, libc::O_RDWR)),
             Kind::Pipe | Kind::Tty | Kind::Other => {
                 let flags = sys::status_flags(fd.number())?;
-                let mut set_by = None;
-                if flags & libc::O_NONBLOCK == 0 {
+                let is_ours_to_set = flags & libc::O_NONBLOCK == 0;
+                if is_ours_to_set {
                     sys::set_status_flags(fd.number(), flags | libc::O_NONBLOCK)?;
-                    set_by = Some(std::process::id());
                 }
-                Ok(Port::new(fd, Mode::Nonblocking { set_by }, kind, flags))
+                let mut port = Port::new(fd, Mode::Nonblocking, kind, flags);
+                if is_ours_to_set {
+                    port.set_by = std::process::id();
+                }
+                Ok(port)
             }
         }
     }
 
-    /// A second descriptor of a description that somebody else keeps, whose flags are never changed.
+    /// Takes over an end of a pipe that the library made: nobody else has its description, so no
+    /// flag is put back, and its flags are known.
+    pub fn of_own_pipe(fd: Owned, direction: Direction) -> io::Result<Port> {
+        let access = match direction {
+            Direction::Read => libc::O_RDONLY,
+            Direction::Write => libc::O_WRONLY,
+        };
+        sys::set_status_flags(fd.number(), libc::O_NONBLOCK)?;
+        Ok(Port::new(fd, Mode::Nonblocking, Kind::Pipe, access))
+    }
+
+    /// A second descriptor of a description that another owner keeps, whose flags are never
+    /// changed.
     pub fn duplicate(fd: RawFd) -> io::Result<Port> {
         let kind = sys::kind(fd)?;
         let flags = sys::status_flags(fd)?;
         let (fd, mode) = match kind {
             Kind::Regular => (sys::duplicate(fd)?, Mode::Regular),
             Kind::Socket => (sys::duplicate(fd)?, Mode::Socket),
-            Kind::Pipe => (sys::duplicate(fd)?, Mode::Careful { nowait: true }),
-            Kind::Other => (sys::duplicate(fd)?, Mode::Careful { nowait: false }),
+            Kind::Pipe => (sys::duplicate(fd)?, Mode::CarefulNowait),
+            Kind::Other => (sys::duplicate(fd)?, Mode::Careful),
             Kind::Tty => match sys::reopen_tty(fd) {
-                Ok(own) => (own, Mode::Nonblocking { set_by: None }),
-                Err(_) => (sys::duplicate(fd)?, Mode::Careful { nowait: false }),
+                Ok(own) => (own, Mode::Nonblocking),
+                Err(_) => (sys::duplicate(fd)?, Mode::Careful),
             },
         };
         Ok(Port::new(fd, mode, kind, flags))
     }
 
-    /// One that is only watched.
-    pub fn watched(fd: Owned) -> Port {
-        Port::new(fd, Mode::Careful { nowait: false }, Kind::Other, libc::O_RDWR)
-    }
-
-    /// One that is not there.
+    /// A port without descriptor.
     pub fn absent() -> Port {
         Port {
             fd: -1,
-            mode: Cell::new(Mode::Careful { nowait: false }),
+            set_by: 0,
+            mode: Cell::new(Mode::Careful),
             is_tty: false,
-            access: libc::O_RDWR,
-            is_lost: Cell::new(false),
+            can_be_read: true,
+            can_be_written: true,
+            is_readable: Cell::new(false),
+            is_writable: Cell::new(false),
+            is_hung_up: Cell::new(false),
+            is_lost: Cell::new(true),
         }
     }
 
     fn new(fd: Owned, mode: Mode, kind: Kind, flags: c_int) -> Port {
         let access = flags & libc::O_ACCMODE;
-        Port {
+        let port = Port {
             fd: fd.into_number(),
             mode: Cell::new(mode),
             is_tty: kind == Kind::Tty,
-            access,
+            can_be_read: access != libc::O_WRONLY,
+            can_be_written: access != libc::O_RDONLY,
             is_lost: Cell::new(false),
-        }
+            ..Port::absent()
+        };
+        port.set_ready(Direction::Read, false);
+        let may_be_tried = !matches!(mode, Mode::Careful | Mode::CarefulNowait);
+        port.set_ready(Direction::Write, may_be_tried);
+        port
     }
 
+    #[inline]
     pub fn fd(&self) -> RawFd {
         self.fd
     }
 
-    /// What is known of both directions before the first call.
-    pub fn begin(&self) -> (Inflow, Outflow) {
-        let (mut inflow, mut outflow) = (Inflow::default(), Outflow { ready: true });
-        self.settle_reading(&mut inflow);
-        self.settle_writing(&mut outflow);
-        (inflow, outflow)
+    #[inline]
+    fn ready(&self, direction: Direction) -> &Cell<bool> {
+        match direction {
+            Direction::Read => &self.is_readable,
+            Direction::Write => &self.is_writable,
+        }
     }
 
-    /// What is known after a machine has read: little, where each call needs its own poll.
-    pub fn settle_reading(&self, inflow: &mut Inflow) {
-        match self.mode.get() {
-            Mode::Regular => inflow.ready = true,
-            Mode::Careful { nowait } => inflow.ready &= nowait,
-            Mode::Nonblocking { .. } | Mode::Socket => {}
-        }
-        inflow.ready |= !self.can_be_read() || self.is_lost.get();
+    #[inline]
+    pub fn is_ready(&self, direction: Direction) -> bool {
+        self.ready(direction).get()
     }
 
-    /// The same after it has written.
-    pub fn settle_writing(&self, outflow: &mut Outflow) {
-        match self.mode.get() {
-            Mode::Regular => outflow.ready = true,
-            Mode::Careful { .. } => outflow.ready = false,
-            Mode::Nonblocking { .. } | Mode::Socket => {}
+    /// A call has shown whether another one is worth making. It always is where calls never wait,
+    /// and where they always fail.
+    #[inline]
+    fn set_ready(&self, direction: Direction, is_ready: bool) {
+        let never_waits = self.mode.get() == Mode::Regular || !self.is_opened_for(direction);
+        self.ready(direction)
+            .set(is_ready || never_waits || self.is_lost.get());
+    }
+
+    /// poll(2) has said so.
+    #[inline]
+    pub fn set_polled(&self, direction: Direction, revents: c_short) {
+        self.ready(direction).set(true);
+        if revents & POLLHUP != 0 && self.mode.get() != Mode::Careful {
+            self.is_hung_up.set(true);
         }
-        outflow.ready |= !self.can_be_written() || self.is_lost.get();
+    }
+
+    /// The task that poll(2) was asked for leaves. Where each call wants its own answer of poll(2),
+    /// this one was that task's.
+    #[inline]
+    pub fn forget_polled(&self, direction: Direction) {
+        match self.mode.get() {
+            Mode::Nonblocking | Mode::Socket | Mode::Regular => {}
+            Mode::CarefulNowait if direction == Direction::Read => {}
+            Mode::Careful | Mode::CarefulNowait => self.set_ready(direction, false),
+        }
     }
 
     /// The number is open, if perhaps as another file's.
@@ -146,41 +212,45 @@ impl Port {
         !self.is_lost.get() && sys::is_open(self.fd)
     }
 
-    /// From here on every call is EBADF, and none is made: the number may become another file's at any time.
-    pub fn lose(&self) {
+    /// From here on every call is EBADF, and none is made: the number may become another file's at
+    /// any time.
+    pub fn mark_lost(&self) {
         self.is_lost.set(true);
+        self.is_readable.set(true);
+        self.is_writable.set(true);
     }
 
-    /// Asks poll(2) of this one alone, without waiting.
-    pub fn is_ready_now(&self, events: c_short) -> bool {
-        let mut set = [pollfd { fd: self.fd, events, revents: 0 }];
-        sys::poll(&mut set, Wait::Not).map_or(false, |answers| answers > 0)
+    /// The descriptor with all that is known of it, for a new owner. Here it is lost.
+    pub fn hand_over(&self) -> Port {
+        let port = Port {
+            mode: self.mode.clone(),
+            is_readable: self.is_readable.clone(),
+            is_writable: self.is_writable.clone(),
+            is_hung_up: self.is_hung_up.clone(),
+            is_lost: self.is_lost.clone(),
+            ..*self
+        };
+        self.mark_lost();
+        port
     }
 
-    /// For one advance of a machine.
-    pub fn calls(&self) -> Calls<'_> {
-        Calls { port: self, is_spent: false }
-    }
-
-    /// It was opened for reading.
-    pub fn can_be_read(&self) -> bool {
-        self.access != libc::O_WRONLY
-    }
-
-    /// It was opened for writing.
-    pub fn can_be_written(&self) -> bool {
-        self.access != libc::O_RDONLY
+    /// The file was opened for this direction. Nothing ever makes the other one ready: its calls
+    /// fail.
+    #[inline]
+    pub fn is_opened_for(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Read => self.can_be_read,
+            Direction::Write => self.can_be_written,
+        }
     }
 
     /// Puts the flags back as they were found.
     pub fn restore(&self) {
-        match self.mode.get() {
-            Mode::Nonblocking { set_by: Some(process) } if process == std::process::id() => {
-                // These can only fail if the number is nobody's.
-                let flags = sys::status_flags(self.fd);
-                let _ = flags.and_then(|flags| sys::set_status_flags(self.fd, flags & !libc::O_NONBLOCK));
-            }
-            _ => {}
+        if self.set_by != 0 && self.set_by == std::process::id() {
+            // These can only fail if the number is nobody's.
+            let flags = sys::status_flags(self.fd);
+            let put_back = |flags| sys::set_status_flags(self.fd, flags & !libc::O_NONBLOCK);
+            let _ = flags.and_then(put_back);
         }
     }
 
@@ -189,79 +259,8 @@ impl Port {
         sys::close(self.fd);
     }
 
-    /// Gives the descriptor back, instead of closing it.
-    pub fn give_back(&self) -> OwnedFd {
+    /// Gives the descriptor up, instead of closing it.
+    pub fn give_up(&self) -> OwnedFd {
         sys::owned(self.fd)
-    }
-}
-
-/// The calls of one advance.
-pub(crate) struct Calls<'a> {
-    port: &'a Port,
-    /// The one call that poll(2) has allowed was made.
-    is_spent: bool,
-}
-
-impl Calls<'_> {
-    fn refuse_if_lost(&self) -> io::Result<()> {
-        match self.port.is_lost.get() {
-            true => Err(io::Error::from_raw_os_error(libc::EBADF)),
-            false => Ok(()),
-        }
-    }
-
-    /// Spends the one call that poll(2) has allowed: EAGAIN if it is spent.
-    fn spend(&mut self) -> io::Result<()> {
-        match std::mem::replace(&mut self.is_spent, true) {
-            true => Err(io::ErrorKind::WouldBlock.into()),
-            false => Ok(()),
-        }
-    }
-}
-
-impl io::Read for Calls<'_> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.refuse_if_lost()?;
-        let fd = self.port.fd;
-        let answer = match self.port.mode.get() {
-            Mode::Nonblocking { .. } | Mode::Regular => sys::read(fd, bytes),
-            Mode::Socket => sys::recv(fd, bytes),
-            Mode::Careful { nowait: true } => match sys::read_nowait(fd, bytes) {
-                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                    self.port.mode.set(Mode::Careful { nowait: false });
-                    return self.read(bytes);
-                }
-                answer => answer,
-            },
-            Mode::Careful { nowait: false } => {
-                self.spend()?;
-                sys::read(fd, bytes)
-            }
-        };
-        match answer {
-            // Linux's tty_read once the other side has hung up: EIO, for ever.
-            Err(error) if self.port.is_tty && error.raw_os_error() == Some(libc::EIO) => Ok(0),
-            answer => answer,
-        }
-    }
-}
-
-impl io::Write for Calls<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.refuse_if_lost()?;
-        let fd = self.port.fd;
-        match self.port.mode.get() {
-            Mode::Nonblocking { .. } | Mode::Regular => sys::write(fd, bytes),
-            Mode::Socket => sys::send(fd, bytes),
-            Mode::Careful { .. } => {
-                self.spend()?;
-                // POLLOUT on a pipe: at least PIPE_BUF bytes fit (pipe(7), Linux's pipe_poll).
-                sys::write(fd, &bytes[..bytes.len().min(PIPE_BUF)])
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -1,8 +1,10 @@
-//! The simulated kernel: in test and fuzzing builds, what stands behind the functions of `sys` while one is installed on the thread.
+//! The simulated kernel: in test and fuzzing builds, what stands behind the functions of `sys`
+//! while one is installed on the thread.
 //!
-//! It has a clock of its own, in which time passes in poll and where a fault says so, and makes every decision by asking one
-//! function: the same answers replay the same run. It does what Linux does, and with [`Faults`] what Linux may do. What it can tell of the
-//! library's broken promises it tells by a panic: a call that would block, a sleep that nothing would end, a loop that spins.
+//! It has a clock of its own, in which time passes in poll and where a fault says so, and makes
+//! every decision by asking one function: the same answers replay the same run. It does what Linux
+//! does, and with [`Faults`] what Linux may do. What it can tell of the library's broken promises
+//! it tells by a panic: a call that would block, a sleep that nothing would end, a loop that spins.
 //!
 //! ```text
 //!     library ── sys ──► calls (transfer, polling, table, child) ──► streams ◄── actors, the programs at the other ends
@@ -29,7 +31,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::io::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libc::{c_int, c_short, pollfd, POLLHUP, POLLIN, POLLOUT};
 
@@ -67,7 +69,6 @@ pub struct Kernel {
     pub pipe_capacity: usize,
     /// Told from others that were or will be installed.
     id: u64,
-    zero: Instant,
     time: Duration,
     choose: Box<dyn FnMut(u32) -> u32>,
     trace: Option<Trace>,
@@ -84,7 +85,8 @@ pub struct Kernel {
     programs: BTreeMap<String, Program>,
     /// What was true of a number when poll(2) was asked of it last.
     at_poll: BTreeMap<RawFd, c_short>,
-    /// Somebody has closed a number behind the library's back: it cannot know what it then calls under that number.
+    /// Somebody has closed a number behind the library's back: it cannot know what it then calls
+    /// under that number.
     is_tampered_with: bool,
     changed_flags: usize,
     bad_closes: usize,
@@ -115,7 +117,6 @@ impl Kernel {
             reads: 0,
             pipe_capacity: 1 << 16,
             id: KERNELS.fetch_add(1, Ordering::Relaxed),
-            zero: Instant::now(),
             time: Duration::ZERO,
             choose: Box::new(choose),
             trace: None,
@@ -136,13 +137,15 @@ impl Kernel {
         }
     }
 
-    /// Runs `f` with this kernel behind `sys` on this thread, and gives it back. What `f` leaves open must not be used afterwards.
+    /// Runs `f` with this kernel behind `sys` on this thread, and gives it back. What `f` leaves
+    /// open must not be used afterwards.
     pub fn run<R>(self, f: impl FnOnce() -> R) -> (Kernel, R) {
         /// Takes the kernel out also when `f` unwinds.
         struct Installed;
         impl Drop for Installed {
             fn drop(&mut self) {
-                // The thread's list may have children of this kernel, which the next one knows nothing of.
+                // The thread's list may have children of this kernel, which the next one knows
+                // nothing of.
                 crate::child::abandon();
                 KERNEL.with(|kernel| kernel.borrow_mut().take());
             }
@@ -153,7 +156,9 @@ impl Kernel {
         let installed = Installed;
         let result = f();
         crate::child::abandon();
-        let kernel = KERNEL.with(|kernel| kernel.borrow_mut().take()).expect("it was installed above");
+        let kernel = KERNEL
+            .with(|kernel| kernel.borrow_mut().take())
+            .expect("it was installed above");
         drop(installed);
         (kernel, result)
     }
@@ -213,7 +218,13 @@ impl Kernel {
 
     /// A regular file at its beginning.
     pub fn regular(&mut self, contents: Vec<u8>) -> RawFd {
-        let id = self.describe(Object::Regular { contents, position: 0 }, libc::O_RDWR);
+        let id = self.describe(
+            Object::Regular {
+                contents,
+                position: 0,
+            },
+            libc::O_RDWR,
+        );
         self.number(id)
     }
 
@@ -231,22 +242,28 @@ impl Kernel {
 
     /// The process's numbers that are open.
     pub fn descriptors(&self) -> Vec<RawFd> {
-        let open = (table::FIRST..).zip(&self.numbers).filter(|(_, id)| id.is_some());
+        let open = (table::FIRST..)
+            .zip(&self.numbers)
+            .filter(|(_, id)| id.is_some());
         open.map(|(fd, _)| fd).collect()
     }
 
     /// The status flags of the open file description.
     pub fn flags(&self, fd: RawFd) -> c_int {
-        let id = self.lookup(fd).unwrap_or_else(|| panic!("fd {fd} is not open"));
+        let id = self
+            .lookup(fd)
+            .unwrap_or_else(|| panic!("fd {fd} is not open"));
         self.descriptions[id].flags
     }
 
-    /// Of how many open file descriptions O_NONBLOCK was not as found when the library closed the process's last number of it.
+    /// Of how many open file descriptions O_NONBLOCK was not as found when the library closed the
+    /// process's last number of it.
     pub fn changed_flags(&self) -> usize {
         self.changed_flags
     }
 
-    /// How many times the library closed a number that was not open: after [`close_behind`](Kernel::close_behind) it may, otherwise not.
+    /// How many times the library closed a number that was not open: after
+    /// [`close_behind`](Kernel::close_behind) it may, otherwise not.
     pub fn bad_closes(&self) -> usize {
         self.bad_closes
     }
@@ -277,7 +294,9 @@ impl Kernel {
     }
 
     fn was_true_at_poll(&self, fd: RawFd, events: c_short) -> bool {
-        self.at_poll.get(&fd).map_or(false, |truth| truth & events != 0)
+        self.at_poll
+            .get(&fd)
+            .map_or(false, |truth| truth & events != 0)
     }
 
     /// Whether poll(2) would truthfully wake who waits to write.
@@ -285,7 +304,8 @@ impl Kernel {
         self.is_true(fd, POLLOUT)
     }
 
-    /// Nothing goes wrong any more, and all actors close their ends and end, as do those that are started from here on.
+    /// Nothing goes wrong any more, and all actors close their ends and end, as do those that are
+    /// started from here on.
     pub fn finale(&mut self) {
         self.note(|| "finale".to_owned());
         self.faults = Faults::none();
@@ -325,7 +345,10 @@ impl Kernel {
         true
     }
 
-    fn first_hit<const N: usize>(&mut self, errors: &[(u8, &'static str, c_int); N]) -> Option<io::Error> {
+    fn first_hit<const N: usize>(
+        &mut self,
+        errors: &[(u8, &'static str, c_int); N],
+    ) -> Option<io::Error> {
         let hit = errors.iter().find(|(rate, name, _)| self.hit(*rate, name));
         hit.map(|(_, _, error)| errno(*error))
     }
@@ -344,17 +367,20 @@ fn errno(error: c_int) -> io::Error {
 
 /// The kernel that is installed on this thread. None: the real one.
 pub fn with<R>(f: impl FnOnce(&mut Kernel) -> R) -> Option<R> {
-    KERNEL.try_with(|kernel| kernel.borrow_mut().as_mut().map(f)).ok().flatten()
+    KERNEL
+        .try_with(|kernel| kernel.borrow_mut().as_mut().map(f))
+        .ok()
+        .flatten()
 }
 
-/// Makes a simulated number a descriptor, for those who cannot do so themselves. Only the library may drop it: std's close is the
-/// real kernel's.
+/// Makes a simulated number a descriptor, for those who cannot do so themselves. Only the library
+/// may drop it: std's close is the real kernel's.
 pub fn owned(fd: RawFd) -> OwnedFd {
     crate::sys::owned(fd)
 }
 
-pub(crate) fn now() -> Option<Instant> {
-    with(|kernel| kernel.zero + kernel.time)
+pub(crate) fn now() -> Option<Duration> {
+    with(|kernel| kernel.time)
 }
 
 pub(crate) fn poll(set: &mut [pollfd], timeout: Option<Duration>) -> Option<io::Result<usize>> {
@@ -417,9 +443,23 @@ pub(crate) fn spawn(name: &str, stdin: Option<Option<RawFd>>) -> Option<io::Resu
 }
 
 pub(crate) fn kill(process: u32, signal: c_int) -> Option<io::Result<()>> {
-    with(|kernel| if child::is_simulated(process) { Some(kernel.kill(process, signal)) } else { None }).flatten()
+    with(|kernel| {
+        if child::is_simulated(process) {
+            Some(kernel.kill(process, signal))
+        } else {
+            None
+        }
+    })
+    .flatten()
 }
 
 pub(crate) fn pidfd(process: u32) -> Option<io::Result<RawFd>> {
-    with(|kernel| if child::is_simulated(process) { Some(kernel.pidfd(process)) } else { None }).flatten()
+    with(|kernel| {
+        if child::is_simulated(process) {
+            Some(kernel.pidfd(process))
+        } else {
+            None
+        }
+    })
+    .flatten()
 }

@@ -1,57 +1,50 @@
 //! Every kernel call, the clock, and every `unsafe` of the library, as free functions.
 //!
-//! They return what the kernel said: retrying after EINTR, waiting after EAGAIN and counting bytes is left to
-//! those who call. This is also the seam: in test and fuzzing builds a simulated kernel ([`sim`](crate::sim)) can
-//! stand behind the same functions.
+//! They return what the kernel said: retrying after EINTR, waiting after EAGAIN and counting bytes
+//! is left to those who call. This is also the seam: in test and fuzzing builds a simulated kernel
+//! (`sim`) can stand behind the same functions.
 
 #![allow(unsafe_code)]
 
+pub(crate) mod clock;
 pub(crate) mod process;
 pub(crate) mod sigpipe;
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::io::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libc::{c_int, pollfd};
 
 #[cfg(any(test, fuzzing))]
 use crate::sim;
+use clock::Moment;
 
-/// How long poll may sleep.
+/// How long poll(2) may sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
     /// It only looks.
     Not,
-    /// Never returns before this, unless with an answer.
-    Until(Instant),
+    /// It never returns before this moment, unless with an answer.
+    Until(Moment),
     Forever,
 }
 
-/// The monotonic clock.
-pub(crate) fn now() -> Instant {
-    #[cfg(any(test, fuzzing))]
-    if let Some(answer) = sim::now() {
-        return answer;
-    }
-    Instant::now()
-}
-
-/// poll(2): fills in `revents` and says how many are not 0. EINTR does not end it, and neither does an
-/// early return because the time left did not fit into poll's milliseconds: those are rounded up, so that
-/// it does not wake early and spin through the last one.
+/// poll(2): fills in `revents` and says how many are not 0. EINTR does not end it, and neither does
+/// an early return because the time left did not fit into poll's milliseconds: those are rounded
+/// up, so that it does not wake early and spin through the last one.
 pub(crate) fn poll(set: &mut [pollfd], wait: Wait) -> io::Result<usize> {
     loop {
         let timeout = match wait {
             Wait::Not => Duration::ZERO,
-            Wait::Until(at) => at.saturating_duration_since(now()),
+            Wait::Until(at) => at.since(clock::now()),
             Wait::Forever => Duration::MAX,
         };
         match poll_once(set, timeout, wait == Wait::Forever) {
             Ok(0) => match wait {
                 Wait::Not => return Ok(0),
-                Wait::Until(at) if now() >= at => return Ok(0),
+                Wait::Until(at) if clock::now() >= at => return Ok(0),
                 Wait::Until(_) | Wait::Forever => {}
             },
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -73,7 +66,7 @@ fn poll_once(set: &mut [pollfd], timeout: Duration, forever: bool) -> io::Result
 
 /// Rounded up, and clamped to what poll(2) takes (24 days).
 fn milliseconds(time: Duration) -> c_int {
-    let up = time.as_nanos().saturating_add(999_999) / 1_000_000;
+    let up = clock::nanoseconds(time).saturating_add(999_999) / 1_000_000;
     c_int::try_from(up).unwrap_or(c_int::MAX)
 }
 
@@ -94,11 +87,19 @@ pub(crate) fn recv(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
         return answer;
     }
     // SAFETY: the pointer and the length are those of a live, exclusive slice.
-    check(unsafe { libc::recv(fd, bytes.as_mut_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT) })
+    check(unsafe {
+        libc::recv(
+            fd,
+            bytes.as_mut_ptr().cast(),
+            bytes.len(),
+            libc::MSG_DONTWAIT,
+        )
+    })
 }
 
-/// preadv2(2) at the file's own position with RWF_NOWAIT: a read that does not wait although the open file
-/// description says that it may (Linux 4.14; pipes since 5.10). [`io::ErrorKind::Unsupported`] where there is none.
+/// preadv2(2) at the file's own position with RWF_NOWAIT: a read that does not wait although the
+/// open file description says that it may (Linux 4.14; pipes since 5.10).
+/// [`io::ErrorKind::Unsupported`] where there is none.
 pub(crate) fn read_nowait(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
     #[cfg(any(test, fuzzing))]
     if let Some(answer) = sim::read(fd, bytes, sim::Call::Nowait) {
@@ -106,11 +107,24 @@ pub(crate) fn read_nowait(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
     }
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
-        let part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-        // By number: Android's and old C libraries have no wrapper. The position is split into two halves
-        // (low, high), and -1 is -1 in both.
-        // SAFETY: the vector is one part, and that is a live, exclusive slice.
-        let answer = unsafe { libc::syscall(libc::SYS_preadv2, fd, &part, 1, -1_isize, -1_isize, RWF_NOWAIT) };
+        let part = libc::iovec {
+            iov_base: bytes.as_mut_ptr().cast(),
+            iov_len: bytes.len(),
+        };
+        // By number: Android's and old C libraries have no wrapper. The position is split into two
+        // halves (low, high), and -1 is -1 in both. SAFETY: the vector is one part, and that is a
+        // live, exclusive slice.
+        let answer = unsafe {
+            libc::syscall(
+                libc::SYS_preadv2,
+                fd,
+                &part,
+                1,
+                -1_isize,
+                -1_isize,
+                RWF_NOWAIT,
+            )
+        };
         match check(answer as isize) {
             // A kernel without the call, a kernel without the flag, a file that cannot do it.
             Err(error)
@@ -161,8 +175,8 @@ pub(crate) fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     })
 }
 
-/// close(2). Its errors are of no use: the descriptor is gone in any case on Linux, and a second try could
-/// close somebody else's (close(2), "Dealing with error returns from close()").
+/// close(2). Its errors are of no use: the descriptor is gone in any case on Linux, and a second
+/// try could close another file (close(2), "Dealing with error returns from close()").
 pub(crate) fn close(fd: RawFd) {
     #[cfg(any(test, fuzzing))]
     if sim::close(fd) {
@@ -188,11 +202,16 @@ pub(crate) fn wake_pipe() -> io::Result<(Owned, Owned)> {
     if let Some(answer) = sim::wake_pipe() {
         return answer.map(|(reader, writer)| (Owned(reader), Owned(writer)));
     }
+    pipe(libc::O_NONBLOCK)
+}
+
+/// A pipe, reader first, with these status flags at both ends. No child inherits them.
+fn pipe(flags: c_int) -> io::Result<(Owned, Owned)> {
     let mut ends = [0; 2];
     #[cfg(not(any(target_os = "macos", target_os = "ios")))]
     {
         // SAFETY: the pointer is to two ints.
-        check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK | libc::O_CLOEXEC) } as isize)?;
+        check(unsafe { libc::pipe2(ends.as_mut_ptr(), flags | libc::O_CLOEXEC) } as isize)?;
         Ok((Owned(ends[0]), Owned(ends[1])))
     }
     // Darwin has no pipe2: a child that another thread forks in between inherits the ends.
@@ -204,14 +223,15 @@ pub(crate) fn wake_pipe() -> io::Result<(Owned, Owned)> {
         for fd in ends {
             // SAFETY: F_SETFD takes an int.
             check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } as isize)?;
-            set_status_flags(fd, status_flags(fd)? | libc::O_NONBLOCK)?;
+            set_status_flags(fd, status_flags(fd)? | flags)?;
         }
         Ok(pipe)
     }
 }
 
-/// Writes the one byte that wakes whoever polls the other end of a wake pipe. For signal handlers, too: no
-/// lock, no allocation, no thread-local of ours; errno stays what it was. A full pipe wakes as well as one byte.
+/// Writes the one byte that wakes whoever polls the other end of a wake pipe. For signal handlers,
+/// too: no lock, no allocation, no thread-local of ours; errno stays what it was. A full pipe wakes
+/// as well as one byte.
 pub(crate) fn wake(fd: RawFd) {
     #[cfg(any(test, fuzzing))]
     if sim::wake(fd) {
@@ -221,13 +241,19 @@ pub(crate) fn wake(fd: RawFd) {
     let errno = unsafe { errno_location() };
     // SAFETY: as above.
     let before = unsafe { *errno };
-    // SAFETY: the pointer and the length are those of a live byte; what is compared is errno, as above.
+    // SAFETY: the pointer and the length are those of a live byte; what is compared is errno, as
+    // above.
     while unsafe { libc::write(fd, [1_u8].as_ptr().cast(), 1) == -1 && *errno == libc::EINTR } {}
     // SAFETY: as above.
     unsafe { *errno = before };
 }
 
-#[cfg(any(target_os = "linux", target_os = "dragonfly", target_os = "hurd", target_os = "fuchsia"))]
+#[cfg(any(
+    target_os = "linux",
+    target_os = "dragonfly",
+    target_os = "hurd",
+    target_os = "fuchsia"
+))]
 use libc::__errno_location as errno_location;
 
 #[cfg(any(target_os = "android", target_os = "netbsd", target_os = "openbsd"))]
@@ -248,7 +274,7 @@ impl Owned {
         self.0
     }
 
-    /// The number, to be closed by somebody else.
+    /// The number, to be closed by another owner.
     pub fn into_number(self) -> RawFd {
         std::mem::ManuallyDrop::new(self).0
     }
@@ -272,7 +298,7 @@ impl Drop for Owned {
     }
 }
 
-/// Makes the descriptor somebody's again.
+/// Gives the descriptor an owner again.
 pub(crate) fn owned(fd: RawFd) -> OwnedFd {
     // SAFETY: the caller hands over the only descriptor of this number that the library has.
     unsafe { OwnedFd::from_raw_fd(fd) }
@@ -332,8 +358,8 @@ pub(crate) fn set_status_flags(fd: RawFd, flags: c_int) -> io::Result<()> {
     check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags) } as isize).map(drop)
 }
 
-/// A second descriptor of the same open file description, closed on exec; not 0, 1 or 2, which others
-/// take for the standard streams.
+/// A second descriptor of the same open file description, closed on exec; not 0, 1 or 2, which
+/// others take for the standard streams.
 pub(crate) fn duplicate(fd: RawFd) -> io::Result<Owned> {
     #[cfg(any(test, fuzzing))]
     if let Some(answer) = sim::duplicate(fd) {
@@ -344,9 +370,9 @@ pub(crate) fn duplicate(fd: RawFd) -> io::Result<Owned> {
     Ok(Owned(copy))
 }
 
-/// Opens the terminal behind a descriptor once more, by its name: an open file description of our own, whose
-/// O_NONBLOCK nobody else feels. An error where that is not possible (no name, no permission, another device
-/// of that name: a container's terminal may be of another namespace).
+/// Opens the terminal behind a descriptor once more, by its name: an open file description of our
+/// own, whose O_NONBLOCK nobody else feels. An error where that is not possible (no name, no
+/// permission, another device of that name: a container's terminal may be of another namespace).
 pub(crate) fn reopen_tty(fd: RawFd) -> io::Result<Owned> {
     // A pseudo-terminal's master also has a name, but opening that makes another pseudo-terminal.
     // SAFETY: takes a number; the static name that it may return is not looked at.
@@ -354,7 +380,8 @@ pub(crate) fn reopen_tty(fd: RawFd) -> io::Result<Owned> {
         return Err(io::ErrorKind::Unsupported.into());
     }
     let mut name = [0 as libc::c_char; 256];
-    // SAFETY: the pointer and the length are those of a live array; the name ends with NUL on success.
+    // SAFETY: the pointer and the length are those of a live array; the name ends with NUL on
+    // success.
     let errno = unsafe { libc::ttyname_r(fd, name.as_mut_ptr(), name.len() as _) };
     if errno != 0 {
         return Err(io::Error::from_raw_os_error(errno));
@@ -393,8 +420,12 @@ mod tests {
         let (reader, writer) = wake_pipe().unwrap();
         for end in [reader, writer] {
             // SAFETY: these take no third argument.
-            let (fd, fl) =
-                unsafe { (libc::fcntl(end.number(), libc::F_GETFD), libc::fcntl(end.number(), libc::F_GETFL)) };
+            let (fd, fl) = unsafe {
+                (
+                    libc::fcntl(end.number(), libc::F_GETFD),
+                    libc::fcntl(end.number(), libc::F_GETFL),
+                )
+            };
             assert_ne!(fd & libc::FD_CLOEXEC, 0);
             assert_ne!(fl & libc::O_NONBLOCK, 0);
         }

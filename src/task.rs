@@ -1,27 +1,30 @@
-//! What a running task sees: the outcome of the operation it waited for, and the scheduler it runs in.
+//! What a running task sees: the outcome of the operation it waited for, and the scheduler it runs
+//! in.
 
 use std::cell::Cell;
 use std::io;
 use std::process::{ExitStatus, Output};
 use std::time::Instant;
 
-use crate::error::invalid;
-use crate::handle::JoinHandle;
-use crate::key::{Key, TaskId};
+use crate::error::{self, Cause};
+use crate::handle::{JoinHandle, Resumed};
 use crate::machine::End;
-use crate::op::{Kind, Op};
-use crate::pool::Storage;
+use crate::op::operate::{Kind, Op, Value};
 use crate::scheduler::Scheduler;
 use crate::state_fn::StateFn;
+use crate::task_table::{Key, TaskId};
 
-/// What a task's body returns: what it waits for next, its value, or the error that ends it (`?` does).
+/// What a task's body returns: what it waits for next, its value, or the error that ends it (`?`
+/// does).
 pub type Flow<T = ()> = io::Result<Step<T>>;
 
-/// How a task goes on: see [`wait`] and [`done`].
+/// How a task goes on: see [`wait`], [`again`] and [`done`].
 #[derive(Debug)]
 pub enum Step<T> {
     /// Be called again with the outcome of this.
     Wait(Op),
+    /// Be called again with the outcome of the same operation, waited for once more.
+    Again,
     /// It has ended, with this value.
     Done(T),
 }
@@ -32,6 +35,39 @@ pub fn wait<T>(op: impl Into<Op>) -> Flow<T> {
     Ok(Step::Wait(op.into()))
 }
 
+/// Waits for the same operation once more: same file, limits and timeout, its clock afresh. After a
+/// [`first`](crate::first): the one that ended afresh; the others keep their running clocks and
+/// enter their queues at the back.
+///
+/// It costs less than [`wait`] with the same operation made anew, because the operation stays where
+/// it is: a short line that is in the buffer already is handed over without a return to the
+/// scheduler.
+///
+/// After what cannot be repeated (a write, a communicate: their data is gone) the task ends with
+/// [`InvalidInput`](io::ErrorKind::InvalidInput), which names the operation.
+///
+/// # Example
+///
+/// This shows how to count lines:
+///
+/// ```
+/// use asyncfile::{again, done, AsyncFile, Scheduler};
+///
+/// let file = AsyncFile::new(std::fs::File::open("Cargo.toml")?)?;
+/// let mut sched = Scheduler::new();
+/// let mut count = 0;
+/// let counter = sched.spawn(file.readline(), move |task| match task.line()? {
+///     Some(_line) => { count += 1; again() }
+///     None => done(count),
+/// });
+/// assert!(sched.join(counter)? > 10);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[inline]
+pub fn again<T>() -> Flow<T> {
+    Ok(Step::Again)
+}
+
 /// Ends the task, with the value for whoever joins it.
 #[inline]
 pub fn done<T>(value: T) -> Flow<T> {
@@ -40,23 +76,28 @@ pub fn done<T>(value: T) -> Flow<T> {
 
 /// The running task's own view. `'e` is this one resume: what is lent lives that long.
 ///
-/// Each accessor fits some operations. One that does not fit is [`io::ErrorKind::InvalidInput`], and says what the task waited for
-/// and what it asked for. Asking again gives the same answer, but an error, an [`Output`] or whatever else was
-/// moved out is `InvalidInput` the second time.
+/// Each accessor fits some operations. One that does not fit is [`io::ErrorKind::InvalidInput`],
+/// and says what the task waited for and what it asked for. Asking again gives the same answer, but
+/// an error, an [`Output`] or whatever else was moved out is `InvalidInput` the second time.
 ///
-/// A failure that the task did not look at ends it when its body returns. Taking the error (from any accessor),
-/// [`outcome`](Task::outcome), and [`end`](Task::end) saying `TimedOut` or `Failed` are looking.
+/// A failure that the task did not look at ends it when its body returns. Taking the error (from
+/// any accessor), [`outcome`](Task::outcome), and [`end`](Task::end) saying `TimedOut` or `Failed`
+/// are looking.
 pub struct Task<'e, 't> {
     pub(crate) scheduler: &'e mut Scheduler<'t>,
     pub(crate) key: Key,
-    /// The operation that ended.
-    pub(crate) op: &'e Op,
+    /// The operation that has ended; the next one takes its place.
+    pub(crate) op: &'e mut Op,
     pub(crate) end: End,
-    pub(crate) outcome: Outcome<'e>,
-    /// The task knows that it failed.
-    pub(crate) is_seen: Cell<bool>,
-    /// Where the lent bytes lie, if it was a readline alone: the operation that has ended stands for the ones that go on from it.
-    pub(crate) storage: Option<&'e Storage>,
+    value: &'e Value,
+    /// After readline: the line; empty at end of file.
+    pub(crate) line: &'e [u8],
+    /// After readline: what the file's buffer holds behind the line.
+    pub(crate) behind: &'e [u8],
+    /// The task knows that its operation has failed.
+    is_seen: Cell<bool>,
+    /// All that was handed over goes back to the file.
+    pub(crate) is_put_back: bool,
 }
 
 /// The outcome of any operation: see [`Task::outcome`].
@@ -83,47 +124,87 @@ pub enum Outcome<'e> {
     Taken,
 }
 
+/// The longest slice behind a line that a run of lines takes from: what the file counts fits into a
+/// word.
+const LONGEST_RUN: usize = 1 << 30;
+
 impl<'e, 't> Task<'e, 't> {
-    /// After readline: the line, its newline included; at end of file a last line without newline, then None.
+    #[inline]
+    pub(crate) fn new(
+        scheduler: &'e mut Scheduler<'t>,
+        key: Key,
+        op: &'e mut Op,
+        end: End,
+        value: &'e Value,
+    ) -> Task<'e, 't> {
+        let (line, behind) = match value {
+            Value::Line(lent) => (lent.bytes(), lent.behind()),
+            _ => (&[][..], &[][..]),
+        };
+        let behind = &behind[..behind.len().min(LONGEST_RUN)];
+        let is_seen = Cell::new(false);
+        Task {
+            scheduler,
+            key,
+            op,
+            end,
+            value,
+            line,
+            behind,
+            is_seen,
+            is_put_back: false,
+        }
+    }
+
+    /// After readline: the line, its newline included; at end of file a last line without newline,
+    /// then None.
     #[inline]
     pub fn line(&mut self) -> io::Result<Option<&'e [u8]>> {
-        match self.outcome {
-            Outcome::Line(line) => Ok(line),
+        match self.value {
+            Value::Line(_) => Ok(Some(self.line).filter(|line| !line.is_empty())),
             _ => self.other("line()"),
         }
     }
 
-    /// After readlines: an iterator of lines, their newlines included. What it has not yielded when the body returns stays
-    /// in the file. Empty at end of file.
+    /// After readlines: an iterator of lines, their newlines included. What it has not yielded when
+    /// the body returns stays in the file. Empty at end of file.
     pub fn lines(&mut self) -> io::Result<Lines<'e>> {
-        match &self.outcome {
-            Outcome::Lines(lines) => Ok(lines.clone()),
+        match self.value {
+            Value::Lines(lent, taken) => Ok(Lines {
+                rest: lent.bytes(),
+                before: 0,
+                taken,
+            }),
             _ => self.other("lines()"),
         }
     }
 
     /// After read and read_to_end: empty only at end of file, or for a size of 0.
+    #[inline]
     pub fn bytes(&mut self) -> io::Result<&'e [u8]> {
-        match self.outcome {
-            Outcome::Bytes(bytes) => Ok(bytes),
+        match self.value {
+            Value::Bytes(lent) => Ok(lent.bytes()),
             _ => self.other("bytes()"),
         }
     }
 
     /// After write: how many bytes were taken.
+    #[inline]
     pub fn written(&mut self) -> io::Result<usize> {
-        match self.outcome {
-            Outcome::Written(size) => Ok(size),
+        match self.value {
+            Value::Written(size) => Ok(*size),
             _ => self.other("written()"),
         }
     }
 
     /// After communicate.
     pub fn output(&mut self) -> io::Result<Output> {
-        match self.outcome {
-            Outcome::Output(_) => match std::mem::replace(&mut self.outcome, Outcome::Taken) {
-                Outcome::Output(output) => Ok(output),
-                _ => unreachable!("it was an output a moment ago"),
+        match self.value {
+            Value::Output(output) => match output.take() {
+                Some(output) => Ok(*output),
+                None => Err(self.misuse(Cause::Taken {
+                    accessor: "output()",
+                })),
             },
             _ => self.other("output()"),
         }
@@ -131,21 +212,21 @@ impl<'e, 't> Task<'e, 't> {
 
     /// After [`AsyncPipe::exit`](crate::AsyncPipe::exit): how the child ended.
     pub fn exit(&mut self) -> io::Result<ExitStatus> {
-        match self.outcome {
-            Outcome::Exit(status) => Ok(status),
+        match self.value {
+            Value::Exit(status) => Ok(*status),
             _ => self.other("exit()"),
         }
     }
 
-    /// After anything that hands over no data: write, sleep, yield_now, join, readable and writable. A write that its
-    /// timeout cut is [`io::ErrorKind::TimedOut`], also if a part was written: [`written`](Task::written) says how much.
+    /// After anything that hands over no data: write, sleep, yield_now, join, readable and
+    /// writable. A write that its timeout cut is [`io::ErrorKind::TimedOut`], also if a part was
+    /// written: [`written`](Task::written) says how much.
+    #[inline]
     pub fn ok(&mut self) -> io::Result<()> {
-        match self.outcome {
-            Outcome::Written(size) if self.end == End::TimedOut => match &self.op.ended().0 {
-                Kind::Write(write) => Err(write.cut(size)),
-                _ => unreachable!("only a write hands over a count"),
-            },
-            Outcome::Ok | Outcome::Written(_) => Ok(()),
+        match self.value {
+            Value::Nothing => Ok(()),
+            Value::Written(_) if self.end != End::TimedOut => Ok(()),
+            Value::Written(size) => Err(self.cut(*size)),
             _ => self.other("ok()"),
         }
     }
@@ -158,24 +239,29 @@ impl<'e, 't> Task<'e, 't> {
 
     /// After [`first`](crate::first): the index of the operation that ended. 0 after any other.
     pub fn which(&self) -> usize {
-        match &self.op.0 {
-            Kind::First(first) => first.which(),
-            _ => 0,
-        }
+        self.op.which()
     }
 
-    /// The outcome as one enum, to match on. What can be copied is there again the next time; an error or an
-    /// [`Output`] is [`Outcome::Taken`] then.
+    /// The outcome as one enum, to match on. What can be copied is there again the next time; an
+    /// error or an [`Output`] is [`Outcome::Taken`] then.
     pub fn outcome(&mut self) -> Outcome<'e> {
-        match &self.outcome {
-            Outcome::Ok => Outcome::Ok,
-            Outcome::Line(line) => Outcome::Line(*line),
-            Outcome::Lines(lines) => Outcome::Lines(lines.clone()),
-            Outcome::Bytes(bytes) => Outcome::Bytes(bytes),
-            Outcome::Written(size) => Outcome::Written(*size),
-            Outcome::Exit(status) => Outcome::Exit(*status),
-            Outcome::Output(_) | Outcome::Failed(_) | Outcome::Taken => {
-                std::mem::replace(&mut self.outcome, Outcome::Taken)
+        match self.value {
+            Value::Nothing => Outcome::Ok,
+            Value::Line(_) => Outcome::Line(Some(self.line).filter(|line| !line.is_empty())),
+            Value::Lines(lent, taken) => Outcome::Lines(Lines {
+                rest: lent.bytes(),
+                before: 0,
+                taken,
+            }),
+            Value::Bytes(lent) => Outcome::Bytes(lent.bytes()),
+            Value::Written(size) => Outcome::Written(*size),
+            Value::Exit(status) => Outcome::Exit(*status),
+            Value::Output(output) => output
+                .take()
+                .map_or(Outcome::Taken, |output| Outcome::Output(*output)),
+            Value::Failed(error) => {
+                self.is_seen.set(true);
+                error.take().map_or(Outcome::Taken, Outcome::Failed)
             }
         }
     }
@@ -190,7 +276,12 @@ impl<'e, 't> Task<'e, 't> {
     }
 
     /// Starts another task: see [`Scheduler::spawn_states`].
-    pub fn spawn_states<S: 't>(&mut self, op: impl Into<Op>, state: S, at: StateFn<S>) -> JoinHandle<S> {
+    pub fn spawn_states<S: 't>(
+        &mut self,
+        op: impl Into<Op>,
+        state: S,
+        at: StateFn<S>,
+    ) -> JoinHandle<S> {
         self.scheduler.spawn_states(op, state, at)
     }
 
@@ -204,85 +295,67 @@ impl<'e, 't> Task<'e, 't> {
         self.scheduler.clock()
     }
 
-    /// If `next` is a readline, and its line is in the buffer whose bytes this task has just looked at: takes that line as the
-    /// outcome. The task then goes on without going back to the scheduler, which is most of what a short line costs.
-    /// Not if anybody else has a right to be served first: other readers, who was cancelled, an observer, other tasks when this one has had
-    /// its share. Then it gives the operation back.
-    #[inline(always)]
-    pub(crate) fn goes_on_with(&mut self, next: &Op) -> bool {
-        match (self.storage, &mut self.outcome, &next.0) {
-            (Some(storage), Outcome::Line(line), Kind::Read(read)) if self.scheduler.lets_go_on() => {
-                match read.line_at_hand(storage) {
-                    Some((end, next_line)) => {
-                        *line = Some(next_line);
-                        self.end = end;
-                        true
-                    }
-                    None => false,
-                }
-            }
-            _ => false,
-        }
-    }
-
-    /// The failure that nobody has looked at.
+    /// The operation has failed, and the task has not looked.
     #[inline]
-    pub(crate) fn unseen_failure(&mut self) -> Option<io::Error> {
-        match self.outcome {
-            Outcome::Failed(_) if !self.is_seen.get() => Some(self.take_failure()),
-            _ => None,
+    pub(crate) fn has_unseen_failure(&self) -> bool {
+        matches!(self.value, Value::Failed(_)) && !self.is_seen.get()
+    }
+
+    /// The failure that the task has not looked at ends it. (One that an accessor gave it is gone.)
+    #[cold]
+    pub(crate) fn fail(&self) -> Resumed {
+        match self.value {
+            Value::Failed(error) => Resumed::Failed(error.take().expect("nobody has looked")),
+            _ => unreachable!("it has failed"),
         }
     }
 
-    /// For ordinary code, to which bytes of a read that timed out would look like all of them: an error, and they
-    /// stay in the file.
-    pub(crate) fn whole(&mut self) -> io::Result<()> {
-        match (&self.outcome, self.end) {
-            (Outcome::Bytes(bytes), End::TimedOut) => {
-                let kept = bytes.len();
-                self.put_back()?;
-                let message = format!("timed out, {kept} bytes kept");
-                let error = io::Error::new(io::ErrorKind::TimedOut, message);
-                Err(crate::error::named(self.op.name(), self.op.fd(), error))
+    /// As if the operation had not ended: what it has handed over stays in the file. Returns how
+    /// many bytes.
+    pub(crate) fn put_back(&mut self) -> io::Result<usize> {
+        match self.value {
+            Value::Failed(_) => self.other(""),
+            Value::Line(lent) | Value::Bytes(lent) => {
+                self.is_put_back = true;
+                Ok(lent.len())
             }
-            _ => Ok(()),
+            _ => Ok(0),
         }
     }
 
-    /// As if the operation had not ended: what it would have handed over stays in the file.
-    pub(crate) fn put_back(&mut self) -> io::Result<()> {
-        let len = match &mut self.outcome {
-            Outcome::Line(line) => line.map_or(0, <[u8]>::len),
-            Outcome::Bytes(bytes) => bytes.len(),
-            Outcome::Failed(_) => return Err(self.take_failure()),
-            _ => 0,
-        };
-        if let Some(file) = self.op.file() {
-            let mut state = file.state();
-            state.inflow.buffer.put_back(len);
-            state.inflow.ended |= self.end == End::Eof;
+    /// As an error: the deadline of a read or a write came when it had moved so many bytes.
+    #[cold]
+    pub(crate) fn cut(&self, bytes: usize) -> io::Error {
+        match &self.op.ended().0 {
+            Kind::Read(read) => read.cut(bytes),
+            Kind::Write(write) => write.cut(bytes),
+            _ => unreachable!("only these hand over a part"),
         }
-        self.outcome = Outcome::Taken;
-        Ok(())
     }
 
-    /// The outcome is not what this accessor hands over: the failure, if the accessor fits the operation; otherwise a misuse.
+    /// The outcome is not what this accessor hands over: the failure, if the accessor fits the
+    /// operation; otherwise a misuse.
     #[cold]
     fn other<T>(&mut self, accessor: &'static str) -> io::Result<T> {
-        let op = self.op.ended();
-        let fits = op.accessors().contains(&accessor) || matches!(op.0, Kind::First(_));
-        match (&self.outcome, fits) {
-            (Outcome::Failed(_), true) => Err(self.take_failure()),
-            (Outcome::Taken, true) => Err(invalid(format!("{accessor} after {op:?}: it was taken before"))),
-            _ => Err(invalid(format!("{accessor} does not fit: the task waited for {op:?}"))),
+        let fitting = self.op.ended().accessors(); // none: a `first` that has failed by itself
+        if !accessor.is_empty() && !fitting.is_empty() && !fitting.contains(&accessor) {
+            return Err(self.misuse(Cause::Misfit { accessor }));
+        }
+        match self.value {
+            Value::Failed(error) => match error.take() {
+                Some(error) => {
+                    self.is_seen.set(true);
+                    Err(error)
+                }
+                None => Err(self.misuse(Cause::Taken { accessor })),
+            },
+            _ => Err(self.misuse(Cause::Misfit { accessor })),
         }
     }
 
-    fn take_failure(&mut self) -> io::Error {
-        match std::mem::replace(&mut self.outcome, Outcome::Taken) {
-            Outcome::Failed(error) => error,
-            _ => unreachable!("whoever calls this has seen that it failed"),
-        }
+    fn misuse(&self, cause: Cause) -> io::Error {
+        let op = self.op.ended();
+        error::named(op.name(), op.fd(), cause)
     }
 }
 
@@ -294,12 +367,6 @@ pub struct Lines<'e> {
     before: usize,
     /// The most that any of the iterators over these lines has yielded.
     taken: &'e Cell<usize>,
-}
-
-impl<'e> Lines<'e> {
-    pub(crate) fn new(bytes: &'e [u8], taken: &'e Cell<usize>) -> Lines<'e> {
-        Lines { rest: bytes, before: 0, taken }
-    }
 }
 
 impl<'e> Iterator for Lines<'e> {

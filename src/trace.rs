@@ -1,14 +1,14 @@
 //! What an observer sees. The scheduler compares before and after; the machines know nothing of it.
 
 use crate::error::TaskError;
-use crate::key::TaskId;
 use crate::machine::End;
-use crate::op::Op;
+use crate::op::operate::Op;
+use crate::task_table::TaskId;
 
 /// One transition of one task: see [`Scheduler::observe`](crate::Scheduler::observe).
 #[derive(Debug)]
 pub struct Trace<'a> {
-    /// Whose.
+    /// The task.
     pub task: TaskId,
     /// In which turn, counted from 1; 0 before the first.
     pub turn: u64,
@@ -35,6 +35,6 @@ pub enum Event<'a> {
     Resumed(End, &'a Op),
     /// It was resumed with an outcome, and has ended with a value.
     Done(End),
-    /// It has ended without value.
+    /// It has ended without a value.
     Failed(&'a TaskError),
 }

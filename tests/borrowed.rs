@@ -1,5 +1,6 @@
-//! Promise 10, gotchas 5 and 17: a descriptor that somebody else keeps and shares. [`AsyncFile::duplicate`] works on it, its flags
-//! are never changed, nobody's call waits in the kernel, and it stays open. All descriptors are real.
+//! Promise 10, gotchas 5 and 17: a descriptor that somebody else keeps and shares.
+//! [`AsyncFile::duplicate`] works on it, its flags are never changed, nobody's call waits in the
+//! kernel, and it stays open. All descriptors are real.
 #![allow(clippy::incompatible_msrv)]
 
 mod descriptors;
@@ -38,12 +39,21 @@ fn blocking_flags(fd: &impl AsFd) -> i32 {
     flags
 }
 
-/// A terminal's two sides: the master and the slave, which hands on what it gets as it is, without echo. For a process of one's
-/// own: another thread's child would inherit a side of it, and keep it open.
+/// A terminal's two sides: the master and the slave, which hands on what it gets as it is, without
+/// echo. For a process of one's own: another thread's child would inherit a side of it, and keep it
+/// open.
 fn pty() -> io::Result<(File, File)> {
     let (mut master, mut slave) = (-1, -1);
     // SAFETY: the pointers are to two ints; the null ones are allowed.
-    let answer = unsafe { libc::openpty(&mut master, &mut slave, ptr::null_mut(), ptr::null_mut(), ptr::null_mut()) };
+    let answer = unsafe {
+        libc::openpty(
+            &mut master,
+            &mut slave,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            ptr::null_mut(),
+        )
+    };
     if answer != 0 {
         return Err(io::Error::last_os_error());
     }
@@ -51,7 +61,10 @@ fn pty() -> io::Result<(File, File)> {
     let sides = unsafe { (File::from_raw_fd(master), File::from_raw_fd(slave)) };
     for fd in [master, slave] {
         // SAFETY: F_SETFD takes an int.
-        assert_ne!(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }, -1);
+        assert_ne!(
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) },
+            -1
+        );
     }
     let mut settings = MaybeUninit::<libc::termios>::uninit();
     // SAFETY: tcgetattr fills in what the two others read, and is asserted to have done so.
@@ -68,7 +81,11 @@ fn slave_name(master: &impl AsRawFd) -> io::Result<Vec<u8>> {
     let mut name = [0_u8; 256];
     // SAFETY: the pointer and the length are those of a live array.
     match unsafe { libc::ptsname_r(master.as_raw_fd(), name.as_mut_ptr().cast(), name.len()) } {
-        0 => Ok(name.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()),
+        0 => Ok(name
+            .split(|byte| *byte == 0)
+            .next()
+            .unwrap_or_default()
+            .to_vec()),
         errno => Err(io::Error::from_raw_os_error(errno)),
     }
 }
@@ -90,7 +107,9 @@ fn a_terminals_flags_are_the_same_before_during_and_after() -> Test {
         assert_eq!(flags(&slave), before, "made");
 
         let mut sched = Scheduler::new();
-        let reader = sched.spawn(file.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+        let reader = sched.spawn(file.readline(), |task| {
+            done(task.line()?.map(<[u8]>::to_vec))
+        });
         idle(&mut sched, &mut Vec::new())?;
         assert!(!reader.is_finished());
         assert_eq!(flags(&slave), before, "a reader waits");
@@ -117,8 +136,8 @@ fn a_terminals_flags_are_the_same_before_during_and_after() -> Test {
 
 const ROLE: &str = "ASYNCFILE_TEST_BORROWS_STDIN";
 
-/// Starts this binary once more, for one test's other role, with the terminal as its stdin: one open file description in two
-/// processes.
+/// Starts this binary once more, for one test's other role, with the terminal as its stdin: one
+/// open file description in two processes.
 fn borrower(test: &str, slave: &File) -> io::Result<Child> {
     Command::new(env::current_exe()?)
         .args([test, "--exact", "--nocapture", "--test-threads=1"])
@@ -128,7 +147,8 @@ fn borrower(test: &str, slave: &File) -> io::Result<Child> {
         .spawn()
 }
 
-/// What the child does: it says with one byte that its read waits, answers a line with a byte, and waits for another one.
+/// What the child does: it says with one byte that its read waits, answers a line with a byte, and
+/// waits for another one.
 fn borrow_stdin() -> Test {
     let before = blocking_flags(&io::stdin());
     let file = AsyncFile::duplicate(&io::stdin())?;
@@ -155,7 +175,10 @@ fn another_process_leaves_the_flags_of_a_shared_terminal_alone() -> Test {
         let _guard = guard();
         let (mut master, slave) = pty()?;
         let before = blocking_flags(&slave);
-        let mut child = borrower("another_process_leaves_the_flags_of_a_shared_terminal_alone", &slave)?;
+        let mut child = borrower(
+            "another_process_leaves_the_flags_of_a_shared_terminal_alone",
+            &slave,
+        )?;
         for _ in 0..2 {
             master.read_exact(&mut [0])?;
             assert_eq!(flags(&slave), before, "its read waits");
@@ -202,7 +225,10 @@ fn the_master_side_is_duplicated_without_making_another_pty() -> Test {
         slave.read_exact(&mut typed)?;
         assert_eq!(&typed, b"typed");
         slave.write_all(b"shown\n")?;
-        assert_eq!(sched.block_on(file.readline())?.as_deref(), Some(&b"shown\n"[..]));
+        assert_eq!(
+            sched.block_on(file.readline())?.as_deref(),
+            Some(&b"shown\n"[..])
+        );
         assert_eq!(flags(&master), before);
         drop(file);
         assert!(is_open(&master));
@@ -211,9 +237,10 @@ fn the_master_side_is_duplicated_without_making_another_pty() -> Test {
     })
 }
 
-// ------------------------------------------------------------------ A terminal whose other side has gone: gotcha 5
+// -------------------------------------------------- A terminal whose other side has gone: gotcha 5
 
-/// At its end for every operation, again and again, and nothing that wakes the loop while nobody asks.
+/// At its end for every operation, again and again, and nothing that wakes the loop while nobody
+/// asks.
 #[track_caller]
 fn assert_at_its_end(file: &AsyncFile) -> Test {
     let ends = Cell::new(0);
@@ -249,7 +276,11 @@ fn a_master_whose_slave_has_gone_is_at_its_end() -> Test {
         let (master, slave) = pty()?;
         drop(slave);
         let error = (&master).read(&mut [0]).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(libc::EIO), "this is what the kernel says");
+        assert_eq!(
+            error.raw_os_error(),
+            Some(libc::EIO),
+            "this is what the kernel says"
+        );
         assert_at_its_end(&AsyncFile::duplicate(&master)?)?;
         assert_at_its_end(&AsyncFile::new(master)?)
     })
@@ -276,14 +307,23 @@ fn the_last_words_of_a_terminal_come_before_its_end() -> Test {
         let _guard = guard();
         for is_duplicate in [false, true] {
             let (master, mut slave) = pty()?;
-            let file = if is_duplicate { AsyncFile::duplicate(&master)? } else { AsyncFile::new(master.try_clone()?)? };
+            let file = if is_duplicate {
+                AsyncFile::duplicate(&master)?
+            } else {
+                AsyncFile::new(master.try_clone()?)?
+            };
             let mut sched = Scheduler::new();
-            let reader = sched.spawn(file.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+            let reader = sched.spawn(file.readline(), |task| {
+                done(task.line()?.map(<[u8]>::to_vec))
+            });
             idle(&mut sched, &mut Vec::new())?;
             slave.write_all(b"bye\nand")?;
             drop(slave);
             assert_eq!(sched.join(reader)?.as_deref(), Some(&b"bye\n"[..]));
-            assert_eq!(sched.block_on(file.readline())?.as_deref(), Some(&b"and"[..]));
+            assert_eq!(
+                sched.block_on(file.readline())?.as_deref(),
+                Some(&b"and"[..])
+            );
             assert_eq!(sched.block_on(file.readline())?, None);
         }
         Ok(())
@@ -298,9 +338,14 @@ fn a_pipes_flags_never_change() -> Test {
     let (reader, writer) = io::pipe()?;
     let before = (blocking_flags(&reader), blocking_flags(&writer));
     let now = || (flags(&reader), flags(&writer));
-    let (from, to) = (AsyncFile::duplicate(&reader)?, AsyncFile::duplicate(&writer)?);
+    let (from, to) = (
+        AsyncFile::duplicate(&reader)?,
+        AsyncFile::duplicate(&writer)?,
+    );
     let mut sched = Scheduler::new();
-    let waits = sched.spawn(from.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+    let waits = sched.spawn(from.readline(), |task| {
+        done(task.line()?.map(<[u8]>::to_vec))
+    });
     idle(&mut sched, &mut Vec::new())?;
     assert_eq!(now(), before, "a reader waits");
     assert_eq!(sched.block_on(to.write("line\n").full())?, 5);
@@ -318,7 +363,10 @@ fn a_pipes_flags_never_change() -> Test {
 fn a_read_does_not_wait_for_what_another_duplicate_has_taken() -> Test {
     let _guard = guard();
     let (reader, mut writer) = io::pipe()?;
-    let files = [AsyncFile::duplicate(&reader)?, AsyncFile::duplicate(&reader)?];
+    let files = [
+        AsyncFile::duplicate(&reader)?,
+        AsyncFile::duplicate(&reader)?,
+    ];
     let taken = Cell::new(0);
     let count = &taken;
     let mut sched = Scheduler::new();
@@ -334,7 +382,10 @@ fn a_read_does_not_wait_for_what_another_duplicate_has_taken() -> Test {
         writer.write_all(b"x")?;
         // Each who still waits is told of the one byte.
         ask(&mut set)?;
-        assert!(set.iter().all(|entry| entry.revents & libc::POLLIN != 0), "{set:?}");
+        assert!(
+            set.iter().all(|entry| entry.revents & libc::POLLIN != 0),
+            "{set:?}"
+        );
         sched.dispatch(&set)?;
         idle(&mut sched, &mut set)?;
         assert_eq!(taken.get(), so_far);
@@ -348,7 +399,9 @@ fn a_read_does_not_wait_for_what_the_owner_has_taken_after_poll() -> Test {
     let (mut reader, mut writer) = io::pipe()?;
     let file = AsyncFile::duplicate(&reader)?;
     let mut sched = Scheduler::new();
-    let task = sched.spawn(file.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+    let task = sched.spawn(file.readline(), |task| {
+        done(task.line()?.map(<[u8]>::to_vec))
+    });
     let mut set = Vec::new();
     idle(&mut sched, &mut set)?;
     writer.write_all(b"x")?;
@@ -382,18 +435,28 @@ fn a_large_write_to_a_pipe_that_nobody_reads_times_out_with_a_count() -> Test {
     });
     let start = Instant::now();
     let (count, end): (usize, End) = sched.join(write)?;
-    assert!((ms(50)..ms(30_000)).contains(&start.elapsed()), "{:?}", start.elapsed());
+    assert!(
+        (ms(50)..ms(30_000)).contains(&start.elapsed()),
+        "{:?}",
+        start.elapsed()
+    );
     assert_eq!(end, End::TimedOut);
     assert!(PIPE_BUF < count && count < data.len(), "{count}");
     assert!(ticks.get() > 0, "the others went on");
     assert_eq!(flags(&writer), before);
 
-    let error = sched.block_on(file.write(&data).timeout(ms(1))).unwrap_err();
+    let error = sched
+        .block_on(file.write(&data).timeout(ms(1)))
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     drop((file, writer));
     let mut arrived = Vec::new();
     reader.read_to_end(&mut arrived)?;
-    assert!(arrived == data[..count], "{} bytes arrived, {count} were counted", arrived.len());
+    assert!(
+        arrived == data[..count],
+        "{} bytes arrived, {count} were counted",
+        arrived.len()
+    );
     Ok(())
 }
 
@@ -401,7 +464,10 @@ fn a_large_write_to_a_pipe_that_nobody_reads_times_out_with_a_count() -> Test {
 fn a_large_write_to_a_pipe_goes_on_as_it_is_read() -> Test {
     let _guard = guard();
     let (reader, writer) = io::pipe()?;
-    let (from, to) = (AsyncFile::duplicate(&reader)?, AsyncFile::duplicate(&writer)?);
+    let (from, to) = (
+        AsyncFile::duplicate(&reader)?,
+        AsyncFile::duplicate(&writer)?,
+    );
     drop(writer);
     let data = pattern(1 << 20);
     let mut sched = Scheduler::new();
@@ -423,15 +489,20 @@ fn a_sockets_flags_are_untouched() -> Test {
     let before = blocking_flags(&ours);
     let file = AsyncFile::duplicate(&ours)?;
     let mut sched = Scheduler::new();
-    let reader = sched.spawn(file.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+    let reader = sched.spawn(file.readline(), |task| {
+        done(task.line()?.map(<[u8]>::to_vec))
+    });
     idle(&mut sched, &mut Vec::new())?;
     assert_eq!(flags(&ours), before, "a reader waits");
     peer.write_all(b"hello\n")?;
     assert_eq!(sched.join(reader)?.as_deref(), Some(&b"hello\n"[..]));
-    let write = sched.spawn(file.write(pattern(4 << 20)).full().timeout(ms(20)), |task| {
-        let count = task.written()?;
-        done((count, task.end()))
-    });
+    let write = sched.spawn(
+        file.write(pattern(4 << 20)).full().timeout(ms(20)),
+        |task| {
+            let count = task.written()?;
+            done((count, task.end()))
+        },
+    );
     let (count, end) = sched.join(write)?;
     assert!(0 < count && count < 4 << 20, "{count}");
     assert_eq!(end, End::TimedOut);
@@ -456,8 +527,14 @@ fn a_regular_file_is_read_and_written_through_a_duplicate() -> Test {
     assert_eq!(sched.block_on(file.write("one\ntwo").full())?, 7);
     assert_eq!(original.stream_position()?, 7, "they share the position");
     original.seek(SeekFrom::Start(0))?;
-    assert_eq!(sched.block_on(file.readline())?.as_deref(), Some(&b"one\n"[..]));
-    assert_eq!(sched.block_on(file.readline())?.as_deref(), Some(&b"two"[..]));
+    assert_eq!(
+        sched.block_on(file.readline())?.as_deref(),
+        Some(&b"one\n"[..])
+    );
+    assert_eq!(
+        sched.block_on(file.readline())?.as_deref(),
+        Some(&b"two"[..])
+    );
     assert_eq!(sched.block_on(file.readline())?, None);
     assert_eq!(flags(&original), before);
     drop(file);
@@ -477,7 +554,9 @@ fn the_original_outlives_every_way_to_close_a_duplicate() -> Test {
     assert_ne!(dropped.as_raw_fd(), reader.as_raw_fd());
     drop(dropped);
     AsyncFile::duplicate(&reader)?.close();
-    let (copy, ahead): (OwnedFd, Vec<u8>) = AsyncFile::duplicate(&reader)?.into_inner().map_err(|_| "it is ours")?;
+    let (copy, ahead): (OwnedFd, Vec<u8>) = AsyncFile::duplicate(&reader)?
+        .into_inner()
+        .map_err(|_| "it is ours")?;
     assert!(ahead.is_empty());
     drop(copy);
     assert_eq!(flags(&reader), before);

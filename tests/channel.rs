@@ -10,11 +10,17 @@ use std::sync::mpsc::{self, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use asyncfile::{channel, done, first, sleep, wait, yield_now, AsyncFile, End, Flow, Op, Receiver, Scheduler, Sender};
+use asyncfile::{
+    channel, done, first, sleep, wait, yield_now, AsyncFile, End, Flow, JoinHandle, Op, Receiver,
+    Scheduler, Sender,
+};
 use threads::*;
 
 /// A task that receives until all senders are gone.
-fn collect<'t, T: 't>(sched: &mut Scheduler<'t>, receiver: Receiver<T>) -> asyncfile::JoinHandle<Vec<T>> {
+fn collect<'t, T: 't>(
+    sched: &mut Scheduler<'t>,
+    receiver: Receiver<T>,
+) -> asyncfile::JoinHandle<Vec<T>> {
     let mut all = Vec::new();
     sched.spawn(receiver.ready(), move |task| {
         task.ok()?;
@@ -78,9 +84,15 @@ fn of_four_threads_with_100_000_messages_each_all_arrive_in_order_and_the_loop_s
     let before = polls();
     assert_eq!(sched.join(task).unwrap(), [MESSAGES; THREADS]);
     let polls = polls() - before;
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
     // Each time poll says something a message is there, but for a byte that was written late.
-    assert!(polls <= 2 * resumes.get() + 4, "{polls} polls for {} resumes", resumes.get());
+    assert!(
+        polls <= 2 * resumes.get() + 4,
+        "{polls} polls for {} resumes",
+        resumes.get()
+    );
 }
 
 #[test]
@@ -110,11 +122,48 @@ fn one_message_at_a_time_costs_a_poll_or_two_each() {
     let before = polls();
     sched.join(task).unwrap();
     thread.join().unwrap();
-    assert!(polls() - before <= 2 * MESSAGES + 4, "{} polls", polls() - before);
+    assert!(
+        polls() - before <= 2 * MESSAGES + 4,
+        "{} polls",
+        polls() - before
+    );
+}
+
+/// Each message comes at another moment of the task's way into the wait.
+#[test]
+fn a_message_that_comes_while_a_task_begins_to_wait_is_not_missed() {
+    const MESSAGES: usize = 20_000;
+    let _watchdog = watchdog();
+    let (sender, receiver) = channel();
+    let taken = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let seen = taken.clone();
+    let thread = thread::spawn(move || {
+        for n in 0..MESSAGES {
+            while seen.load(std::sync::atomic::Ordering::Acquire) < n {
+                thread::yield_now(); // the scheduler may need this core
+            }
+            (0..n % 97).for_each(|_| std::hint::spin_loop());
+            sender.send(n).unwrap();
+        }
+    });
+    let mut sched = Scheduler::new();
+    let task = sched.spawn(receiver.ready(), move |task| {
+        task.ok()?;
+        match receiver.try_recv() {
+            Ok(n) => taken.store(n + 1, std::sync::atomic::Ordering::Release),
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => {
+                return done(taken.load(std::sync::atomic::Ordering::Relaxed))
+            }
+        }
+        asyncfile::again()
+    });
+    assert_eq!(sched.join(task).unwrap(), MESSAGES);
+    thread.join().unwrap();
 }
 
 #[test]
-fn the_last_sender_to_go_wakes_who_waits() {
+fn the_last_sender_to_go_wakes_the_tasks_that_wait() {
     let _watchdog = watchdog();
     for _ in 0..500 {
         let (sender, receiver) = channel::<u8>();
@@ -130,8 +179,13 @@ fn the_last_sender_to_go_wakes_who_waits() {
             task.ok()?;
             done((task.end(), receiver.try_recv()))
         });
-        assert_eq!(sched.join(task).unwrap(), (End::Eof, Err(TryRecvError::Disconnected)));
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(
+            sched.join(task).unwrap(),
+            (End::Eof, Err(TryRecvError::Disconnected))
+        );
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
     }
 }
 
@@ -171,7 +225,11 @@ fn a_message_from_task_to_task_costs_no_system_call() {
     });
     sched.join(task).unwrap();
     assert_eq!(writes() - writes_before, 0);
-    assert!(polls() - polls_before <= 2, "{} polls", polls() - polls_before);
+    assert!(
+        polls() - polls_before <= 2,
+        "{} polls",
+        polls() - polls_before
+    );
 }
 
 #[test]
@@ -210,7 +268,9 @@ fn ready_ends_at_once_if_a_message_is_there_and_takes_nothing() {
     sched.block_on(receiver.ready()).unwrap();
     assert_eq!(receiver.try_recv(), Ok(2));
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
-    let error = sched.block_on(receiver.ready().timeout(Duration::ZERO)).unwrap_err();
+    let error = sched
+        .block_on(receiver.ready().timeout(Duration::ZERO))
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut, "none is there any more");
     drop(sender);
     sched.block_on(receiver.ready()).unwrap();
@@ -240,11 +300,18 @@ fn ready_times_out_not_early_and_says_what_it_was() {
     let (sender, receiver) = channel::<u8>();
     let mut sched = Scheduler::new();
     let start = Instant::now();
-    let error = sched.block_on(receiver.ready().timeout(Duration::from_millis(20))).unwrap_err();
+    let error = sched
+        .block_on(receiver.ready().timeout(Duration::from_millis(20)))
+        .unwrap_err();
     assert!(start.elapsed() >= Duration::from_millis(20));
-    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::TimedOut, "ready: timed out after 20ms"));
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::TimedOut, "ready: timed out after 20ms")
+    );
     sender.send(1).unwrap();
-    sched.block_on(receiver.ready().timeout(Duration::from_millis(20))).unwrap();
+    sched
+        .block_on(receiver.ready().timeout(Duration::from_millis(20)))
+        .unwrap();
     assert_eq!(receiver.try_recv(), Ok(1));
 }
 
@@ -254,7 +321,9 @@ fn a_message_beats_a_deadline() {
     let (sender, receiver) = channel();
     let mut sched = Scheduler::new();
     let due = Duration::from_millis(1);
-    let task = sched.spawn(receiver.ready().timeout(due), |task| done(task.ok().is_ok()));
+    let task = sched.spawn(receiver.ready().timeout(due), |task| {
+        done(task.ok().is_ok())
+    });
     sched.turn(Some(Duration::ZERO)).unwrap();
     let start = Instant::now();
     while start.elapsed() < due {
@@ -284,7 +353,9 @@ fn first_of_a_message_and_a_line_loses_neither() {
                 Err(TryRecvError::Empty) => unreachable!("ready said so"),
                 Err(TryRecvError::Disconnected) => return done(()),
             },
-            _ => seen.borrow_mut().push(String::from_utf8_lossy(task.line()?.unwrap()).into_owned()),
+            _ => seen
+                .borrow_mut()
+                .push(String::from_utf8_lossy(task.line()?.unwrap()).into_owned()),
         }
         wait(next(&receiver))
     });
@@ -319,15 +390,20 @@ fn of_several_tasks_that_wait_all_are_resumed() {
         })
         .collect();
     sched.turn(Some(Duration::ZERO)).unwrap();
-    thread::spawn(move || sender.send(7).unwrap()).join().unwrap();
-    let mut got: Vec<_> = tasks.into_iter().map(|task| sched.join(task).unwrap()).collect();
+    thread::spawn(move || sender.send(7).unwrap())
+        .join()
+        .unwrap();
+    let mut got: Vec<_> = tasks
+        .into_iter()
+        .map(|task| sched.join(task).unwrap())
+        .collect();
     got.sort_by_key(|result| result.is_err());
     assert_eq!(got[0], Ok(7));
     assert!(got[1].is_err() && got[2].is_err());
 }
 
 #[test]
-fn who_was_cancelled_waits_no_more() {
+fn a_cancelled_task_waits_no_more() {
     let _watchdog = watchdog();
     let (sender, receiver) = channel();
     let mut sched = Scheduler::new();
@@ -353,7 +429,8 @@ fn a_receiver_may_move_from_scheduler_to_scheduler() {
     let _watchdog = watchdog();
     let (sender, receiver) = channel();
     let mut one = Scheduler::new();
-    one.block_on(receiver.ready().timeout(Duration::from_millis(1))).unwrap_err();
+    one.block_on(receiver.ready().timeout(Duration::from_millis(1)))
+        .unwrap_err();
     let thread = thread::spawn(move || sender.send(7).unwrap());
     let mut other = Scheduler::new();
     other.block_on(receiver.ready()).unwrap();
@@ -367,7 +444,10 @@ fn a_clone_of_an_operation_that_waits_waits_for_itself() {
     let (sender, receiver) = channel();
     let ready = receiver.ready();
     let mut sched = Scheduler::new();
-    let tasks = [sched.spawn(ready.clone(), |task| done(task.ok()?)), sched.spawn(ready, |task| done(task.ok()?))];
+    let tasks = [
+        sched.spawn(ready.clone(), |task| done(task.ok()?)),
+        sched.spawn(ready, |task| done(task.ok()?)),
+    ];
     sched.turn(Some(Duration::ZERO)).unwrap();
     sender.send(()).unwrap();
     for task in tasks {
@@ -376,15 +456,21 @@ fn a_clone_of_an_operation_that_waits_waits_for_itself() {
 }
 
 #[test]
-fn what_waits_for_a_message_is_not_stalled_and_its_line_says_how_many_senders_there_are() {
+fn a_task_that_waits_for_a_message_is_not_stalled_and_its_line_says_how_many_senders_there_are() {
     let _watchdog = watchdog();
     let (sender, receiver) = channel::<u8>();
     let second = sender.clone();
     let mut sched = Scheduler::new();
-    sched.spawn(receiver.ready().timeout(Duration::from_secs(1800)), |task| done(task.ok()?));
+    sched.spawn(
+        receiver.ready().timeout(Duration::from_secs(1800)),
+        |task| done(task.ok()?),
+    );
     sched.turn(Some(Duration::ZERO)).unwrap();
     let line = format!("{sched:?}");
-    assert!(line.starts_with("task 1: ready of a channel, 2 senders, 1"), "{line}");
+    assert!(
+        line.starts_with("task 1: ready of a channel, 2 senders, 1"),
+        "{line}"
+    );
     let thread = thread::spawn(move || drop((sender, second)));
     sched.run().unwrap();
     thread.join().unwrap();
@@ -393,11 +479,14 @@ fn what_waits_for_a_message_is_not_stalled_and_its_line_says_how_many_senders_th
 // ---- ends
 
 #[test]
-fn a_send_to_nobody_gives_the_message_back() {
+fn a_send_without_receiver_gives_the_message_back() {
     let (sender, receiver) = channel();
     sender.send(String::from("in time")).unwrap();
     drop(receiver);
-    assert_eq!(sender.send(String::from("too late")), Err(String::from("too late")));
+    assert_eq!(
+        sender.send(String::from("too late")),
+        Err(String::from("too late"))
+    );
 }
 
 #[test]
@@ -416,7 +505,9 @@ fn no_lock_is_held_while_a_message_is_dropped() {
     }
     let (told, refused) = mpsc::channel();
     let (sender, receiver) = channel();
-    sender.send(Chain(Some(sender.clone()), told.clone())).unwrap();
+    sender
+        .send(Chain(Some(sender.clone()), told.clone()))
+        .unwrap();
     sender.send(Chain(Some(sender.clone()), told)).unwrap();
     drop(receiver.try_recv()); // while the receiver lives
     assert_eq!(refused.try_recv(), Ok(false));
@@ -509,7 +600,7 @@ fn messages_and_timers_do_not_starve_each_other() {
 }
 
 #[test]
-fn the_receivers_end_is_the_end_of_what_waits_on_it() {
+fn the_receivers_end_ends_the_waits_on_it() {
     let _watchdog = watchdog();
     let (sender, receiver) = channel::<u8>();
     let mut sched = Scheduler::new();
@@ -526,4 +617,155 @@ fn the_receivers_end_is_the_end_of_what_waits_on_it() {
     assert_eq!(sched.join(waits).unwrap(), End::Eof);
     assert_eq!(sender.send(1), Err(1));
     sched.block_on(ready).unwrap();
+}
+
+// ---- schedulers and loops
+
+#[test]
+fn tasks_of_two_schedulers_may_wait_on_one_receiver() {
+    let _watchdog = watchdog();
+    let (sender, receiver) = channel();
+    let (mut one, mut other) = (Scheduler::new(), Scheduler::new());
+    let tasks = [&mut one, &mut other].map(|sched| {
+        let task = sched.spawn(receiver.ready(), |task| done(task.ok()?));
+        sched.turn(Some(Duration::ZERO)).unwrap();
+        task
+    });
+    let thread = thread::spawn(move || sender.send(7).unwrap());
+    let [first, second] = tasks;
+    one.join(first).unwrap();
+    other.join(second).unwrap();
+    thread.join().unwrap();
+    assert_eq!(receiver.try_recv(), Ok(7));
+}
+
+#[test]
+fn a_message_of_another_schedulers_task_in_the_same_thread_arrives() {
+    let _watchdog = watchdog();
+    let (sender, receiver) = channel();
+    let mut sched = Scheduler::new();
+    let task = sched.spawn(receiver.ready(), move |task| {
+        task.ok()?;
+        done(receiver.try_recv())
+    });
+    sched.turn(Some(Duration::ZERO)).unwrap();
+    let mut other = Scheduler::new();
+    other.spawn(yield_now(), move |_task| {
+        sender.send(7).unwrap();
+        done(())
+    });
+    other.run().unwrap();
+    assert_eq!(sched.join(task).unwrap(), Ok(7));
+}
+
+#[test]
+fn a_message_between_pollfds_and_the_hosts_poll_ends_that_poll() {
+    let _watchdog = watchdog();
+    let (sender, receiver) = channel();
+    let got = Cell::new(0);
+    let count = &got;
+    let mut sched = Scheduler::new();
+    sched.spawn(receiver.ready(), move |task| {
+        task.ok()?;
+        loop {
+            match receiver.try_recv() {
+                Ok(()) => count.set(count.get() + 1),
+                Err(TryRecvError::Empty) => return asyncfile::again(),
+                Err(TryRecvError::Disconnected) => return done(()),
+            }
+        }
+    });
+    sched.dispatch(&[]).unwrap();
+    for n in 0..10 {
+        let mut set = Vec::new();
+        assert_eq!(sched.pollfds(&mut set), None);
+        sender.send(()).unwrap(); // the host's own code, in the scheduler's thread
+                                  // SAFETY: the pointer and the length are those of a live vector.
+        let ready = unsafe { libc::poll(set.as_mut_ptr(), set.len() as libc::nfds_t, -1) };
+        assert_eq!(ready, 1);
+        assert_eq!(sched.dispatch(&set).unwrap(), 1);
+        assert_eq!(got.get(), n + 1);
+    }
+    drop(sender);
+    sched.run().unwrap();
+}
+
+#[test]
+fn a_receiver_whose_task_waits_for_something_else_is_not_watched_and_its_task_may_be_stalled() {
+    let _watchdog = watchdog();
+    let (sender, receiver) = channel::<u8>();
+    let mut sched = Scheduler::new();
+    sched.spawn(receiver.ready(), move |task| -> Flow {
+        task.ok()?;
+        let _ = receiver.try_recv();
+        wait(sleep(Duration::MAX))
+    });
+    sched.turn(Some(Duration::ZERO)).unwrap();
+    sender.send(1).unwrap();
+    assert!(matches!(sched.run(), Err(asyncfile::TaskError::Stalled(_))));
+    let mut set = Vec::new();
+    sched.pollfds(&mut set);
+    assert!(set.is_empty());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_send_that_no_task_waits_for_makes_no_system_call_in_any_thread() {
+    let _watchdog = watchdog();
+    let (sender, receiver) = channel();
+    let mut sched = Scheduler::new();
+    sched
+        .block_on(receiver.ready().timeout(Duration::from_millis(1)))
+        .unwrap_err(); // the wake pipe is made
+    let written = thread::spawn(move || {
+        let before = writes();
+        (0..1000).for_each(|n| sender.send(n).unwrap());
+        writes() - before
+    });
+    assert_eq!(written.join().unwrap(), 0);
+    assert_eq!(receiver.try_recv(), Ok(0));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn many_sends_to_a_task_that_waits_cost_one_byte() {
+    let _watchdog = watchdog();
+    let (sender, receiver) = channel();
+    let mut sched = Scheduler::new();
+    let task = sched.spawn(receiver.ready(), |task| done(task.ok()?));
+    sched.turn(Some(Duration::ZERO)).unwrap();
+    let written = thread::spawn(move || {
+        let before = writes();
+        (0..1000).for_each(|n| sender.send(n).unwrap());
+        writes() - before
+    });
+    assert_eq!(written.join().unwrap(), 1);
+    sched.join(task).unwrap();
+    let all: Vec<_> = std::iter::from_fn(|| receiver.try_recv().ok()).collect();
+    assert!(all.into_iter().eq(0..1000));
+}
+
+/// Each of them enters the wait queue and leaves it: neither may search it.
+#[test]
+fn ten_thousand_tasks_wait_on_one_receiver_and_leave() {
+    const TASKS: usize = 10_000;
+    let _watchdog = watchdog();
+    let (sender, receiver) = channel();
+    let woken = Cell::new(0);
+    let count = &woken;
+    let mut sched = Scheduler::new();
+    let tasks: Vec<_> = (0..2 * TASKS)
+        .map(|_| {
+            sched.spawn(receiver.ready(), move |task| {
+                count.set(count.get() + 1);
+                done(task.ok()?)
+            })
+        })
+        .collect();
+    sched.turn(Some(Duration::ZERO)).unwrap();
+    tasks.iter().step_by(2).for_each(JoinHandle::cancel);
+    assert_eq!(sched.turn(Some(Duration::ZERO)).unwrap(), TASKS);
+    sender.send(()).unwrap();
+    sched.run().unwrap();
+    assert_eq!(woken.get(), TASKS);
 }

@@ -1,5 +1,5 @@
-//! Children: AsyncPipe, communicate and exit, with real processes. Gotchas 14, 15 and 21 to 25 of the guide are here, each under a
-//! heading with its number.
+//! Children: AsyncPipe, communicate and exit, with real processes. Gotchas 14, 15 and 21 to 25 of
+//! the guide are here, each under a heading with its number.
 
 mod descriptors;
 mod support;
@@ -12,6 +12,9 @@ mod chains;
 mod communicate;
 #[path = "children/exits.rs"]
 mod exits;
+#[cfg(target_os = "linux")]
+#[path = "children/forked.rs"]
+mod forked;
 #[path = "children/help.rs"]
 mod help;
 #[path = "children/inputs.rs"]
@@ -24,5 +27,7 @@ mod nothing_left;
 mod reaped_behind;
 #[path = "children/resuming.rs"]
 mod resuming;
+#[path = "children/starting.rs"]
+mod starting;
 #[path = "children/streams.rs"]
 mod streams;

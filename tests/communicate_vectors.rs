@@ -1,4 +1,5 @@
-//! The language-neutral vectors of `communicate.json`: each case is a child, its input, and what a communicate with it must give.
+//! The language-neutral vectors of `communicate.json`: each case is a child, its input, and what a
+//! communicate with it must give.
 
 mod support;
 
@@ -39,9 +40,17 @@ fn run(case: &Value, data: &HashMap<&str, Vec<u8>>) {
     let mut sched = Scheduler::new();
     let outputs: Vec<Output> = if special == "many" {
         let tasks: Vec<_> = (0..20)
-            .map(|_| sched.spawn(AsyncPipe::new(child(case)).unwrap().communicate(()), |task| done(task.output()?)))
+            .map(|_| {
+                sched.spawn(
+                    AsyncPipe::new(child(case)).unwrap().communicate(()),
+                    |task| done(task.output()?),
+                )
+            })
             .collect();
-        tasks.into_iter().map(|task| sched.join(task).unwrap()).collect()
+        tasks
+            .into_iter()
+            .map(|task| sched.join(task).unwrap())
+            .collect()
     } else {
         let pipe = match special.strip_prefix("chain:") {
             Some(last) => chain(child(case), last),
@@ -49,7 +58,11 @@ fn run(case: &Value, data: &HashMap<&str, Vec<u8>>) {
         };
         let _sibling = (special == "sibling").then(sibling);
         if special == "readline" {
-            assert!(sched.block_on(pipe.readline()).unwrap().unwrap().ends_with(b"\n"));
+            assert!(sched
+                .block_on(pipe.readline())
+                .unwrap()
+                .unwrap()
+                .ends_with(b"\n"));
         }
         let op = match case["kind"].as_str().unwrap() {
             "data" => match input {
@@ -63,8 +76,14 @@ fn run(case: &Value, data: &HashMap<&str, Vec<u8>>) {
         vec![sched.block_on(op).unwrap()]
     };
     let seconds = start.elapsed().as_secs_f64();
-    let (least, most) = (case["tmin"].as_f64().unwrap(), case["tmax"].as_f64().unwrap());
-    assert!(least <= seconds && seconds <= most, "{seconds} s are not in {least}..={most}");
+    let (least, most) = (
+        case["tmin"].as_f64().unwrap(),
+        case["tmax"].as_f64().unwrap(),
+    );
+    assert!(
+        least <= seconds && seconds <= most,
+        "{seconds} s are not in {least}..={most}"
+    );
     for output in outputs {
         assert_eq!(code(output.status), case["exit"].as_i64().unwrap() as i32);
         assert_stream(&output.stdout, &case["stdout"]);
@@ -73,12 +92,20 @@ fn run(case: &Value, data: &HashMap<&str, Vec<u8>>) {
 }
 
 fn child(case: &Value) -> std::process::Child {
-    piped(case["sh"].as_str().unwrap(), case["pipes"].as_str().unwrap())
+    piped(
+        case["sh"].as_str().unwrap(),
+        case["pipes"].as_str().unwrap(),
+    )
 }
 
 fn chain(mut first: std::process::Child, last: &str) -> AsyncPipe {
     let between = first.stdout.take().unwrap();
-    let last = help::sh(last).stdin(between).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let last = help::sh(last)
+        .stdin(between)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     AsyncPipe::chain(first, last).unwrap()
 }
 
@@ -141,10 +168,13 @@ fn communicate_async(
         }
         Value::String(what) if what == "yes" => {
             let lines = "y\n".repeat(1000);
-            drop(sched.spawn(writer.write(&lines).full(), move |task| match task.written() {
-                Ok(_) => wait(writer.write(&lines).full()),
-                Err(_) => done(()), // the child has gone, and the AsyncFile with it
-            }));
+            drop(sched.spawn(
+                writer.write(&lines).full(),
+                move |task| match task.written() {
+                    Ok(_) => wait(writer.write(&lines).full()),
+                    Err(_) => done(()), // the child has gone, and the AsyncFile with it
+                },
+            ));
         }
         other => panic!("unknown special {other}"),
     }
@@ -162,13 +192,23 @@ fn assert_stream(bytes: &[u8], expected: &Value) {
 
 fn assert_sha1(bytes: &[u8], expected: &Value) {
     assert_eq!(bytes.len() as u64, expected["len"].as_u64().unwrap());
-    let sha1: String = Sha1::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha1: String = Sha1::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     assert_eq!(sha1, expected["sha1"].as_str().unwrap());
 }
 
 /// Made as the vectors' `how` says, and checked.
 fn inputs(data: &Value) -> HashMap<&str, Vec<u8>> {
-    let digits = |len| b"0123456789abcdef".iter().copied().cycle().take(len).collect();
+    let digits = |len| {
+        b"0123456789abcdef"
+            .iter()
+            .copied()
+            .cycle()
+            .take(len)
+            .collect()
+    };
     let make = |name: &str| -> Vec<u8> {
         match name {
             "empty" => Vec::new(),

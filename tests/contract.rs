@@ -1,5 +1,5 @@
-//! The rules of the contract, one theme a file, each test named for the rule it shows. Written from the documentation alone:
-//! only public names, real descriptors.
+//! The rules of the contract, one theme a file, each test named for the rule it shows. Written from
+//! the documentation alone: only public names, real descriptors.
 // Tests are compiled by today's compiler; `done(task.ok()?)` is how a task ends that only waited.
 #![allow(clippy::incompatible_msrv, clippy::unit_arg)]
 

@@ -1,4 +1,5 @@
-//! Every input that the fuzzers were given to begin with, and every one that they have found, again.
+//! Runs the fuzz targets on every input of their corpora: those that the fuzzers began with, and
+//! those that they have found.
 
 #[path = "../fuzz/harness/communicate.rs"]
 mod communicate;
@@ -19,33 +20,54 @@ use asyncfile::machine::read::Want;
 use machines::Said;
 use naive::{communicating, reading};
 
-/// Every reader's kind, and every way in which it can answer.
+/// Each kind of reader, and every answer that it can give.
 const READERS: [(&str, &[&str]); 5] = [
     ("read", &["Blocked", "Complete", "Eof", "Failed"]),
-    ("read full", &["Blocked", "Complete", "Eof", "Failed", "TimedOut", "Yield"]),
-    ("read_to_end", &["Blocked", "Eof", "Failed", "Limit", "TimedOut", "Yield"]),
-    ("readline", &["Blocked", "Complete", "Eof", "Failed", "Limit", "Yield"]),
-    ("readlines", &["Blocked", "Complete", "Eof", "Failed", "Limit", "Yield"]),
+    (
+        "read full",
+        &["Blocked", "Complete", "Eof", "Failed", "TimedOut", "Yield"],
+    ),
+    (
+        "read_to_end",
+        &["Blocked", "Eof", "Failed", "Limit", "TimedOut", "Yield"],
+    ),
+    (
+        "readline",
+        &["Blocked", "Complete", "Eof", "Failed", "Limit", "Yield"],
+    ),
+    (
+        "readlines",
+        &["Blocked", "Complete", "Eof", "Failed", "Limit", "Yield"],
+    ),
 ];
 
-/// The same of writers.
+/// The same for writers.
 const WRITERS: [(&str, &[&str]); 2] = [
     ("write", &["Blocked", "Complete", "Failed"]),
-    ("write full", &["Blocked", "Complete", "Failed", "TimedOut", "Yield"]),
+    (
+        "write full",
+        &["Blocked", "Complete", "Failed", "TimedOut", "Yield"],
+    ),
 ];
 
-/// Every state in which a communicate can stand, and what it can answer then.
+/// Each state that a communicate is advanced in, and every answer that it can give then.
 const COMMUNICATES: [(&str, &[&str]); 3] = [
-    ("Feeding", &["Blocked", "Failed", "Limit", "Yield"]),
-    ("Collecting", &["Blocked", "Ended", "Failed", "Limit", "Yield"]),
-    ("AwaitingExit", &["Blocked", "Ended", "Failed", "Limit"]),
+    ("Feeding", &["Blocked", "Ended", "Failed", "Limit", "Yield"]),
+    (
+        "Collecting",
+        &["Blocked", "Ended", "Failed", "Limit", "Yield"],
+    ),
+    ("AwaitingExit", &["Blocked", "Ended", "Limit"]),
 ];
 
-/// What a communicate can answer, beside others.
-const COMMUNICATE: [(&str, &[&str]); 1] = [("communicate", &["Blocked", "Ended", "Failed", "Limit", "Yield"])];
+/// Every answer of a communicate that runs beside other machines.
+const COMMUNICATE: [(&str, &[&str]); 1] = [(
+    "communicate",
+    &["Blocked", "Ended", "Failed", "Limit", "Yield"],
+)];
 
 /// Every state of a wait for exits.
-const EXIT: [(&str, &[&str]); 1] = [("exit", &["Ended", "Grace", "Running"])];
+const EXIT: [(&str, &[&str]); 1] = [("exit", &["Ended", "Running"])];
 
 type Reached = BTreeSet<(&'static str, String)>;
 
@@ -75,25 +97,34 @@ fn machine(said: Said) -> (&'static str, String) {
     match said {
         Said::Reader(want, answer) => reader(want, answer),
         Said::Writer { full: true, answer } => ("write full", reading_answer(answer)),
-        Said::Writer { full: false, answer } => ("write", reading_answer(answer)),
+        Said::Writer {
+            full: false,
+            answer,
+        } => ("write", reading_answer(answer)),
         Said::Communicator(_, answer) => ("communicate", first_word(answer)),
         Said::Waiter(state) => ("exit", first_word::<State>(state)),
     }
 }
 
-/// A variant's name without its fields.
+/// The name of a variant, without its fields.
 fn first_word<A: Debug>(answer: A) -> String {
-    format!("{answer:?}").split(['(', ' ']).next().unwrap_or_default().to_string()
+    format!("{answer:?}")
+        .split(['(', ' '])
+        .next()
+        .unwrap_or_default()
+        .to_string()
 }
 
-/// Runs each file of a target's corpus. `steps` tells what one that fails stands for.
+/// Runs each file of a target's corpus. `steps` shows what a file that fails stands for.
 fn replay<A, S: Debug>(
     target: &str,
     run: fn(&[u8]) -> Vec<A>,
     steps: fn(&[u8]) -> S,
     name: fn(A) -> (&'static str, String),
 ) -> Reached {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target);
     let mut reached = BTreeSet::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -109,7 +140,10 @@ fn replay<A, S: Debug>(
 fn assert_reached(reached: &Reached, answers: &[(&'static str, &[&str])]) {
     for (machine, answers) in answers {
         for answer in *answers {
-            assert!(reached.contains(&(machine, answer.to_string())), "no {machine} answers {answer}");
+            assert!(
+                reached.contains(&(machine, answer.to_string())),
+                "no {machine} answers {answer}"
+            );
         }
     }
 }
@@ -117,7 +151,10 @@ fn assert_reached(reached: &Reached, answers: &[(&'static str, &[&str])]) {
 #[test]
 fn the_corpus_of_line_parser_passes_and_reaches_every_answer_of_every_reader() {
     let name = |(want, answer)| reader(want, answer);
-    assert_reached(&replay("line_parser", line_parser::run, line_parser::steps, name), &READERS);
+    assert_reached(
+        &replay("line_parser", line_parser::run, line_parser::steps, name),
+        &READERS,
+    );
 }
 
 #[test]
@@ -130,5 +167,13 @@ fn the_corpus_of_machines_passes_and_reaches_every_answer_of_every_machine() {
 
 #[test]
 fn the_corpus_of_communicate_passes_and_reaches_every_answer_in_every_state() {
-    assert_reached(&replay("communicate", communicate::run, communicate::steps, communicator), &COMMUNICATES);
+    assert_reached(
+        &replay(
+            "communicate",
+            communicate::run,
+            communicate::steps,
+            communicator,
+        ),
+        &COMMUNICATES,
+    );
 }

@@ -1,7 +1,9 @@
-//! The examples that are tools, `parallel`, `tail_f` and `repl`, are run as a user runs them, on real commands, files and programs.
-//! `cargo test` builds them; with `cargo test --test examples_tools` alone, `cargo build --examples` does.
+//! The examples that are tools, `parallel`, `tail_f` and `repl`, are run as a user runs them, on
+//! real commands, files and programs. `cargo test` builds them; with
+//! `cargo test --test examples_tools` alone, `cargo build --examples` does.
 //!
-//! That a process is gone is seen at the end of file of a FIFO or pipe that it had open: its number may be another's.
+//! That a process is gone is seen at the end of file of a FIFO or pipe that it had open: its number
+//! may be another's.
 
 mod signals;
 
@@ -22,10 +24,23 @@ use std::time::{Duration, Instant};
 
 fn example(name: &str) -> Command {
     let test = std::env::current_exe().unwrap();
-    let path = test.parent().unwrap().parent().unwrap().join("examples").join(name);
-    assert!(path.exists(), "{} is not there: `cargo build --examples` builds it", path.display());
+    let path = test
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("examples")
+        .join(name);
+    assert!(
+        path.exists(),
+        "{} is not there: `cargo build --examples` builds it",
+        path.display()
+    );
     let mut command = Command::new(path);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     signals::with_defaults(&mut command);
     command
 }
@@ -38,7 +53,8 @@ fn run_with_input(command: &mut Command, input: &str) -> Output {
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     thread::scope(|scope| {
-        scope.spawn(move || stdin.write_all(input.as_bytes())); // a child that stops early is no failure here
+        // a child that stops early is no failure here
+        scope.spawn(move || stdin.write_all(input.as_bytes()));
         child.wait_with_output().unwrap()
     })
 }
@@ -50,7 +66,12 @@ fn text(bytes: &[u8]) -> String {
 #[track_caller]
 fn assert_ends(output: &Output, code: i32, stderr_parts: &[&str]) {
     let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{}\nstdout: {out}\nstderr: {err}", output.status);
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "{}\nstdout: {out}\nstderr: {err}",
+        output.status
+    );
     for part in stderr_parts {
         assert!(err.contains(part), "{err:?} does not contain {part:?}");
     }
@@ -84,7 +105,10 @@ impl Running {
         loop {
             let mut line = String::new();
             self.err.read_line(&mut line).unwrap();
-            assert!(!line.is_empty(), "stderr ended without {part:?}, after: {seen}");
+            assert!(
+                !line.is_empty(),
+                "stderr ended without {part:?}, after: {seen}"
+            );
             if line.contains(part) {
                 return line;
             }
@@ -97,13 +121,18 @@ impl Running {
         assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);
     }
 
-    /// Waits for its end, and for that of whoever has its stderr: what was left on stdout and stderr.
+    /// Waits for its end, and for that of whoever has its stderr: what was left on stdout and
+    /// stderr.
     fn finish(mut self) -> Output {
         drop(self.child.stdin.take());
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         self.out.read_to_end(&mut stdout).unwrap();
         self.err.read_to_end(&mut stderr).unwrap();
-        Output { status: self.child.wait().unwrap(), stdout, stderr }
+        Output {
+            status: self.child.wait().unwrap(),
+            stdout,
+            stderr,
+        }
     }
 }
 
@@ -114,7 +143,8 @@ impl Drop for Running {
     }
 }
 
-/// Ends the process, with the test's name, when the test that made it takes longer than any machine needs.
+/// Ends the process, with the test's name, when the test that made it takes longer than any machine
+/// needs.
 #[must_use]
 fn guard() -> mpsc::Sender<()> {
     let test = thread::current().name().unwrap_or("a test").to_owned();
@@ -154,15 +184,18 @@ impl std::fmt::Display for Fifo {
     }
 }
 
-/// The writing end of a pipe for the command and all whom it starts: at its end of file they have all gone.
+/// The writing end of a pipe for the command and all whom it starts: at its end of file they have
+/// all gone.
 fn held(command: &mut Command) -> impl Read {
     let (reader, writer) = std::io::pipe().unwrap();
     // SAFETY: between fork and exec it makes one system call.
     unsafe {
-        command.pre_exec(move || match libc::fcntl(writer.as_raw_fd(), libc::F_SETFD, 0) {
-            0 => Ok(()), // it is not closed on exec, in the child alone
-            _ => Err(std::io::Error::last_os_error()),
-        })
+        command.pre_exec(
+            move || match libc::fcntl(writer.as_raw_fd(), libc::F_SETFD, 0) {
+                0 => Ok(()), // it is not closed on exec, in the child alone
+                _ => Err(std::io::Error::last_os_error()),
+            },
+        )
     };
     reader
 }
@@ -180,7 +213,11 @@ fn assert_all_have_gone(mut reader: impl Read) {
 }
 
 fn is_there(program: &str) -> bool {
-    let there = Command::new(program).arg("--version").stdin(Stdio::null()).output().is_ok();
+    let there = Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output()
+        .is_ok();
     if !there {
         println!("skipped: {program} is not there");
     }
@@ -218,7 +255,11 @@ fn a_wrong_command_line_is_told_with_the_usage() {
     ];
     for (name, args) in wrong {
         let output = run(name, args);
-        assert_ends(&output, 2, &[&format!("{name}: "), &format!("usage: {name}")]);
+        assert_ends(
+            &output,
+            2,
+            &[&format!("{name}: "), &format!("usage: {name}")],
+        );
         assert_eq!(text(&output.stdout), "");
     }
 }
@@ -249,8 +290,11 @@ fn parallel_says_what_xargs_says_with_no_line_in_another() {
     fs::write(&talker, TALKER).unwrap();
     // xargs keeps nothing apart: what it says is written in one piece, and ends with a newline.
     let said = dir.path().join("said.$1");
-    let script =
-        format!("sh {0} $1 > {1}; echo >> {1}; dd bs=4000 < {1} 2> /dev/null", talker.display(), said.display());
+    let script = format!(
+        "sh {0} $1 > {1}; echo >> {1}; dd bs=4000 < {1} 2> /dev/null",
+        talker.display(),
+        said.display()
+    );
     fs::write(&collected, script).unwrap();
 
     let numbers: String = (1..=500).map(|n| format!("{n}\n")).collect();
@@ -263,14 +307,21 @@ fn parallel_says_what_xargs_says_with_no_line_in_another() {
     );
     assert!(xargs.status.success());
 
-    let commands: String = (1..=500).map(|n| format!("sh {} {n}\n", talker.display())).collect();
+    let commands: String = (1..=500)
+        .map(|n| format!("sh {} {n}\n", talker.display()))
+        .collect();
     let parallel = run_with_input(example("parallel").args(["-j", "8", "-f", "-"]), &commands);
     assert_ends(&parallel, 0, &["500 of 500 succeeded", "sh.500"]);
     let mut said = String::new();
     for line in text(&parallel.stdout).lines() {
-        let (name, rest) = line.split_once("| ").unwrap_or_else(|| panic!("no name before {line:?}"));
+        let (name, rest) = line
+            .split_once("| ")
+            .unwrap_or_else(|| panic!("no name before {line:?}"));
         let number = name.trim_end().strip_prefix("sh.").unwrap();
-        assert!(rest.starts_with(number) || rest.starts_with(&format!("command {number} ")), "{line:?}");
+        assert!(
+            rest.starts_with(number) || rest.starts_with(&format!("command {number} ")),
+            "{line:?}"
+        );
         said.push_str(rest);
         said.push('\n');
     }
@@ -278,19 +329,30 @@ fn parallel_says_what_xargs_says_with_no_line_in_another() {
     assert_eq!(sorted_lines(&said), sorted_lines(&text(&xargs.stdout)));
 }
 
-/// Lines too long for one write to a pipe, in many pieces, from both streams of eight commands into one pipe.
+/// Lines too long for one write to a pipe, in many pieces, from both streams of eight commands into
+/// one pipe.
 #[test]
 fn parallel_keeps_long_lines_whole_when_both_streams_go_to_one_place() {
     let _guard = guard();
     let script = "for n in 1 2 3 4 5 6 7 8 9 10; do \
                   printf '%s %09000d ' $0 $n; printf '%09000d\\n' $n; printf '%s %020000d\\n' $0 $n >&2; done";
-    let commands: Vec<_> = ('a'..='h').map(|name| format!("{name}: sh -c \"$SCRIPT\" {name}")).collect();
+    let commands: Vec<_> = ('a'..='h')
+        .map(|name| format!("{name}: sh -c \"$SCRIPT\" {name}"))
+        .collect();
     let mut command = Command::new("sh");
-    command.args(["-c", "\"$@\" 2>&1", "sh"]).arg(example("parallel").get_program());
-    let output = command.args(["-j", "8"]).args(&commands).env("SCRIPT", script).output().unwrap();
+    command
+        .args(["-c", "\"$@\" 2>&1", "sh"])
+        .arg(example("parallel").get_program());
+    let output = command
+        .args(["-j", "8"])
+        .args(&commands)
+        .env("SCRIPT", script)
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(0));
     let output = text(&output.stdout);
-    let lines: Vec<_> = output.lines().take_while(|line| !line.is_empty()).collect(); // then comes the table
+    // then comes the table
+    let lines: Vec<_> = output.lines().take_while(|line| !line.is_empty()).collect();
     let mut expected = Vec::new();
     for name in 'a'..='h' {
         for n in 1..=10 {
@@ -301,19 +363,40 @@ fn parallel_keeps_long_lines_whole_when_both_streams_go_to_one_place() {
     expected.sort_unstable();
     let mut lines: Vec<_> = lines.into_iter().map(str::to_owned).collect();
     lines.sort_unstable();
-    assert!(lines == expected, "{} lines of {}", lines.len(), expected.len());
+    assert!(
+        lines == expected,
+        "{} lines of {}",
+        lines.len(),
+        expected.len()
+    );
 }
 
 #[test]
 fn parallel_keeps_stdout_and_stderr_apart_and_names_each_line() {
     let _guard = guard();
-    let output = run("parallel", &["-j1", "web: echo out; echo err >&2; printf rest", "worker: echo working; exit 3"]);
+    let output = run(
+        "parallel",
+        &[
+            "-j1",
+            "web: echo out; echo err >&2; printf rest",
+            "worker: echo working; exit 3",
+        ],
+    );
     assert_ends(&output, 1, &["web    | err\n", "1 of 2 succeeded"]);
-    assert_eq!(text(&output.stdout), "web    | out\nweb    | rest\nworker | working\n");
+    assert_eq!(
+        text(&output.stdout),
+        "web    | out\nweb    | rest\nworker | working\n"
+    );
     let err = text(&output.stderr);
-    let row =
-        |name: &str| err.lines().find(|line| line.starts_with(&format!("{name} ")) && !line.contains('|')).unwrap();
-    assert!(row("web").ends_with("  ok") && row("worker").ends_with("  exit 3"), "{err}");
+    let row = |name: &str| {
+        err.lines()
+            .find(|line| line.starts_with(&format!("{name} ")) && !line.contains('|'))
+            .unwrap()
+    };
+    assert!(
+        row("web").ends_with("  ok") && row("worker").ends_with("  exit 3"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -321,8 +404,15 @@ fn parallel_reads_commands_from_a_file_and_from_its_arguments() {
     let _guard = guard();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("commands");
-    fs::write(&path, "# what is run\n\none: echo 1\n  /bin/echo 2 # a shell's comment\nkill -9 $$").unwrap();
-    let output = run("parallel", &["--file", path.to_str().unwrap(), "--jobs=1", "echo 3"]);
+    fs::write(
+        &path,
+        "# what is run\n\none: echo 1\n  /bin/echo 2 # a shell's comment\nkill -9 $$",
+    )
+    .unwrap();
+    let output = run(
+        "parallel",
+        &["--file", path.to_str().unwrap(), "--jobs=1", "echo 3"],
+    );
     assert_ends(&output, 1, &["signal 9", "3 of 4 succeeded"]);
     assert_eq!(text(&output.stdout), "one    | 1\necho.2 | 2\necho.4 | 3\n");
 }
@@ -336,16 +426,33 @@ fn parallel_runs_so_many_at_a_time_and_no_more() {
     let script = format!("cd {}; : > $$; ls | wc -l; rm $$", running.display());
     for jobs in [1, 3] {
         let commands = vec![script.as_str(); 40];
-        let output = example("parallel").arg(format!("-j{jobs}")).args(commands).output().unwrap();
+        let output = example("parallel")
+            .arg(format!("-j{jobs}"))
+            .args(commands)
+            .output()
+            .unwrap();
         assert_ends(&output, 0, &["40 of 40"]);
-        let counts: Vec<usize> =
-            text(&output.stdout).lines().map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
+        let counts: Vec<usize> = text(&output.stdout)
+            .lines()
+            .map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
+            .collect();
         assert_eq!(counts.len(), 40);
-        assert!(counts.iter().all(|count| (1..=jobs).contains(count)), "{counts:?} with -j {jobs}");
+        assert!(
+            counts.iter().all(|count| (1..=jobs).contains(count)),
+            "{counts:?} with -j {jobs}"
+        );
     }
     // These two wait for each other: each has to run while the other does.
     let fifo = Fifo::new(dir.path());
-    let output = run("parallel", &["-j", "0", &format!("cat {fifo}"), &format!("echo met > {fifo}")]);
+    let output = run(
+        "parallel",
+        &[
+            "-j",
+            "0",
+            &format!("cat {fifo}"),
+            &format!("echo met > {fifo}"),
+        ],
+    );
     assert_ends(&output, 0, &["2 of 2"]);
     assert_eq!(text(&output.stdout), "cat  | met\n");
 }
@@ -371,8 +478,21 @@ fn parallel_ends_a_command_at_its_deadline_with_all_that_it_has_started() {
 fn parallel_fails_fast_if_it_is_told_to() {
     let _guard = guard();
     let commands = ["bad: exit 3", "long: sleep 1000", "next: echo never"];
-    let output = example("parallel").args(["--fail-fast", "-j2"]).args(commands).output().unwrap();
-    assert_ends(&output, 1, &["bad: exit 3; the others are stopped", "stopped", "not begun", "0 of 3 succeeded"]);
+    let output = example("parallel")
+        .args(["--fail-fast", "-j2"])
+        .args(commands)
+        .output()
+        .unwrap();
+    assert_ends(
+        &output,
+        1,
+        &[
+            "bad: exit 3; the others are stopped",
+            "stopped",
+            "not begun",
+            "0 of 3 succeeded",
+        ],
+    );
     assert_eq!(text(&output.stdout), "");
     // Otherwise a failure is the failed one's.
     let output = run("parallel", &["-j1", "bad: exit 3", "next: echo still"]);
@@ -383,17 +503,33 @@ fn parallel_fails_fast_if_it_is_told_to() {
 #[test]
 fn parallel_ends_all_commands_on_ctrl_c_and_says_so() {
     let _guard = guard();
-    for (signal, code) in [(libc::SIGINT, 130), (libc::SIGTERM, 143), (libc::SIGHUP, 129)] {
+    for (signal, code) in [
+        (libc::SIGINT, 130),
+        (libc::SIGTERM, 143),
+        (libc::SIGHUP, 129),
+    ] {
         let dir = tempfile::tempdir().unwrap();
         let fifo = Fifo::new(dir.path());
         let hold = format!("exec 9> {fifo}; echo ready; sleep 1000");
-        let mut tool = Running::start(example("parallel").args(["-j2", &hold, &hold, "later: echo never"]));
+        let mut tool =
+            Running::start(example("parallel").args(["-j2", &hold, &hold, "later: echo never"]));
         let holders = fifo.reader();
-        assert_eq!([tool.out_line(), tool.out_line()].map(|line| line.ends_with("| ready\n")), [true; 2]);
+        assert_eq!(
+            [tool.out_line(), tool.out_line()].map(|line| line.ends_with("| ready\n")),
+            [true; 2]
+        );
         tool.signal(signal);
         assert_all_have_gone(holders);
         let output = tool.finish();
-        assert_ends(&output, code, &["interrupted: ending 2 commands, 1 are not begun", "stopped", "0 of 3 succeeded"]);
+        assert_ends(
+            &output,
+            code,
+            &[
+                "interrupted: ending 2 commands, 1 are not begun",
+                "stopped",
+                "0 of 3 succeeded",
+            ],
+        );
         assert_eq!(text(&output.stdout), "");
     }
 }
@@ -404,7 +540,8 @@ fn parallel_kills_what_does_not_end_when_it_is_asked_to() {
     for is_impatient in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let fifo = Fifo::new(dir.path());
-        let stubborn = format!("trap '' TERM INT; exec 9> {fifo}; echo ready; while :; do sleep 1000; done");
+        let stubborn =
+            format!("trap '' TERM INT; exec 9> {fifo}; echo ready; while :; do sleep 1000; done");
         let mut tool = Running::start(example("parallel").arg(&stubborn));
         let holders = fifo.reader();
         assert!(tool.out_line().ends_with("| ready\n"));
@@ -414,7 +551,11 @@ fn parallel_kills_what_does_not_end_when_it_is_asked_to() {
             tool.signal(libc::SIGINT);
         }
         assert_all_have_gone(holders);
-        let said = if is_impatient { "interrupted again: 1 commands were killed" } else { "0 of 1 succeeded" };
+        let said = if is_impatient {
+            "interrupted again: 1 commands were killed"
+        } else {
+            "0 of 1 succeeded"
+        };
         assert_ends(&tool.finish(), 130, &[said]);
     }
 }
@@ -430,7 +571,10 @@ fn parallel_ends_its_commands_when_nobody_reads_any_more() {
     assert_eq!(tool.out_line(), "exec | y\n");
     let Running { child, out, .. } = &mut tool;
     let (reader, _) = std::io::pipe().unwrap();
-    drop(std::mem::replace(out, BufReader::new(ChildStdout::from(OwnedFd::from(reader)))));
+    drop(std::mem::replace(
+        out,
+        BufReader::new(ChildStdout::from(OwnedFd::from(reader))),
+    ));
     assert_eq!(child.wait().unwrap().code(), Some(1));
     assert_all_have_gone(holders);
     assert!(tool.err_line_with("Broken pipe").starts_with("parallel: "));
@@ -439,9 +583,13 @@ fn parallel_ends_its_commands_when_nobody_reads_any_more() {
 /// A pseudo-terminal: the master's side, and the slave's.
 fn terminal() -> (File, OwnedFd) {
     let (mut master, mut slave) = (-1, -1);
-    // SAFETY: the pointers are to live variables, or null where that is allowed; then both descriptors are ours.
+    // SAFETY: the pointers are to live variables, or null where that is allowed; then both
+    // descriptors are ours.
     unsafe {
-        assert_eq!(libc::openpty(&mut master, &mut slave, null_mut(), null_mut(), null_mut()), 0);
+        assert_eq!(
+            libc::openpty(&mut master, &mut slave, null_mut(), null_mut(), null_mut()),
+            0
+        );
         (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave))
     }
 }
@@ -452,19 +600,33 @@ fn parallel_colours_the_names_on_a_terminal_and_nowhere_else() {
     for (no_color, name) in [("", "\x1b[31mecho |\x1b[0m hello"), ("1", "echo | hello")] {
         let (mut master, slave) = terminal();
         let mut command = example("parallel");
-        let status = command.arg("echo hello").env("NO_COLOR", no_color).stdout(slave).status().unwrap();
+        let status = command
+            .arg("echo hello")
+            .env("NO_COLOR", no_color)
+            .stdout(slave)
+            .status()
+            .unwrap();
         assert!(status.success());
         let mut said = [0; 1000];
         let size = master.read(&mut said).unwrap();
         assert_eq!(text(&said[..size]), format!("{name}\r\n"));
     }
-    assert_eq!(text(&run("parallel", &["echo hello"]).stdout), "echo | hello\n");
+    assert_eq!(
+        text(&run("parallel", &["echo hello"]).stdout),
+        "echo | hello\n"
+    );
 }
 
 // ---- tail_f
 
 fn append(path: &Path, text: &str) {
-    OpenOptions::new().append(true).create(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
 }
 
 #[test]
@@ -528,7 +690,9 @@ fn tail_f_passes_a_large_file_on_byte_for_byte() {
     let _guard = guard();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
-    let content: String = (0..50_000).map(|n| format!("{n} {}\n", "x".repeat(n % 97))).collect();
+    let content: String = (0..50_000)
+        .map(|n| format!("{n} {}\n", "x".repeat(n % 97)))
+        .collect();
     append(&path, &content);
     let mut tool = Running::start(example("tail_f").args(["--lines", "50000"]).arg(&path));
     let mut said = vec![0; content.len()];
@@ -547,7 +711,10 @@ fn tail_f_ends_when_nobody_reads_any_more() {
     let mut tool = Running::start(example("tail_f").arg(&path));
     assert_eq!(tool.out_line(), "one\n");
     let (reader, _) = std::io::pipe().unwrap();
-    drop(std::mem::replace(&mut tool.out, BufReader::new(ChildStdout::from(OwnedFd::from(reader)))));
+    drop(std::mem::replace(
+        &mut tool.out,
+        BufReader::new(ChildStdout::from(OwnedFd::from(reader))),
+    ));
     append(&path, "two\n");
     assert_ends(&tool.finish(), 1, &["Broken pipe"]);
 }
@@ -577,14 +744,20 @@ fn repl_loses_nothing_between_two_answers() {
     let mut expected = String::new();
     for n in 0..50 {
         let count = n * n * 4;
-        let line = format!("n=0; while [ $n -lt {count} ]; do n=$((n+1)); echo $n of {count}; done");
+        let line =
+            format!("n=0; while [ $n -lt {count} ]; do n=$((n+1)); echo $n of {count}; done");
         expected += &format!("> {line}\n");
         (1..=count).for_each(|at| expected += &format!("{at} of {count}\n"));
         script += &format!("{line}\n");
     }
     let output = run_with_input(example("repl").args(["--timeout", "60", "sh"]), &script);
     assert_ends(&output, 0, &[]);
-    assert!(text(&output.stdout) == expected, "{} bytes of {}", output.stdout.len(), expected.len());
+    assert!(
+        text(&output.stdout) == expected,
+        "{} bytes of {}",
+        output.stdout.len(),
+        expected.len()
+    );
 }
 
 #[test]
@@ -595,7 +768,10 @@ fn repl_calculates_with_bc() {
         let output = run_with_input(example("repl").args(["bc", "-q"]), script);
         assert_ends(&output, 0, &[]);
         let said = text(&output.stdout);
-        let said: Vec<_> = said.lines().filter(|line| !line.contains("error")).collect();
+        let said: Vec<_> = said
+            .lines()
+            .filter(|line| !line.contains("error"))
+            .collect();
         assert_eq!(
             said,
             [
@@ -621,11 +797,18 @@ fn repl_programs_in_python() {
     if is_there("python3") {
         let script = "6*7\nfor n in range(2):\n  print('line', n)\n\nimport sys; x = sys.stdout.write('no newline')\n\
                       1/0\nraise SystemExit(5)\n";
-        let output = run_with_input(example("repl").args(["--timeout", "60", "python3", "-i", "-q"]), script);
+        let output = run_with_input(
+            example("repl").args(["--timeout", "60", "python3", "-i", "-q"]),
+            script,
+        );
         let said = text(&output.stdout);
-        for part in
-            ["> 6*7\n42\n> for", "> \nline 0\nline 1\n> import", "\nno newline", "ZeroDivisionError", "> raise "]
-        {
+        for part in [
+            "> 6*7\n42\n> for",
+            "> \nline 0\nline 1\n> import",
+            "\nno newline",
+            "ZeroDivisionError",
+            "> raise ",
+        ] {
             assert!(said.contains(part), "{said:?} does not contain {part:?}");
         }
         assert!(!said.contains("<repl:"), "{said:?}");
@@ -635,11 +818,18 @@ fn repl_programs_in_python() {
 #[test]
 fn repl_talks_to_any_program_that_has_a_prompt() {
     let _guard = guard();
-    let program = "echo hello; while printf 'say: '; read line; do echo \"you said $line\"; done; exit 4";
+    let program =
+        "echo hello; while printf 'say: '; read line; do echo \"you said $line\"; done; exit 4";
     let mut command = example("repl");
-    let output = run_with_input(command.args(["--prompt", "say: ", "sh", "-c", program]), "one\ntwo\n");
+    let output = run_with_input(
+        command.args(["--prompt", "say: ", "sh", "-c", program]),
+        "one\ntwo\n",
+    );
     assert_ends(&output, 4, &[]);
-    assert_eq!(text(&output.stdout), "hello\n> one\nyou said one\n> two\nyou said two\n");
+    assert_eq!(
+        text(&output.stdout),
+        "hello\n> one\nyou said one\n> two\nyou said two\n"
+    );
 }
 
 #[test]
@@ -655,7 +845,11 @@ fn repl_gives_each_answer_its_time_and_no_more() {
     assert_all_have_gone(holders);
     assert!(start.elapsed() >= Duration::from_secs(3));
     let output = tool.finish();
-    assert_ends(&output, 1, &["no answer to \"echo a part; sleep 1000\" within 3s, but \"a part\\n\""]);
+    assert_ends(
+        &output,
+        1,
+        &["no answer to \"echo a part; sleep 1000\" within 3s, but \"a part\\n\""],
+    );
     assert_eq!(text(&output.stdout), "> echo first\nfirst\n");
 }
 
@@ -665,10 +859,18 @@ fn repl_ends_the_program_on_ctrl_c_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let fifo = Fifo::new(dir.path());
     // In the middle of an answer, and while nothing is asked.
-    for line in [format!("exec 9> {fifo}; echo ready >&9; sleep 1000\n"), format!("exec 9> {fifo}; echo ready >&9\n")] {
+    for line in [
+        format!("exec 9> {fifo}; echo ready >&9; sleep 1000\n"),
+        format!("exec 9> {fifo}; echo ready >&9\n"),
+    ] {
         let mut command = example("repl");
         let mut tool = Running::start(command.arg("sh").stdin(Stdio::piped()));
-        tool.child.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
+        tool.child
+            .stdin
+            .as_mut()
+            .unwrap()
+            .write_all(line.as_bytes())
+            .unwrap();
         let mut holders = fifo.reader();
         assert_eq!(line_of(&mut holders), "ready\n");
         tool.signal(libc::SIGINT);
@@ -680,10 +882,21 @@ fn repl_ends_the_program_on_ctrl_c_and_says_so() {
 #[test]
 fn repl_says_what_it_cannot_do() {
     let _guard = guard();
-    assert_ends(&run("repl", &["/nonexistent/sh"]), 1, &["repl: /nonexistent/sh: No such file"]);
+    assert_ends(
+        &run("repl", &["/nonexistent/sh"]),
+        1,
+        &["repl: /nonexistent/sh: No such file"],
+    );
     let long = format!("echo {}\n", "x".repeat(5000));
-    assert_ends(&run_with_input(example("repl").arg("sh"), &long), 1, &["repl: sh: a line of over 4094 bytes"]);
-    let ends = run_with_input(example("repl").args(["--prompt", "> ", "sh", "-c", "echo no prompt; exit 6"]), "one\n");
+    assert_ends(
+        &run_with_input(example("repl").arg("sh"), &long),
+        1,
+        &["repl: sh: a line of over 4094 bytes"],
+    );
+    let ends = run_with_input(
+        example("repl").args(["--prompt", "> ", "sh", "-c", "echo no prompt; exit 6"]),
+        "one\n",
+    );
     assert_ends(&ends, 6, &[]);
     assert_eq!(text(&ends.stdout), "no prompt\n");
     let killed = run_with_input(example("repl").arg("sh"), "kill -9 $$\n");
@@ -700,18 +913,23 @@ fn repl_sends_the_longest_line_that_a_terminal_takes() {
     assert_eq!(text(&output.stdout), format!("> {line}\n{}\n", &line[5..]));
 }
 
-/// The terminal's Ctrl-C goes to the whole foreground group: the tool is told once, and what it runs not at all.
+/// The terminal's Ctrl-C goes to the whole foreground group: the tool is told once, and what it
+/// runs not at all.
 #[test]
 fn a_ctrl_c_from_the_terminal_is_the_tool_s_to_handle() {
     let _guard = guard();
     let (mut master, slave) = terminal();
     let mut command = example("parallel");
-    command.arg("trap 'echo got it' INT; echo ready; while :; do sleep 0.05; done").stdin(slave.try_clone().unwrap());
+    command
+        .arg("trap 'echo got it' INT; echo ready; while :; do sleep 0.05; done")
+        .stdin(slave.try_clone().unwrap());
     // SAFETY: between fork and exec it makes two system calls and nothing else.
     unsafe {
-        command.pre_exec(|| match libc::setsid() != -1 && libc::ioctl(0, libc::TIOCSCTTY as _, 0) != -1 {
-            true => Ok(()),
-            false => Err(std::io::Error::last_os_error()),
+        command.pre_exec(|| {
+            match libc::setsid() != -1 && libc::ioctl(0, libc::TIOCSCTTY as _, 0) != -1 {
+                true => Ok(()),
+                false => Err(std::io::Error::last_os_error()),
+            }
         })
     };
     let mut tool = Running::start(&mut command);

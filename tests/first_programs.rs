@@ -1,5 +1,5 @@
-//! Random programs of `first` over several files: whoever wins, times out or is cancelled, what a file delivers and what is left
-//! in it are what was written, once and in order.
+//! Random programs of `first` over several files: whoever wins, times out or is cancelled, what a
+//! file delivers and what is left in it are what was written, once and in order.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -9,7 +9,9 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use asyncfile::{done, first, sleep, wait, yield_now, AsyncFile, JoinHandle, Op, Outcome, Scheduler};
+use asyncfile::{
+    done, first, sleep, wait, yield_now, AsyncFile, JoinHandle, Op, Outcome, Scheduler,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -106,7 +108,11 @@ fn branch() -> impl Strategy<Value = Branch> {
         1 => Just(What::Yield),
     ];
     let is_hasty = prop::bool::weighted(0.2);
-    (what, any::<Index>(), is_hasty).prop_map(|(what, file, is_hasty)| Branch { what, file, is_hasty })
+    (what, any::<Index>(), is_hasty).prop_map(|(what, file, is_hasty)| Branch {
+        what,
+        file,
+        is_hasty,
+    })
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
@@ -129,8 +135,18 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn program() -> impl Strategy<Value = Program> {
-    (vec(any::<bool>(), 1..=4), vec(plan(), 1..=3), vec(step(), 0..40), any::<bool>())
-        .prop_map(|(pipes, plans, steps, cancels_at_end)| Program { pipes, plans, steps, cancels_at_end })
+    (
+        vec(any::<bool>(), 1..=4),
+        vec(plan(), 1..=3),
+        vec(step(), 0..40),
+        any::<bool>(),
+    )
+        .prop_map(|(pipes, plans, steps, cancels_at_end)| Program {
+            pipes,
+            plans,
+            steps,
+            cancels_at_end,
+        })
 }
 
 /// The end to be written, and the file on the other.
@@ -147,10 +163,20 @@ fn connected(is_pipe: bool) -> io::Result<(File, AsyncFile)> {
 /// What was delivered of each file, in the order in which the tasks got it.
 type Delivered = Rc<Vec<RefCell<Vec<u8>>>>;
 
-fn spawn(sched: &mut Scheduler<'_>, plan: &Plan, files: &[AsyncFile], delivered: &Delivered) -> JoinHandle<()> {
+fn spawn(
+    sched: &mut Scheduler<'_>,
+    plan: &Plan,
+    files: &[AsyncFile],
+    delivered: &Delivered,
+) -> JoinHandle<()> {
     let (plan, files, delivered) = (plan.clone(), files.to_vec(), Rc::clone(delivered));
     let next = move |at: usize, files: &[AsyncFile], plan: &Plan| {
-        first(plan[at % plan.len()].iter().map(|branch| branch.op(files)).collect::<Vec<Op>>())
+        first(
+            plan[at % plan.len()]
+                .iter()
+                .map(|branch| branch.op(files))
+                .collect::<Vec<Op>>(),
+        )
     };
     let mut at = 0;
     sched.spawn(next(at, &files, &plan), move |task| {
@@ -158,10 +184,15 @@ fn spawn(sched: &mut Scheduler<'_>, plan: &Plan, files: &[AsyncFile], delivered:
         let mut record = delivered[branch.file.index(files.len())].borrow_mut();
         match (branch.what, task.outcome()) {
             (What::Line(_), Outcome::Line(line)) => record.extend_from_slice(line.unwrap_or(b"")),
-            (What::Lines(_, taken), Outcome::Lines(lines)) => lines.take(taken).for_each(|line| record.extend(line)),
-            (What::Some(_) | What::Full(_) | What::ToEnd(_), Outcome::Bytes(bytes)) => record.extend_from_slice(bytes),
+            (What::Lines(_, taken), Outcome::Lines(lines)) => {
+                lines.take(taken).for_each(|line| record.extend(line))
+            }
+            (What::Some(_) | What::Full(_) | What::ToEnd(_), Outcome::Bytes(bytes)) => {
+                record.extend_from_slice(bytes)
+            }
             (What::Readable | What::Sleep(_) | What::Yield, Outcome::Ok) => {}
-            (_, Outcome::Failed(error)) if branch.is_hasty && error.kind() == ErrorKind::TimedOut => {}
+            (_, Outcome::Failed(error))
+                if branch.is_hasty && error.kind() == ErrorKind::TimedOut => {}
             (what, outcome) => panic!("{what:?} ended with {outcome:?}"),
         }
         at += 1;
@@ -184,7 +215,11 @@ fn run(program: &Program) -> Test<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut written = vec![Vec::new(); files.len()];
     let delivered: Delivered = Rc::new(vec![RefCell::default(); files.len()]);
     let mut sched = Scheduler::new();
-    let mut tasks: Vec<_> = program.plans.iter().map(|plan| spawn(&mut sched, plan, &files, &delivered)).collect();
+    let mut tasks: Vec<_> = program
+        .plans
+        .iter()
+        .map(|plan| spawn(&mut sched, plan, &files, &delivered))
+        .collect();
     for step in &program.steps {
         match step {
             Step::Write(file, text) => {
@@ -213,10 +248,16 @@ fn run(program: &Program) -> Test<Vec<(Vec<u8>, Vec<u8>)>> {
     }
     sched.run()?;
     for task in tasks {
-        let has_ended = matches!(task.take(), Some(Ok(()) | Err(asyncfile::TaskError::Cancelled)));
+        let has_ended = matches!(
+            task.take(),
+            Some(Ok(()) | Err(asyncfile::TaskError::Cancelled))
+        );
         assert!(has_ended, "nothing but a cancel ends a task early");
     }
-    Ok(written.into_iter().zip(delivered.iter().map(RefCell::take)).collect())
+    Ok(written
+        .into_iter()
+        .zip(delivered.iter().map(RefCell::take))
+        .collect())
 }
 
 proptest! {
@@ -236,10 +277,13 @@ fn a_losers_half_line_is_there_for_the_next_reader() -> Test {
     let (mut loser, slow) = connected(true)?;
     let mut sched = Scheduler::new();
     loser.write_all(b"half a ")?;
-    let race = sched.spawn(first([slow.readline().into(), quick.readline().into()]), |task| {
-        assert_eq!((task.which(), task.line()?), (1, Some(&b"won\n"[..])));
-        done(())
-    });
+    let race = sched.spawn(
+        first([Op::from(slow.readline()), quick.readline().into()]),
+        |task| {
+            assert_eq!((task.which(), task.line()?), (1, Some(&b"won\n"[..])));
+            done(())
+        },
+    );
     while slow.buffered() == 0 {
         sched.turn(Some(HOUR))?;
     }
@@ -247,7 +291,10 @@ fn a_losers_half_line_is_there_for_the_next_reader() -> Test {
     sched.join(race)?;
     assert_eq!(slow.buffered(), b"half a ".len());
     loser.write_all(b"line\n")?;
-    assert_eq!(sched.block_on(slow.readline())?.as_deref(), Some(&b"half a line\n"[..]));
+    assert_eq!(
+        sched.block_on(slow.readline())?.as_deref(),
+        Some(&b"half a line\n"[..])
+    );
     Ok(())
 }
 
@@ -258,7 +305,10 @@ fn a_first_cut_by_its_own_branchs_timeout_loses_nothing() -> Test {
     let mut sched = Scheduler::new();
     writer.write_all(b"half a ")?;
     other_writer.write_all(b"1234")?;
-    let op = first([other.read(8).full().into(), file.readline().timeout(Duration::ZERO).into()]);
+    let op = first([
+        Op::from(other.read(8).full()),
+        file.readline().timeout(Duration::ZERO).into(),
+    ]);
     let race = sched.spawn(op, |task| {
         assert_eq!(task.which(), 1);
         done(task.line().unwrap_err().kind())
@@ -266,7 +316,10 @@ fn a_first_cut_by_its_own_branchs_timeout_loses_nothing() -> Test {
     assert_eq!(sched.join(race)?, ErrorKind::TimedOut);
     writer.write_all(b"line\n")?;
     other_writer.write_all(b"5678")?;
-    assert_eq!(sched.block_on(file.readline())?.as_deref(), Some(&b"half a line\n"[..]));
+    assert_eq!(
+        sched.block_on(file.readline())?.as_deref(),
+        Some(&b"half a line\n"[..])
+    );
     assert_eq!(sched.block_on(other.read(8).full())?, b"12345678");
     Ok(())
 }

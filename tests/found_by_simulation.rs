@@ -1,5 +1,5 @@
-//! What the simulation found, and reviews of what it found: each test asserts the right behaviour of what once went wrong, on the real
-//! kernel.
+//! What the simulation found, and reviews of what it found: each test asserts the right behaviour
+//! of what once went wrong, on the real kernel.
 
 mod descriptors;
 #[path = "children/help.rs"]
@@ -16,7 +16,8 @@ use descriptors::{alone, close_behind, ms, numbered_pipe, Fifo, Test, HOUR, ZERO
 use help::{cat, spawn};
 use support::watchdog;
 
-/// The descriptors of the wake pipe of a scheduler that has nothing else to poll: it was made last, reader first.
+/// The descriptors of the wake pipe of a scheduler that has nothing else to poll: it was made last,
+/// reader first.
 fn wake_pipe(sched: &mut Scheduler<'_>) -> (i32, i32) {
     let mut set = Vec::new();
     sched.pollfds(&mut set);
@@ -41,7 +42,9 @@ fn a_reader_that_comes_to_the_front_in_the_turn_of_its_deadline_gets_what_is_the
     writer.write_all(b"firstsecond")?;
     let mut sched = Scheduler::new();
     let first = sched.spawn(file.read(5), |task| done(task.bytes()?.to_vec()));
-    let second = sched.spawn(file.read(6).timeout(ZERO), |task| done((task.end(), task.bytes()?.to_vec())));
+    let second = sched.spawn(file.read(6).timeout(ZERO), |task| {
+        done((task.end(), task.bytes()?.to_vec()))
+    });
     assert_eq!(sched.join(first)?, b"first");
     assert_eq!(sched.join(second)?, (End::Complete, b"second".to_vec()));
     Ok(())
@@ -55,7 +58,9 @@ fn a_communicate_queues_at_the_file_that_feeds_it_as_soon_as_it_is_spawned() -> 
     drop(writer);
     let child = cat();
     let mut sched = Scheduler::new();
-    let fed = sched.spawn(child.communicate(source.clone()), |task| done(task.output()?.stdout));
+    let fed = sched.spawn(child.communicate(source.clone()), |task| {
+        done(task.output()?.stdout)
+    });
     let late = sched.spawn(source.read(3), |task| done(task.bytes()?.to_vec()));
     assert_eq!(sched.join(fed)?, b"fed");
     assert_eq!(sched.join(late)?, b"");
@@ -68,7 +73,11 @@ fn a_communicate_that_is_dropped_before_its_first_advance_leaves_the_file_that_f
     let (source, _, mut writer) = numbered_pipe()?;
     let child = cat();
     let mut sched = Scheduler::new();
-    sched.spawn(child.communicate(source.clone()), |task| done(task.output()?.stdout)).cancel();
+    sched
+        .spawn(child.communicate(source.clone()), |task| {
+            done(task.output()?.stdout)
+        })
+        .cancel();
     writer.write_all(b"free")?;
     assert_eq!(sched.block_on(source.read(4))?, b"free");
     Ok(())
@@ -79,9 +88,16 @@ fn after_a_success_a_communicate_leaves_what_a_straggler_says_to_its_readers() -
     let _watchdog = watchdog();
     let child = spawn("(sleep 0.1; printf 'late\\nand more\\n') & echo early");
     let mut sched = Scheduler::new();
-    assert_eq!(sched.block_on(child.communicate(()).linger(ZERO))?.stdout, b"early\n");
+    assert_eq!(
+        sched.block_on(child.communicate(()).linger(ZERO))?.stdout,
+        b"early\n"
+    );
     assert_eq!(sched.block_on(child.readline())?.unwrap(), b"late\n");
-    assert_eq!(sched.block_on(child.communicate(()))?.stdout, b"", "a further one gives nothing");
+    assert_eq!(
+        sched.block_on(child.communicate(()))?.stdout,
+        b"",
+        "a further one gives nothing"
+    );
     assert_eq!(sched.block_on(child.readline())?.unwrap(), b"and more\n");
     Ok(())
 }
@@ -96,8 +112,14 @@ fn a_wake_pipe_whose_writing_end_was_closed_behind_it_is_reported_once_and_does_
         close_behind(writer);
         let begun = Instant::now();
         let (turns, errors) = turns_of_a_sleep(&mut sched);
-        assert!(turns < 10 && begun.elapsed() >= ms(50), "{turns} turns for a sleep");
-        assert!(errors.len() == 1 && errors[0].starts_with("wake on fd"), "{errors:?}");
+        assert!(
+            turns < 10 && begun.elapsed() >= ms(50),
+            "{turns} turns for a sleep"
+        );
+        assert!(
+            errors.len() == 1 && errors[0].starts_with("wake on fd"),
+            "{errors:?}"
+        );
         std::mem::forget((remote, sched)); // their descriptor is closed already
         Ok(())
     })
@@ -111,10 +133,13 @@ fn a_wake_pipe_that_gets_the_number_of_a_file_closed_behind_the_library_is_heard
         let (sender, receiver) = channel();
         let got = RefCell::new(Vec::new());
         let mut sched = Scheduler::new();
-        let lost = sched.spawn(file.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+        let lost = sched.spawn(file.readline(), |task| {
+            done(task.line()?.map(<[u8]>::to_vec))
+        });
         sched.turn(Some(ZERO))?;
         close_behind(fd);
-        // It waits for a message: the wake pipe is made, and its reader gets the lowest free number.
+        // It waits for a message: the wake pipe is made, and its reader gets the lowest free
+        // number.
         let got = &got;
         let hears = sched.spawn(receiver.ready(), move |task| {
             task.ok()?;
@@ -144,16 +169,28 @@ fn a_file_that_was_closed_behind_the_library_never_reads_another_that_got_its_nu
         let _watchdog = watchdog();
         let (file, fd, _writer) = numbered_pipe()?;
         let mut sched = Scheduler::new();
-        let reads = sched.spawn(file.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+        let reads = sched.spawn(file.readline(), |task| {
+            done(task.line()?.map(<[u8]>::to_vec))
+        });
         sched.turn(Some(ZERO))?;
         close_behind(fd);
-        assert!(sched.join(reads).unwrap_err().to_string().contains("Bad file descriptor"));
+        assert!(sched
+            .join(reads)
+            .unwrap_err()
+            .to_string()
+            .contains("Bad file descriptor"));
         // Another file gets the number, and waits for its own bytes under it.
         let (other, number, mut writer) = numbered_pipe()?;
         assert_eq!(number, fd);
-        let reads = sched.spawn(other.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+        let reads = sched.spawn(other.readline(), |task| {
+            done(task.line()?.map(<[u8]>::to_vec))
+        });
         sched.turn(Some(ZERO))?;
-        for op in [file.readline().timeout(ms(1)).into(), file.read(1).into(), Op::from(file.readable())] {
+        for op in [
+            file.readline().timeout(ms(1)).into(),
+            file.read(1).into(),
+            Op::from(file.readable()),
+        ] {
             let failed = sched.spawn(op, |task| {
                 task.outcome();
                 done(task.end())
@@ -201,7 +238,11 @@ fn two_readers_of_a_fifo_without_writer_both_time_out_and_see_no_end() -> Test {
     let fifo = Fifo::new()?;
     let file = AsyncFile::new(fifo.reader()?)?;
     let mut sched = Scheduler::new();
-    let mut read = || sched.spawn(file.readline().timeout(ms(20)), |task| done((task.end(), task.line().is_err())));
+    let mut read = || {
+        sched.spawn(file.readline().timeout(ms(20)), |task| {
+            done((task.end(), task.line().is_err()))
+        })
+    };
     let handles = [read(), read()];
     for handle in handles {
         assert_eq!(sched.join(handle)?, (End::TimedOut, true));
@@ -217,12 +258,17 @@ fn of_two_communicates_neither_stays_in_the_queue_of_the_file_that_fed_the_child
         let (source, _, mut writer) = numbered_pipe()?;
         let child = spawn("read line; echo got $line; exec <&-; sleep 0.1");
         let mut sched = Scheduler::new();
-        let first = sched.spawn(child.communicate(source.clone()), |task| done(task.output()?.stdout));
+        let first = sched.spawn(child.communicate(source.clone()), |task| {
+            done(task.output()?.stdout)
+        });
         let second = sched.spawn(child.communicate(()), |task| done(task.output()?.stdout));
         sched.turn(Some(ms(10)))?;
         writer.write_all(b"hello\n")?;
         let mut writer = Some(writer).filter(|_| !ends);
-        assert_eq!((sched.join(first)?, sched.join(second)?), (b"got hello\n".to_vec(), Vec::new()));
+        assert_eq!(
+            (sched.join(first)?, sched.join(second)?),
+            (b"got hello\n".to_vec(), Vec::new())
+        );
         if let Some(writer) = &mut writer {
             writer.write_all(b"next\n")?;
         }
@@ -238,12 +284,17 @@ fn a_communicate_that_goes_on_queues_at_the_file_that_feeds_it_as_soon_as_it_is_
     let (source, _, mut writer) = numbered_pipe()?;
     let child = cat();
     let mut sched = Scheduler::new();
-    sched.block_on(child.communicate(source.clone()).timeout(ms(1))).unwrap_err();
+    sched
+        .block_on(child.communicate(source.clone()).timeout(ms(1)))
+        .unwrap_err();
     writer.write_all(b"fed")?;
     drop(writer);
     let fed = sched.spawn(child.communicate(()), |task| done(task.output()?.stdout));
     let late = sched.spawn(source.read(3), |task| done(task.bytes()?.to_vec()));
-    assert_eq!((sched.join(fed)?, sched.join(late)?), (b"fed".to_vec(), Vec::new()));
+    assert_eq!(
+        (sched.join(fed)?, sched.join(late)?),
+        (b"fed".to_vec(), Vec::new())
+    );
     Ok(())
 }
 
@@ -254,9 +305,13 @@ fn an_input_that_is_closed_half_way_is_told_once_and_the_rest_can_be_collected()
     writer.write_all(b"half")?;
     let child = cat();
     let mut sched = Scheduler::new();
-    sched.block_on(child.communicate(source.clone()).timeout(ms(1))).unwrap_err();
+    sched
+        .block_on(child.communicate(source.clone()).timeout(ms(1)))
+        .unwrap_err();
     while child.stdout().unwrap().buffered() < 4 {
-        sched.block_on(child.communicate(()).timeout(ms(1))).unwrap_err();
+        sched
+            .block_on(child.communicate(()).timeout(ms(1)))
+            .unwrap_err();
     }
     source.close();
     let error = sched.block_on(child.communicate(())).unwrap_err();
@@ -266,24 +321,37 @@ fn an_input_that_is_closed_half_way_is_told_once_and_the_rest_can_be_collected()
 }
 
 #[test]
-fn what_was_read_ahead_of_a_file_that_was_closed_behind_the_library_is_there_whoever_notices_first() -> Test {
+fn what_was_read_ahead_of_a_file_that_was_closed_behind_the_library_is_there_whoever_notices_first(
+) -> Test {
     alone(|| {
         let _watchdog = watchdog();
         for is_number_reused in [false, true] {
             let (file, fd, mut writer) = numbered_pipe()?;
             writer.write_all(b"half")?;
             let mut sched = Scheduler::new();
-            let reads = sched.spawn(file.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+            let reads = sched.spawn(file.readline(), |task| {
+                done(task.line()?.map(<[u8]>::to_vec))
+            });
             while file.buffered() < 4 {
                 sched.turn(Some(ms(10)))?;
             }
             close_behind(fd);
-            let other = if is_number_reused { Some(numbered_pipe()?) } else { None };
+            let other = if is_number_reused {
+                Some(numbered_pipe()?)
+            } else {
+                None
+            };
             if let Some((other, number, _)) = &other {
                 assert_eq!(*number, fd);
-                drop(sched.spawn(other.readline(), |task| done(task.line()?.map(<[u8]>::to_vec))));
+                drop(sched.spawn(other.readline(), |task| {
+                    done(task.line()?.map(<[u8]>::to_vec))
+                }));
             }
-            assert!(sched.join(reads).unwrap_err().to_string().contains("Bad file descriptor"));
+            assert!(sched
+                .join(reads)
+                .unwrap_err()
+                .to_string()
+                .contains("Bad file descriptor"));
             assert_eq!(sched.block_on(file.read(10))?, b"half");
             assert!(sched.block_on(file.read(10)).is_err());
         }
@@ -311,13 +379,17 @@ fn a_lost_wake_pipe_is_neither_written_nor_closed_under_numbers_that_are_others(
 }
 
 #[test]
-fn an_exit_that_begins_beside_a_write_closes_stdin_when_that_has_ended() -> Test {
+fn an_exit_that_begins_beside_a_write_leaves_stdin_open() -> Test {
     let _watchdog = watchdog();
     let pipe = spawn("sleep 0.05; wc -c");
     let mut sched = Scheduler::new();
-    let writes = sched.spawn(pipe.write(vec![b'x'; 200_000]).full(), |task| done(task.written()?));
+    let writes = sched.spawn(pipe.write(vec![b'x'; 200_000]).full(), |task| {
+        done(task.written()?)
+    });
     let exits = sched.spawn(pipe.exit(), |task| done(task.exit()?));
     assert_eq!(sched.join(writes)?, 200_000);
+    assert!(!exits.is_finished());
+    pipe.close_stdin();
     assert!(sched.join(exits)?.success());
     assert_eq!(sched.block_on(pipe.read_to_end())?, b"200000\n");
     Ok(())
@@ -335,7 +407,10 @@ fn a_file_that_got_the_number_of_the_wake_pipe_does_not_make_the_loop_spin() -> 
         assert_eq!(other.as_raw_fd(), reader, "the number is not free");
         let (turns, errors) = turns_of_a_sleep(&mut sched);
         assert!(turns < 10, "{turns} turns for a sleep");
-        assert!(errors.len() == 1 && errors[0].starts_with("wake on fd"), "{errors:?}");
+        assert!(
+            errors.len() == 1 && errors[0].starts_with("wake on fd"),
+            "{errors:?}"
+        );
         drop((remote, sched));
         other.metadata()?; // nobody has closed it
         Ok(())

@@ -1,5 +1,5 @@
-//! What poll(2), pipes, clocks and signals do to an event loop, and what this one makes of it: one heading for each gotcha,
-//! with the number that it has in the guide. All descriptors are real.
+//! What poll(2), pipes, clocks and signals do to an event loop, and what this one makes of it: one
+//! heading for each gotcha, with the number that it has in the guide. All descriptors are real.
 // Tests are compiled by today's compiler; `done(task.ok()?)` is how a task ends that only waited.
 #![allow(clippy::incompatible_msrv, clippy::unit_arg)]
 

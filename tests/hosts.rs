@@ -1,6 +1,6 @@
-//! Programs around the library, run as a user runs them: the chat server with a thousand connections, the workers, the game
-//! loop, the hosts in C and GLib. `cargo test` builds the examples; with `cargo test --test hosts` alone, `cargo build
-//! --examples` does.
+//! Programs around the library, run as a user runs them: the chat server with a thousand
+//! connections, the workers, the game loop, the hosts in C and GLib. `cargo test` builds the
+//! examples; with `cargo test --test hosts` alone, `cargo build --examples` does.
 
 mod signals;
 mod threads;
@@ -17,8 +17,18 @@ use threads::watchdog;
 
 fn example(name: &str) -> Command {
     let test = std::env::current_exe().unwrap();
-    let path = test.parent().unwrap().parent().unwrap().join("examples").join(name);
-    assert!(path.exists(), "{} is not there: `cargo build --examples` builds it", path.display());
+    let path = test
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("examples")
+        .join(name);
+    assert!(
+        path.exists(),
+        "{} is not there: `cargo build --examples` builds it",
+        path.display()
+    );
     let mut command = Command::new(path);
     signals::with_defaults(&mut command);
     command
@@ -39,12 +49,23 @@ struct Server {
 
 impl Server {
     fn start() -> Server {
-        let mut child = example("chat_server").stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = example("chat_server")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
-        let address = line.trim_end().strip_prefix("listening on ").expect("its first line").to_owned();
-        Server { child, out, address }
+        let address = line
+            .trim_end()
+            .strip_prefix("listening on ")
+            .expect("its first line")
+            .to_owned();
+        Server {
+            child,
+            out,
+            address,
+        }
     }
 
     /// A client that is in the room.
@@ -52,7 +73,10 @@ impl Server {
         let mut client = Client::connect(self);
         client.say(name);
         assert_eq!(
-            client.hear_until(|line| line.starts_with("* welcome")).last().unwrap(),
+            client
+                .hear_until(|line| line.starts_with("* welcome"))
+                .last()
+                .unwrap(),
             &format!("* welcome {name}")
         );
         client
@@ -60,7 +84,10 @@ impl Server {
 
     fn signal(&self, signal: libc::c_int) {
         // SAFETY: our own child, not yet waited for.
-        assert_eq!(unsafe { libc::kill(self.child.id() as libc::pid_t, signal) }, 0);
+        assert_eq!(
+            unsafe { libc::kill(self.child.id() as libc::pid_t, signal) },
+            0
+        );
     }
 
     /// What it printed last, after it has ended well.
@@ -87,11 +114,16 @@ impl Client {
     fn connect(server: &Server) -> Client {
         let stream = TcpStream::connect(&server.address).unwrap();
         stream.set_nodelay(true).unwrap();
-        Client { stream: BufReader::new(stream) }
+        Client {
+            stream: BufReader::new(stream),
+        }
     }
 
     fn say(&mut self, line: &str) {
-        self.stream.get_mut().write_all(format!("{line}\n").as_bytes()).unwrap();
+        self.stream
+            .get_mut()
+            .write_all(format!("{line}\n").as_bytes())
+            .unwrap();
     }
 
     /// The next line; None at the end.
@@ -121,9 +153,13 @@ impl Client {
     }
 }
 
-/// As many open files as the system lets us have, here and in the children. At least how many are needed?
+/// As many open files as the system lets us have, here and in the children. At least how many are
+/// needed?
 fn allow_files(needed: libc::rlim_t) -> bool {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: the pointers are to a live structure.
     unsafe {
         assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
@@ -139,10 +175,17 @@ fn the_chat_server_brings_every_line_to_a_thousand_clients() {
     const SPEAKERS: usize = 20;
     const LINES: usize = 5;
     let _watchdog = watchdog();
-    let clients_wanted = if allow_files(CLIENTS as libc::rlim_t + 50) { CLIENTS } else { 200 };
+    let clients_wanted = if allow_files(CLIENTS as libc::rlim_t + 50) {
+        CLIENTS
+    } else {
+        200
+    };
     let mut server = Server::start();
-    let mut clients: Vec<_> = (0..clients_wanted).map(|_| Client::connect(&server)).collect();
-    // So few at a time that even all in one turn are no more news than a client's queue has room for.
+    let mut clients: Vec<_> = (0..clients_wanted)
+        .map(|_| Client::connect(&server))
+        .collect();
+    // So few at a time that even all in one turn are no more news than a client's queue has room
+    // for.
     for first in (0..clients_wanted).step_by(100) {
         let last = clients_wanted.min(first + 100);
         for (n, client) in clients.iter_mut().enumerate().take(last).skip(first) {
@@ -165,17 +208,30 @@ fn the_chat_server_brings_every_line_to_a_thousand_clients() {
             let line = client.hear().expect("the server goes on");
             if let Some((who, what)) = line.split_once(": ") {
                 let next = heard.entry(who.to_owned()).or_default();
-                assert_eq!(what, format!("{next} of {}", &who["user".len()..]), "to user{n}");
+                assert_eq!(
+                    what,
+                    format!("{next} of {}", &who["user".len()..]),
+                    "to user{n}"
+                );
                 *next += 1;
             }
         }
-        assert!(!heard.contains_key(&format!("user{n}")), "nobody hears himself");
+        assert!(
+            !heard.contains_key(&format!("user{n}")),
+            "nobody hears himself"
+        );
     }
     server.signal(libc::SIGINT);
     for client in &mut clients {
-        assert_eq!(client.hear_all().last().unwrap(), "* the server is shut down, goodbye");
+        assert_eq!(
+            client.hear_all().last().unwrap(),
+            "* the server is shut down, goodbye"
+        );
     }
-    assert_eq!(server.end(), format!("{clients_wanted} clients, taking leave\n"));
+    assert_eq!(
+        server.end(),
+        format!("{clients_wanted} clients, taking leave\n")
+    );
 }
 
 #[test]
@@ -207,7 +263,10 @@ fn the_chat_server_drops_a_client_that_does_not_read_and_says_so() {
         }
     }
     let mut witness = witness.join().unwrap();
-    assert_eq!(slow.hear_all().last().unwrap(), "* you are too slow, goodbye");
+    assert_eq!(
+        slow.hear_all().last().unwrap(),
+        "* you are too slow, goodbye"
+    );
     talker.say("still here?");
     witness.hear_until(|line| line == "talker: still here?");
     server.signal(libc::SIGTERM);
@@ -241,7 +300,10 @@ fn the_chat_server_refuses_a_line_without_end_and_the_others_hear_of_who_leaves(
     drop(two);
     one.hear_until(|line| line == "* two left");
     one.say(&"x".repeat(5000));
-    assert_eq!(one.hear_all().last().unwrap(), "* a line is at most 4096 bytes, goodbye");
+    assert_eq!(
+        one.hear_all().last().unwrap(),
+        "* a line is at most 4096 bytes, goodbye"
+    );
     server.signal(libc::SIGTERM);
     assert_eq!(server.end(), "0 clients, taking leave\n");
 }
@@ -273,19 +335,32 @@ fn the_workers_count_what_there_is() {
     wanted.sort_unstable();
     assert_eq!(got, wanted);
 
-    let output = example("workers").arg(dir.path().join("none")).output().unwrap();
-    assert_eq!((output.status.code(), stdout(&output)), (Some(1), "0 0 total\n"));
+    let output = example("workers")
+        .arg(dir.path().join("none"))
+        .output()
+        .unwrap();
+    assert_eq!(
+        (output.status.code(), stdout(&output)),
+        (Some(1), "0 0 total\n")
+    );
     assert_eq!(example("workers").output().unwrap().status.code(), Some(2));
 }
 
 #[test]
 fn a_flood_does_not_take_more_than_its_share_of_a_frame() {
     let _watchdog = watchdog();
-    let output = example("game_loop").args(["--frames", "70"]).output().unwrap();
+    let output = example("game_loop")
+        .args(["--frames", "70"])
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(0));
     let seconds: Vec<Vec<u64>> = stdout(&output)
         .lines()
-        .map(|line| line.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect())
+        .map(|line| {
+            line.split(|c: char| !c.is_ascii_digit())
+                .filter_map(|number| number.parse().ok())
+                .collect()
+        })
         .collect();
     assert_eq!([seconds[0][0], seconds[1][0]], [60, 10], "frames");
     for second in seconds {
@@ -303,13 +378,26 @@ fn the_hosts_in_c_run_clean_and_leave_nothing() {
         return;
     }
     // Beside this build's directory: two cargos do not wait for each other.
-    let target = std::env::current_exe().unwrap().parent().unwrap().join("../../c_host");
-    let output = Command::new(script).env("CARGO_TARGET_DIR", target).output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let target = std::env::current_exe()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("../../c_host");
+    let output = Command::new(script)
+        .env("CARGO_TARGET_DIR", target)
+        .output()
+        .unwrap();
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     println!("{out}");
     assert!(output.status.success(), "{out}\n{err}");
     if out.contains("--- host") {
-        assert!(out.contains("cat: 1000000 lines, 8000000 bytes, status 0\n"), "{out}");
+        assert!(
+            out.contains("cat: 1000000 lines, 8000000 bytes, status 0\n"),
+            "{out}"
+        );
         assert_eq!(
             out.matches("--- ").count() - out.matches(", valgrind").count(),
             out.matches("nothing is left running").count()

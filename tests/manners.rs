@@ -1,6 +1,7 @@
-//! How the library behaves in somebody else's process: descriptors that are not for children, a host that forks, that has closed its
-//! standard streams, that has reached its limit, that ignores SIGCHLD, that is hit by signals. All of that is the whole process's,
-//! so each test starts its own.
+//! How the library behaves in somebody else's process: descriptors that are not for children, a
+//! host that forks, that has closed its standard streams, that has reached its limit, that ignores
+//! SIGCHLD, that is hit by signals. All of that is the whole process's, so each test starts its
+//! own.
 
 mod descriptors;
 
@@ -28,7 +29,9 @@ fn cats(count: usize) -> Vec<Command> {
 /// The numbers of the descriptors that are open in this process.
 fn open_descriptors() -> BTreeSet<RawFd> {
     // SAFETY: F_GETFD takes a number and touches no memory.
-    (0..4096).filter(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } != -1).collect()
+    (0..4096)
+        .filter(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } != -1)
+        .collect()
 }
 
 fn is_nonblocking(fd: &impl AsRawFd) -> bool {
@@ -42,12 +45,17 @@ fn assert_childless() {
     // SAFETY: a null status is allowed.
     let answer = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) };
     let error = io::Error::last_os_error();
-    assert_eq!((answer, error.raw_os_error()), (-1, Some(libc::ECHILD)), "0: one lives; above: that one was a zombie");
+    assert_eq!(
+        (answer, error.raw_os_error()),
+        (-1, Some(libc::ECHILD)),
+        "0: one lives; above: that one was a zombie"
+    );
 }
 
 /// What a signal does: a handler, or SIG_IGN, SIG_DFL.
 fn set_signal(signal: libc::c_int, action: libc::sighandler_t, flags: libc::c_int) {
-    // SAFETY: a zeroed sigaction is a valid one; the handlers of this file do only what a handler may.
+    // SAFETY: a zeroed sigaction is a valid one; the handlers of this file do only what a handler
+    // may.
     let answer = unsafe {
         let mut new: libc::sigaction = std::mem::zeroed();
         new.sa_sigaction = action;
@@ -61,16 +69,41 @@ fn set_signal(signal: libc::c_int, action: libc::sighandler_t, flags: libc::c_in
 fn converse() -> Test {
     let data = pattern(300_000);
     let mut sched = Scheduler::new();
-    let output = sched.block_on(AsyncPipe::spawn(&mut Command::new("cat"))?.communicate(&data).timeout(LONG))?;
-    assert!(output.status.success() && output.stdout == data, "spawn: {} bytes came", output.stdout.len());
+    let output = sched.block_on(
+        AsyncPipe::piped(&mut Command::new("cat"))?
+            .communicate(&data)
+            .timeout(LONG),
+    )?;
+    assert!(
+        output.status.success() && output.stdout == data,
+        "spawn: {} bytes came",
+        output.stdout.len()
+    );
 
-    let output = sched.block_on(AsyncPipe::pipeline(cats(3))?.communicate(&data).timeout(LONG))?;
-    assert!(output.status.success() && output.stdout == data, "pipeline: {} bytes came", output.stdout.len());
+    let output = sched.block_on(
+        AsyncPipe::pipeline(cats(3))?
+            .communicate(&data)
+            .timeout(LONG),
+    )?;
+    assert!(
+        output.status.success() && output.stdout == data,
+        "pipeline: {} bytes came",
+        output.stdout.len()
+    );
 
     let mut both = Command::new("sh");
-    both.args(["-c", "cat; echo on stderr >&2"]).stderr(Stdio::piped());
-    let output = sched.block_on(AsyncPipe::spawn(&mut both)?.communicate(&data).timeout(LONG))?;
-    assert!(output.stdout == data && output.stderr == b"on stderr\n", "{:?}", String::from_utf8_lossy(&output.stderr));
+    both.args(["-c", "cat; echo on stderr >&2"])
+        .stderr(Stdio::piped());
+    let output = sched.block_on(
+        AsyncPipe::piped(&mut both)?
+            .communicate(&data)
+            .timeout(LONG),
+    )?;
+    assert!(
+        output.stdout == data && output.stderr == b"on stderr\n",
+        "{:?}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 
     let (reader, writer) = io::pipe()?;
     let (reader, writer) = (AsyncFile::new(reader)?, AsyncFile::new(writer)?);
@@ -81,15 +114,22 @@ fn converse() -> Test {
     let (near, far) = UnixStream::pair()?;
     let (near, far) = (AsyncFile::duplicate(&near)?, AsyncFile::new(far)?);
     sched.block_on(near.write("a line\n").full().timeout(LONG))?;
-    assert_eq!(sched.block_on(far.readline().timeout(LONG))?.as_deref(), Some(&b"a line\n"[..]));
+    assert_eq!(
+        sched.block_on(far.readline().timeout(LONG))?.as_deref(),
+        Some(&b"a line\n"[..])
+    );
     Ok(())
 }
 
-// ------------------------------------------------------------------ no descriptor leaks into children
+// --------------------------------------------------------------- no descriptor leaks into children
 
 /// What a child finds open: `ls` has one more, to list them.
 fn open_in_a_child() -> String {
-    let output = Command::new("ls").arg("/dev/fd").stdin(Stdio::null()).output().unwrap();
+    let output = Command::new("ls")
+        .arg("/dev/fd")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap()
 }
@@ -105,12 +145,16 @@ fn a_child_has_its_three_streams_and_nothing_else_of_ours() -> Test {
         let (near, far) = UnixStream::pair()?;
         let sockets = [AsyncFile::duplicate(&near)?, AsyncFile::new(far)?];
         let mut speaking = Command::new("cat");
-        let talking = AsyncPipe::spawn(speaking.stderr(Stdio::piped()))?;
+        let talking = AsyncPipe::piped(speaking.stderr(Stdio::piped()))?;
         let many = AsyncPipe::pipeline(cats(4))?;
-        // Whoever waits for an exit has one more descriptor. While somebody has a handle to stdin, it is not closed for that.
+        // Whoever waits for an exit has one more descriptor. While somebody has a handle to stdin,
+        // it is not closed for that.
         let stdins = [talking.stdin().cloned(), many.stdin().cloned()];
-        let exits = [&talking, &many].map(|pipe| sched.spawn(pipe.exit(), |task| done(task.exit()?)));
-        let reading = sched.spawn(file.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+        let exits =
+            [&talking, &many].map(|pipe| sched.spawn(pipe.exit(), |task| done(task.exit()?)));
+        let reading = sched.spawn(file.readline(), |task| {
+            done(task.line()?.map(<[u8]>::to_vec))
+        });
         sched.turn(Some(Duration::ZERO))?;
         sched.turn(Some(Duration::ZERO))?;
 
@@ -155,7 +199,10 @@ fn a_child_that_another_thread_starts_meanwhile_has_nothing_of_ours_either() -> 
             };
             let result = rounds();
             is_over.store(true, Ordering::Relaxed);
-            starter.join().map_err(|panic| resume_unwind(panic)).and(result)
+            starter
+                .join()
+                .map_err(|panic| resume_unwind(panic))
+                .and(result)
         })
     })
 }
@@ -200,7 +247,9 @@ fn a_fork_of_the_host_that_only_ends_disturbs_nothing() -> Test {
         let cat = AsyncPipe::pipeline(cats(2))?;
         for round in 0..10 {
             let line = format!("round {round}\n");
-            let reading = sched.spawn(cat.readline().timeout(LONG), |task| done(task.line()?.map(<[u8]>::to_vec)));
+            let reading = sched.spawn(cat.readline().timeout(LONG), |task| {
+                done(task.line()?.map(<[u8]>::to_vec))
+            });
             sched.turn(Some(Duration::ZERO))?;
             assert_succeeds(fork(|| Ok(())));
             sched.block_on(cat.write(&line).full())?;
@@ -217,9 +266,11 @@ fn a_fork_of_the_host_has_schedulers_and_children_of_its_own() -> Test {
     alone(|| {
         let _guard = guard();
         let mut sched = Scheduler::new();
-        let cat = AsyncPipe::spawn(&mut Command::new("cat"))?;
-        drop(AsyncPipe::spawn(&mut Command::new("cat"))?); // on the list of those to be reaped
-        let reading = sched.spawn(cat.readline().timeout(LONG), |task| done(task.line()?.map(<[u8]>::to_vec)));
+        let cat = AsyncPipe::piped(&mut Command::new("cat"))?;
+        drop(AsyncPipe::piped(&mut Command::new("cat"))?); // on the list of those to be reaped
+        let reading = sched.spawn(cat.readline().timeout(LONG), |task| {
+            done(task.line()?.map(<[u8]>::to_vec))
+        });
         sched.turn(Some(Duration::ZERO))?;
         assert_succeeds(fork(converse));
         converse()?;
@@ -259,33 +310,48 @@ fn a_fork_of_the_host_that_drops_our_files_does_not_make_ours_wait_in_the_kernel
         let (reader, writer) = io::pipe()?;
         let flags = writer.try_clone()?;
         let writer = AsyncFile::new(writer)?;
-        let cat = AsyncPipe::spawn(&mut Command::new("cat"))?;
+        let cat = AsyncPipe::piped(&mut Command::new("cat"))?;
         let mut files = Some((writer, cat));
         assert_succeeds(fork(|| {
             drop(files.take()); // in the fork; here they stay
             Ok(())
         }));
         let (writer, cat) = files.expect("the fork has its own copy of this variable");
-        assert!(is_nonblocking(&flags), "a write to a full pipe would stop the whole host");
-        assert!(cat.stdin().map_or(false, is_nonblocking) && cat.stdout().map_or(false, is_nonblocking));
+        assert!(
+            is_nonblocking(&flags),
+            "a write to a full pipe would stop the whole host"
+        );
+        assert!(
+            cat.stdin().map_or(false, is_nonblocking) && cat.stdout().map_or(false, is_nonblocking)
+        );
         // More than fits, and nobody reads: it must be the timeout that ends it.
-        let written = Scheduler::new().block_on(writer.write(pattern(1 << 20)).full().timeout(ms(20)))?;
+        let written =
+            Scheduler::new().block_on(writer.write(pattern(1 << 20)).full().timeout(ms(20)))?;
         assert!(written < 1 << 20);
         drop(reader);
         Ok(())
     })
 }
 
-// ------------------------------------------------------------------ descriptors 0, 1, 2 closed at start
+// ------------------------------------------------------------- descriptors 0, 1, 2 closed at start
 
-/// Runs `body` in a process that has closed these of its standard streams; they are back when it fails, to say so.
+/// Runs `body` in a process that has closed these of its standard streams; they are back when it
+/// fails, to say so.
 fn without(closed: &[RawFd], body: impl FnOnce() -> Test) -> Test {
     // SAFETY: numbers; the copies are closed on exec and above what a child is told to look at.
-    let saved: Vec<_> =
-        closed.iter().map(|fd| (*fd, unsafe { libc::fcntl(*fd, libc::F_DUPFD_CLOEXEC, 1000) })).collect();
+    let saved: Vec<_> = closed
+        .iter()
+        .map(|fd| {
+            (*fd, unsafe {
+                libc::fcntl(*fd, libc::F_DUPFD_CLOEXEC, 1000)
+            })
+        })
+        .collect();
     assert!(saved.iter().all(|(_, copy)| *copy >= 1000));
     // SAFETY: they are ours in this process, and nobody else uses them until they are back.
-    closed.iter().for_each(|fd| assert_eq!(unsafe { libc::close(*fd) }, 0));
+    closed
+        .iter()
+        .for_each(|fd| assert_eq!(unsafe { libc::close(*fd) }, 0));
     let result = catch_unwind(AssertUnwindSafe(body));
     for (fd, copy) in saved {
         // SAFETY: as above.
@@ -338,11 +404,18 @@ fn a_host_without_standard_streams_starts_children_the_other_way_too() -> Test {
                     text = String::from_utf8_lossy(&output.stderr).into_owned();
                     match output.status.success() && output.stdout == *data {
                         true => Ok(()),
-                        false => Err(format!("{}, {} bytes came", output.status, output.stdout.len()).into()),
+                        false => {
+                            Err(
+                                format!("{}, {} bytes came", output.status, output.stdout.len())
+                                    .into(),
+                            )
+                        }
                     }
                 });
                 if let Err(error) = result {
-                    broken.push(format!("without {closed:?}, {stages} stages: {error}; {text}"));
+                    broken.push(format!(
+                        "without {closed:?}, {stages} stages: {error}; {text}"
+                    ));
                 }
             }
         }
@@ -360,11 +433,19 @@ fn a_file_may_have_any_number_also_that_of_a_standard_stream() -> Test {
             assert_eq!((reader.as_raw_fd(), writer.as_raw_fd()), (0, 1));
             let (reader, writer) = (AsyncFile::new(reader)?, AsyncFile::new(writer)?);
             let copy = AsyncFile::duplicate(&OwnedFd::from(File::open("/dev/null")?))?;
-            assert!(copy.as_raw_fd() > 2, "who takes 2 for stderr would write into our file");
+            assert!(
+                copy.as_raw_fd() > 2,
+                "who takes 2 for stderr would write into our file"
+            );
             let mut sched = Scheduler::new();
             sched.block_on(writer.write("through 1 to 0\n").full())?;
-            assert_eq!(sched.block_on(reader.readline())?.as_deref(), Some(&b"through 1 to 0\n"[..]));
-            let waiting = sched.spawn(reader.readline(), |task| done(task.line().unwrap_err().kind()));
+            assert_eq!(
+                sched.block_on(reader.readline())?.as_deref(),
+                Some(&b"through 1 to 0\n"[..])
+            );
+            let waiting = sched.spawn(reader.readline(), |task| {
+                done(task.line().unwrap_err().kind())
+            });
             sched.turn(Some(Duration::ZERO))?;
             reader.close();
             assert_eq!(sched.join(waiting)?, ErrorKind::NotConnected);
@@ -375,7 +456,7 @@ fn a_file_may_have_any_number_also_that_of_a_standard_stream() -> Test {
     })
 }
 
-// ------------------------------------------------------------------ RLIMIT_NOFILE reached and released
+// -------------------------------------------------------------- RLIMIT_NOFILE reached and released
 
 fn set_limit(soft: libc::rlim_t) -> libc::rlim_t {
     // SAFETY: the structures are live.
@@ -393,7 +474,8 @@ fn at_the_limit_of_descriptors_what_is_open_works_on_and_what_fails_leaves_nothi
     alone(|| {
         let _guard = guard();
         let before = open_descriptors();
-        // With each number of free descriptors at the end, another step of a start is the one that fails.
+        // With each number of free descriptors at the end, another step of a start is the one that
+        // fails.
         for limit in 40..56 {
             let usual = set_limit(limit);
             let mut sched = Scheduler::new();
@@ -406,8 +488,15 @@ fn at_the_limit_of_descriptors_what_is_open_works_on_and_what_fails_leaves_nothi
             };
             let text = error.to_string();
             assert!(text.contains("cat"), "{text:?} does not name the program");
-            assert!(text.contains("os error 24"), "{text:?} does not give the cause");
-            assert_eq!(open_descriptors().len(), before.len() + 2 * pipes.len(), "the failed one has left something");
+            assert!(
+                text.contains("os error 24"),
+                "{text:?} does not give the cause"
+            );
+            assert_eq!(
+                open_descriptors().len(),
+                before.len() + 2 * pipes.len(),
+                "the failed one has left something"
+            );
             assert!(pipes.len() >= 5);
 
             // All at once, and with no descriptor to be had for noticing their exits.
@@ -418,7 +507,11 @@ fn at_the_limit_of_descriptors_what_is_open_works_on_and_what_fails_leaves_nothi
             let data = pattern(100_000);
             let tasks: Vec<_> = pipes
                 .iter()
-                .map(|pipe| sched.spawn(pipe.communicate(&data).timeout(LONG), |task| done(task.output()?)))
+                .map(|pipe| {
+                    sched.spawn(pipe.communicate(&data).timeout(LONG), |task| {
+                        done(task.output()?)
+                    })
+                })
                 .collect();
             for task in tasks {
                 let output = sched.join(task)?;
@@ -451,7 +544,10 @@ fn a_duplicate_that_finds_no_descriptor_says_so_and_works_when_one_is_free() -> 
         room.pop();
         let file = AsyncFile::duplicate(&reader)?;
         writer.write_all(b"a line\n")?;
-        assert_eq!(Scheduler::new().block_on(file.readline())?.as_deref(), Some(&b"a line\n"[..]));
+        assert_eq!(
+            Scheduler::new().block_on(file.readline())?.as_deref(),
+            Some(&b"a line\n"[..])
+        );
         set_limit(usual);
         Ok(())
     })
@@ -459,26 +555,48 @@ fn a_duplicate_that_finds_no_descriptor_says_so_and_works_when_one_is_free() -> 
 
 // ------------------------------------------------------------------ SIGCHLD ignored by the host
 
-/// The kernel reaps: a status that nobody has kept is unknown, not success, and nobody waits for it for ever.
+/// The kernel reaps: a status that nobody has kept is unknown, not success, and nobody waits for it
+/// for ever.
 fn talk_while_the_kernel_reaps() -> Test {
     let mut sched = Scheduler::new();
     for stages in [1, 3] {
         let pipe = AsyncPipe::pipeline(cats(stages))?;
-        let error = sched.block_on(pipe.communicate("kept").timeout(LONG)).unwrap_err();
-        assert!(error.kind() == ErrorKind::Other && error.to_string().contains("unknown"), "{error}");
+        let error = sched
+            .block_on(pipe.communicate("kept").timeout(LONG))
+            .unwrap_err();
+        assert!(
+            error.kind() == ErrorKind::Other && error.to_string().contains("unknown"),
+            "{error}"
+        );
         assert_eq!(sched.block_on(pipe.read_to_end().timeout(LONG))?, b"kept");
-        assert_eq!(sched.block_on(pipe.exit().timeout(LONG)).unwrap_err().kind(), ErrorKind::Other);
+        assert_eq!(
+            sched
+                .block_on(pipe.exit().timeout(LONG))
+                .unwrap_err()
+                .kind(),
+            ErrorKind::Other
+        );
         assert_eq!(pipe.try_wait().unwrap_err().kind(), ErrorKind::Other);
         assert_eq!(pipe.statuses(), vec![None; stages]);
         pipe.kill()?; // to nobody: its number may be another process's
     }
-    let pipe = AsyncPipe::spawn(&mut Command::new("cat"))?;
-    let exit = sched.spawn(pipe.exit().timeout(LONG), |task| done(task.exit().unwrap_err().to_string()));
+    let pipe = AsyncPipe::piped(&mut Command::new("cat"))?;
+    pipe.close_stdin();
+    let exit = sched.spawn(pipe.exit().timeout(LONG), |task| {
+        done(task.exit().unwrap_err().to_string())
+    });
     let text = sched.join(exit)?;
     assert!(text.contains("unknown"), "{text}");
 
-    let missing = [Command::new("cat"), Command::new("/nonexistent/program"), Command::new("cat")];
-    assert_eq!(AsyncPipe::pipeline(missing).unwrap_err().kind(), ErrorKind::NotFound);
+    let missing = [
+        Command::new("cat"),
+        Command::new("/nonexistent/program"),
+        Command::new("cat"),
+    ];
+    assert_eq!(
+        AsyncPipe::pipeline(missing).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
     drop(AsyncPipe::pipeline(cats(3))?);
     sched.block_on(sleep(Duration::ZERO))?;
     Ok(())
@@ -508,9 +626,15 @@ fn with_sigchld_ignored_children_start_the_other_way_too() -> Test {
         let mut cat = Command::new("cat");
         // SAFETY: does nothing.
         unsafe { cat.pre_exec(|| Ok(())) };
-        let pipe = AsyncPipe::spawn(&mut cat)?;
+        let pipe = AsyncPipe::piped(&mut cat)?;
         let mut sched = Scheduler::new();
-        assert_eq!(sched.block_on(pipe.communicate("kept").timeout(LONG)).unwrap_err().kind(), ErrorKind::Other);
+        assert_eq!(
+            sched
+                .block_on(pipe.communicate("kept").timeout(LONG))
+                .unwrap_err()
+                .kind(),
+            ErrorKind::Other
+        );
         assert_eq!(sched.block_on(pipe.read_to_end())?, b"kept");
         Ok(())
     })
@@ -526,23 +650,41 @@ extern "C" fn count(_signal: libc::c_int) {
 
 /// SIGALRM, so often in each second; 0: no more.
 fn storm(hertz: libc::suseconds_t) {
-    let every = libc::timeval { tv_sec: 0, tv_usec: if hertz == 0 { 0 } else { 1_000_000 / hertz } };
-    let timer = libc::itimerval { it_interval: every, it_value: every };
+    let every = libc::timeval {
+        tv_sec: 0,
+        tv_usec: if hertz == 0 { 0 } else { 1_000_000 / hertz },
+    };
+    let timer = libc::itimerval {
+        it_interval: every,
+        it_value: every,
+    };
     // SAFETY: the structure is live; a null old value is allowed.
-    assert_eq!(unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) }, 0);
+    assert_eq!(
+        unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) },
+        0
+    );
 }
 
 fn talk_in_a_storm(flags: libc::c_int) -> Test {
     SIGNALS.store(0, Ordering::Relaxed);
-    set_signal(libc::SIGALRM, count as extern "C" fn(libc::c_int) as usize, flags);
+    set_signal(
+        libc::SIGALRM,
+        count as extern "C" fn(libc::c_int) as usize,
+        flags,
+    );
     storm(1000);
     // What is done here is done until it has been interrupted often enough to mean something.
     while SIGNALS.load(Ordering::Relaxed) < 500 {
         converse()?;
         let (file, _writer) = pipe()?;
         let start = Instant::now();
-        let error = Scheduler::new().block_on(file.readline().timeout(ms(50))).unwrap_err();
-        assert!(error.kind() == ErrorKind::TimedOut && start.elapsed() >= ms(50), "{error}");
+        let error = Scheduler::new()
+            .block_on(file.readline().timeout(ms(50)))
+            .unwrap_err();
+        assert!(
+            error.kind() == ErrorKind::TimedOut && start.elapsed() >= ms(50),
+            "{error}"
+        );
         let start = Instant::now();
         Scheduler::new().turn(Some(ms(1)))?;
         Scheduler::new().block_on(sleep(ms(20)))?;
@@ -551,12 +693,22 @@ fn talk_in_a_storm(flags: libc::c_int) -> Test {
         let mut pause = Command::new("sh");
         pause.args(["-c", "sleep 0.1; exit 7"]);
         let pipe = AsyncPipe::pipeline([Command::new("cat"), pause])?;
-        assert_eq!(Scheduler::new().block_on(pipe.exit().timeout(LONG))?.code(), Some(7));
-        let error = AsyncPipe::pipeline([Command::new("cat"), Command::new("/nonexistent/program")]).unwrap_err();
+        assert_eq!(
+            Scheduler::new().block_on(pipe.exit().timeout(LONG))?.code(),
+            Some(7)
+        );
+        let error =
+            AsyncPipe::pipeline([Command::new("cat"), Command::new("/nonexistent/program")])
+                .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
-        let cat = AsyncPipe::spawn(&mut Command::new("cat"))?;
+        let cat = AsyncPipe::piped(&mut Command::new("cat"))?;
         cat.kill()?;
-        assert_eq!(Scheduler::new().block_on(cat.exit().timeout(LONG))?.signal(), Some(libc::SIGKILL));
+        assert_eq!(
+            Scheduler::new()
+                .block_on(cat.exit().timeout(LONG))?
+                .signal(),
+            Some(libc::SIGKILL)
+        );
     }
     storm(0);
     Ok(())
@@ -584,12 +736,17 @@ fn a_storm_of_signals_whose_handler_restarts_no_call_changes_nothing() -> Test {
     })
 }
 
-/// One write or read in the middle of which the signal comes is not a short one: each byte is there once.
+/// One write or read in the middle of which the signal comes is not a short one: each byte is there
+/// once.
 #[test]
 fn a_storm_of_signals_loses_and_doubles_no_byte_on_blocking_neighbours() -> Test {
     alone(|| {
         let _guard = guard();
-        set_signal(libc::SIGALRM, count as extern "C" fn(libc::c_int) as usize, 0);
+        set_signal(
+            libc::SIGALRM,
+            count as extern "C" fn(libc::c_int) as usize,
+            0,
+        );
         let data = pattern(8 << 20);
         let (near, far) = UnixStream::pair()?;
         let (mut there, mut back) = (far.try_clone()?, far);

@@ -1,5 +1,5 @@
-//! AsyncPipe::pipeline: `a | b | c` of any length. What must hold of the process as a whole (its descriptors, its children, its
-//! threads) is shown in a process of the test's own.
+//! AsyncPipe::pipeline: `a | b | c` of any length. What must hold of the process as a whole (its
+//! descriptors, its children, its threads) is shown in a process of the test's own.
 
 mod descriptors;
 
@@ -26,7 +26,8 @@ fn cats(count: usize) -> Vec<Command> {
     (0..count).map(|_| Command::new("cat")).collect()
 }
 
-/// Every stage's status. Those before the last end once they have lost their reader, but nobody says how soon.
+/// Every stage's status. Those before the last end once they have lost their reader, but nobody
+/// says how soon.
 fn statuses(sched: &mut Scheduler<'_>, pipe: &AsyncPipe) -> Vec<ExitStatus> {
     let start = Instant::now();
     loop {
@@ -34,15 +35,22 @@ fn statuses(sched: &mut Scheduler<'_>, pipe: &AsyncPipe) -> Vec<ExitStatus> {
         if statuses.iter().all(Option::is_some) {
             return statuses.into_iter().flatten().collect();
         }
-        assert!(start.elapsed() < LONG, "some stage does not end: {statuses:?}");
-        sched.block_on(asyncfile::sleep(Duration::from_millis(1))).unwrap();
+        assert!(
+            start.elapsed() < LONG,
+            "some stage does not end: {statuses:?}"
+        );
+        sched
+            .block_on(asyncfile::sleep(Duration::from_millis(1)))
+            .unwrap();
     }
 }
 
 /// The numbers of the descriptors that are open in this process.
 fn open_descriptors() -> BTreeSet<RawFd> {
     // SAFETY: F_GETFD takes a number and touches no memory.
-    (0..4096).filter(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } != -1).collect()
+    (0..4096)
+        .filter(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } != -1)
+        .collect()
 }
 
 /// No child is left, neither alive nor as a zombie.
@@ -51,7 +59,11 @@ fn assert_childless() {
     // SAFETY: a null status is allowed.
     let answer = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) };
     let error = io::Error::last_os_error();
-    assert_eq!((answer, error.raw_os_error()), (-1, Some(libc::ECHILD)), "0: one lives; above: that one was a zombie");
+    assert_eq!(
+        (answer, error.raw_os_error()),
+        (-1, Some(libc::ECHILD)),
+        "0: one lives; above: that one was a zombie"
+    );
 }
 
 /// Turns of this thread reap what is left, as soon as it has ended.
@@ -62,11 +74,21 @@ fn assert_turns_reap_all() {
     // SAFETY: waitid only looks (WNOWAIT), into a live structure.
     let has_child = || unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
-        libc::waitid(libc::P_ALL, 0, &mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) == 0
+        libc::waitid(
+            libc::P_ALL,
+            0,
+            &mut info,
+            libc::WEXITED | libc::WNOHANG | libc::WNOWAIT,
+        ) == 0
     };
     while has_child() {
-        assert!(start.elapsed() < Duration::from_secs(10), "a child is left that no turn reaps");
-        sched.block_on(asyncfile::sleep(Duration::from_millis(1))).unwrap();
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "a child is left that no turn reaps"
+        );
+        sched
+            .block_on(asyncfile::sleep(Duration::from_millis(1)))
+            .unwrap();
     }
 }
 
@@ -85,7 +107,11 @@ fn bytes_pass_unchanged_through_any_number_of_stages() -> Test {
         let mut sched = Scheduler::new();
         let output = sched.block_on(pipe.communicate(&data))?;
         assert!(output.status.success());
-        assert!(output.stdout == data, "{stages} stages: {} bytes came", output.stdout.len());
+        assert!(
+            output.stdout == data,
+            "{stages} stages: {} bytes came",
+            output.stdout.len()
+        );
         assert_eq!(pipe.ids().len(), stages);
         assert_eq!(statuses(&mut sched, &pipe).len(), stages);
     }
@@ -97,7 +123,12 @@ fn the_stages_run_in_the_order_they_are_given() -> Test {
     let _guard = guard();
     let commands = [sh("sed s/$/1/"), sh("sed s/$/2/"), sh("sed s/$/3/")];
     let pipe = AsyncPipe::pipeline(commands)?;
-    assert_eq!(Scheduler::new().block_on(pipe.communicate("x\ny\n"))?.stdout, b"x123\ny123\n");
+    assert_eq!(
+        Scheduler::new()
+            .block_on(pipe.communicate("x\ny\n"))?
+            .stdout,
+        b"x123\ny123\n"
+    );
     Ok(())
 }
 
@@ -136,15 +167,34 @@ fn a_feeder_and_a_reader_share_a_pipeline() -> Test {
 #[test]
 fn every_stage_has_its_own_status() -> Test {
     let _guard = guard();
-    let commands = [sh("cat; exit 1"), sh("cat; exit 2"), sh("cat; kill -9 $$"), sh("cat; exit 4")];
+    let commands = [
+        sh("cat; exit 1"),
+        sh("cat; exit 2"),
+        sh("cat; kill -9 $$"),
+        sh("cat; exit 4"),
+    ];
     let pipe = AsyncPipe::pipeline(commands)?;
     let mut sched = Scheduler::new();
     assert_eq!(pipe.statuses(), [None; 4]);
     assert_eq!(pipe.try_wait()?, None);
     let output = sched.block_on(pipe.communicate("through all of them"))?;
-    assert_eq!((output.status.code(), &output.stdout[..]), (Some(4), &b"through all of them"[..]));
-    let ends: Vec<_> = statuses(&mut sched, &pipe).iter().map(|status| (status.code(), status.signal())).collect();
-    assert_eq!(ends, [(Some(1), None), (Some(2), None), (None, Some(9)), (Some(4), None)]);
+    assert_eq!(
+        (output.status.code(), &output.stdout[..]),
+        (Some(4), &b"through all of them"[..])
+    );
+    let ends: Vec<_> = statuses(&mut sched, &pipe)
+        .iter()
+        .map(|status| (status.code(), status.signal()))
+        .collect();
+    assert_eq!(
+        ends,
+        [
+            (Some(1), None),
+            (Some(2), None),
+            (None, Some(9)),
+            (Some(4), None)
+        ]
+    );
     assert_eq!(pipe.try_wait()?.and_then(|status| status.code()), Some(4));
     Ok(())
 }
@@ -159,7 +209,10 @@ fn a_stage_that_needs_no_more_ends_those_before_it() -> Test {
     let output = sched.block_on(pipe.communicate(()).timeout(LONG))?;
     assert_eq!(output.stdout, b"y\n");
     let ends = statuses(&mut sched, &pipe);
-    assert_eq!((ends[0].signal(), ends[1].code()), (Some(libc::SIGPIPE), Some(0)));
+    assert_eq!(
+        (ends[0].signal(), ends[1].code()),
+        (Some(libc::SIGPIPE), Some(0))
+    );
     Ok(())
 }
 
@@ -167,7 +220,11 @@ fn a_stage_that_needs_no_more_ends_those_before_it() -> Test {
 #[test]
 fn commands_that_live_on_hold_no_inner_pipe() -> Test {
     let _guard = guard();
-    let (mut yes, mut cat, mut head) = (Command::new("yes"), Command::new("cat"), Command::new("head"));
+    let (mut yes, mut cat, mut head) = (
+        Command::new("yes"),
+        Command::new("cat"),
+        Command::new("head"),
+    );
     head.args(["-n", "1"]);
     // Each twice: a command that was used is as good as new.
     for _ in 0..2 {
@@ -176,10 +233,16 @@ fn commands_that_live_on_hold_no_inner_pipe() -> Test {
         assert_eq!(sched.block_on(pipe.read_to_end().timeout(LONG))?, b"y\n");
         assert!(sched.block_on(pipe.exit().timeout(LONG))?.success());
         let ends = statuses(&mut sched, &pipe);
-        assert_eq!(ends[..2].iter().map(|status| status.signal()).collect::<Vec<_>>(), [Some(libc::SIGPIPE); 2]);
+        assert_eq!(
+            ends[..2]
+                .iter()
+                .map(|status| status.signal())
+                .collect::<Vec<_>>(),
+            [Some(libc::SIGPIPE); 2]
+        );
     }
     let mut sched = Scheduler::new();
-    let pipe = AsyncPipe::spawn(&mut cat)?;
+    let pipe = AsyncPipe::piped(&mut cat)?;
     assert_eq!(sched.block_on(pipe.communicate("alone"))?.stdout, b"alone");
     Ok(())
 }
@@ -187,10 +250,20 @@ fn commands_that_live_on_hold_no_inner_pipe() -> Test {
 #[test]
 fn a_stage_in_the_middle_that_dies_is_an_end_of_file_for_those_after_it() -> Test {
     let _guard = guard();
-    let pipe = AsyncPipe::pipeline([Command::new("yes"), sh("read line; echo last; kill -9 $$"), Command::new("cat")])?;
+    let pipe = AsyncPipe::pipeline([
+        Command::new("yes"),
+        sh("read line; echo last; kill -9 $$"),
+        Command::new("cat"),
+    ])?;
     let mut sched = Scheduler::new();
-    assert_eq!(sched.block_on(pipe.communicate(()).timeout(LONG))?.stdout, b"last\n");
-    let signals: Vec<_> = statuses(&mut sched, &pipe).iter().map(|status| status.signal()).collect();
+    assert_eq!(
+        sched.block_on(pipe.communicate(()).timeout(LONG))?.stdout,
+        b"last\n"
+    );
+    let signals: Vec<_> = statuses(&mut sched, &pipe)
+        .iter()
+        .map(|status| status.signal())
+        .collect();
     assert_eq!(signals, [Some(libc::SIGPIPE), Some(libc::SIGKILL), None]);
     Ok(())
 }
@@ -202,7 +275,10 @@ fn the_last_stage_s_stderr_is_read_if_it_is_piped() -> Test {
     last.stderr(Stdio::piped());
     let pipe = AsyncPipe::pipeline([Command::new("cat"), last])?;
     let output = Scheduler::new().block_on(pipe.communicate("in"))?;
-    assert_eq!((&output.stdout[..], &output.stderr[..]), (&b"in"[..], &b"said on stderr\n"[..]));
+    assert_eq!(
+        (&output.stdout[..], &output.stderr[..]),
+        (&b"in"[..], &b"said on stderr\n"[..])
+    );
     Ok(())
 }
 
@@ -212,7 +288,10 @@ fn a_signal_reaches_every_stage() -> Test {
     let pipe = AsyncPipe::pipeline(cats(4))?;
     pipe.signal(libc::SIGTERM)?;
     let mut sched = Scheduler::new();
-    assert_eq!(sched.block_on(pipe.exit().timeout(LONG))?.signal(), Some(libc::SIGTERM));
+    assert_eq!(
+        sched.block_on(pipe.exit().timeout(LONG))?.signal(),
+        Some(libc::SIGTERM)
+    );
     // A stage may have read its end of file before it was told.
     let told = |status: &ExitStatus| status.signal() == Some(libc::SIGTERM) || status.success();
     assert!(statuses(&mut sched, &pipe).iter().all(told));
@@ -220,16 +299,23 @@ fn a_signal_reaches_every_stage() -> Test {
     Ok(())
 }
 
-// ------------------------------------------------------------------ each stage's streams are blocking for the child
+// ------------------------------------------------- each stage's streams are blocking for the child
 
 /// Not a test of its own: what runs as a stage of the next one.
 #[test]
 fn as_a_stage() {
-    let Some(path) = std::env::var_os("ASYNCFILE_TEST_STAGE") else { return };
+    let Some(path) = std::env::var_os("ASYNCFILE_TEST_STAGE") else {
+        return;
+    };
     // SAFETY: F_GETFL takes a number and touches no memory.
     let is_blocking = |fd| unsafe { libc::fcntl(fd, libc::F_GETFL) } & libc::O_NONBLOCK == 0;
     let said = format!("blocking: {} {}\n", is_blocking(0), is_blocking(1));
-    OpenOptions::new().append(true).open(path).unwrap().write_all(said.as_bytes()).unwrap();
+    OpenOptions::new()
+        .append(true)
+        .open(path)
+        .unwrap()
+        .write_all(said.as_bytes())
+        .unwrap();
     io::copy(&mut io::stdin(), &mut io::sink()).unwrap();
 }
 
@@ -240,14 +326,19 @@ fn every_stage_s_streams_are_blocking() -> Test {
     let test = std::env::current_exe()?;
     let stage = || {
         let mut command = Command::new(&test);
-        command.args(["as_a_stage", "--exact", "--nocapture"]).env("ASYNCFILE_TEST_STAGE", said.path());
+        command
+            .args(["as_a_stage", "--exact", "--nocapture"])
+            .env("ASYNCFILE_TEST_STAGE", said.path());
         command
     };
     let pipe = AsyncPipe::pipeline([stage(), stage(), stage()])?;
     let mut sched = Scheduler::new();
     sched.block_on(pipe.communicate("something").timeout(LONG))?;
     statuses(&mut sched, &pipe);
-    assert_eq!(fs::read_to_string(said.path())?, "blocking: true true\n".repeat(3));
+    assert_eq!(
+        fs::read_to_string(said.path())?,
+        "blocking: true true\n".repeat(3)
+    );
     Ok(())
 }
 
@@ -261,7 +352,11 @@ fn a_pipeline_costs_the_parent_its_two_ends_and_nothing_after_it() -> Test {
         for stages in [1, 2, 7] {
             let mut commands = cats(stages);
             let pipe = AsyncPipe::pipeline(&mut commands)?;
-            assert_eq!(open_descriptors().len(), before.len() + 2, "{stages} stages");
+            assert_eq!(
+                open_descriptors().len(),
+                before.len() + 2,
+                "{stages} stages"
+            );
             let mut sched = Scheduler::new();
             sched.block_on(pipe.communicate("x"))?;
             statuses(&mut sched, &pipe);
@@ -293,7 +388,10 @@ fn a_stage_that_cannot_be_started_is_named_and_leaves_nothing_behind() -> Test {
         let not_executable = dir.path().join("not-executable");
         fs::write(&not_executable, "#!/bin/sh\n")?;
         let missing = dir.path().join("missing");
-        let bad = [(&missing, ErrorKind::NotFound), (&not_executable, ErrorKind::PermissionDenied)];
+        let bad = [
+            (&missing, ErrorKind::NotFound),
+            (&not_executable, ErrorKind::PermissionDenied),
+        ];
         let before = open_descriptors();
         for (program, kind) in bad {
             for stages in [1, 2, 5] {
@@ -307,7 +405,10 @@ fn a_stage_that_cannot_be_started_is_named_and_leaves_nothing_behind() -> Test {
                     let error = AsyncPipe::pipeline(&mut commands).unwrap_err();
                     let text = error.to_string();
                     assert_eq!(error.kind(), kind, "{text}");
-                    assert!(text.contains(program.to_str().unwrap()), "{text:?} does not name it");
+                    assert!(
+                        text.contains(program.to_str().unwrap()),
+                        "{text:?} does not name it"
+                    );
                     assert_eq!(open_descriptors(), before, "stage {failing} of {stages}");
                     assert_childless();
                 }
@@ -329,8 +430,16 @@ fn a_panic_of_the_iterator_of_commands_leaves_no_descriptor_and_no_zombie() -> T
     alone(|| {
         let _guard = guard();
         let before = open_descriptors();
-        let commands = (0..3).map(|n| if n < 2 { Command::new("cat") } else { panic!("no third one") });
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| AsyncPipe::pipeline(commands)));
+        let commands = (0..3).map(|n| {
+            if n < 2 {
+                Command::new("cat")
+            } else {
+                panic!("no third one")
+            }
+        });
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            AsyncPipe::pipeline(commands)
+        }));
         assert!(result.is_err());
         assert_eq!(open_descriptors(), before);
         assert_turns_reap_all();
@@ -356,12 +465,19 @@ fn a_hundred_pipelines_of_five_stages_at_once_are_byte_exact_and_leave_nothing()
         let mut pipes = Vec::new();
         for (n, (pipe, data, task)) in pipelines.into_iter().enumerate() {
             let output = sched.join(task)?;
-            assert!(output.status.success() && output.stdout == data, "pipeline {n}: {} bytes", output.stdout.len());
+            assert!(
+                output.status.success() && output.stdout == data,
+                "pipeline {n}: {} bytes",
+                output.stdout.len()
+            );
             pipes.push(pipe);
         }
         for pipe in &pipes {
             let ends = statuses(&mut sched, pipe);
-            assert!(ends.len() == 5 && ends.iter().all(ExitStatus::success), "{ends:?}");
+            assert!(
+                ends.len() == 5 && ends.iter().all(ExitStatus::success),
+                "{ends:?}"
+            );
         }
         assert_childless();
         drop((pipes, sched));

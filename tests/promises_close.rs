@@ -1,4 +1,5 @@
-//! Promise 9: closing a file ends what waits on it, and a descriptor number that is reused wakes nobody.
+//! Promise 9: closing a file ends what waits on it, and a descriptor number that is reused wakes
+//! nobody.
 
 mod support;
 
@@ -24,7 +25,12 @@ fn closing_ends_all_waiters_in_the_same_turn() {
     logged(&mut sched, &log, "full", file.read(9).full().timeout(LONG));
     logged(&mut sched, &log, "to the end", file.read_to_end());
     logged(&mut sched, &log, "write", file.write("x"));
-    logged(&mut sched, &log, "write full", file.write("x").full().timeout(LONG));
+    logged(
+        &mut sched,
+        &log,
+        "write full",
+        file.write("x").full().timeout(LONG),
+    );
     settle(&mut sched);
     assert!(log.borrow().is_empty(), "{log:?}");
 
@@ -125,12 +131,30 @@ fn an_operation_on_a_closed_file_says_so() {
     file.close();
     let error = line(&mut sched, another_handle.readline()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotConnected);
-    assert_eq!(error.to_string(), format!("readline on fd {number}: closed"));
-    assert_eq!(kind(bytes(&mut sched, file.read(1))), ErrorKind::NotConnected);
-    assert_eq!(kind(bytes(&mut sched, file.read(1).full())), ErrorKind::NotConnected);
-    assert_eq!(kind(bytes(&mut sched, file.read_to_end())), ErrorKind::NotConnected);
-    assert_eq!(kind(written(&mut sched, file.write("x"))), ErrorKind::NotConnected);
-    assert_eq!(kind(written(&mut sched, file.write("x").full())), ErrorKind::NotConnected);
+    assert_eq!(
+        error.to_string(),
+        format!("readline on fd {number}: closed")
+    );
+    assert_eq!(
+        kind(bytes(&mut sched, file.read(1))),
+        ErrorKind::NotConnected
+    );
+    assert_eq!(
+        kind(bytes(&mut sched, file.read(1).full())),
+        ErrorKind::NotConnected
+    );
+    assert_eq!(
+        kind(bytes(&mut sched, file.read_to_end())),
+        ErrorKind::NotConnected
+    );
+    assert_eq!(
+        kind(written(&mut sched, file.write("x"))),
+        ErrorKind::NotConnected
+    );
+    assert_eq!(
+        kind(written(&mut sched, file.write("x").full())),
+        ErrorKind::NotConnected
+    );
     file.close(); // twice is once
 }
 

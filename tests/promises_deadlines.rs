@@ -35,13 +35,21 @@ fn no_operation_times_out_early() {
             let start = Instant::now();
             logged(&mut alone, &log, "op", op);
             alone.run().unwrap();
-            assert!(start.elapsed() >= time, "{time:?}: after {:?}", start.elapsed());
+            assert!(
+                start.elapsed() >= time,
+                "{time:?}: after {:?}",
+                start.elapsed()
+            );
             assert_eq!(*log.borrow(), ["op: TimedOut"]);
         }
         let start = Instant::now();
         let slept = sched.spawn(sleep(time), |task| done(task.ok()?));
         sched.join(slept).unwrap();
-        assert!(start.elapsed() >= time, "{time:?}: after {:?}", start.elapsed());
+        assert!(
+            start.elapsed() >= time,
+            "{time:?}: after {:?}",
+            start.elapsed()
+        );
     }
 }
 
@@ -88,8 +96,10 @@ fn a_trickle_of_room_does_not_extend_the_deadline_of_a_full_write() {
     let file = AsyncFile::new(writer).unwrap();
     let mut sched = Scheduler::new();
     let start = Instant::now();
-    let write =
-        sched.spawn(file.write(vec![b'x'; SIZE]).full().timeout(4 * SHORT), |task| done((task.written()?, task.end())));
+    let write = sched.spawn(
+        file.write(vec![b'x'; SIZE]).full().timeout(4 * SHORT),
+        |task| done((task.written()?, task.end())),
+    );
     let tick = Duration::from_millis(1);
     let mut trickles = 0;
     while !write.is_finished() {
@@ -216,7 +226,10 @@ fn data_beats_the_deadline() {
     type Case = (fn(&AsyncFile) -> Op, &'static str);
     let cases: [Case; 5] = [
         (|file| file.readline().timeout(SHORT).into(), "op: li\n"),
-        (|file| file.readline().limit(2).timeout(SHORT).into(), "op: li"),
+        (
+            |file| file.readline().limit(2).timeout(SHORT).into(),
+            "op: li",
+        ),
         (|file| file.read(9).timeout(SHORT).into(), "op: li\n"),
         (|file| file.read(3).full().timeout(SHORT).into(), "op: li\n"),
         (|file| file.read(9).full().timeout(SHORT).into(), "op: li\n"), // too few: the bytes so far
@@ -259,14 +272,35 @@ fn room_beats_the_deadline() {
 fn operations_time_out_in_the_order_of_their_deadlines() {
     let _watchdog = watchdog();
     let streams: Vec<_> = (0..3).map(|_| pipe()).collect();
-    let files: Vec<_> = streams.iter().map(|(reader, _)| AsyncFile::new(dup(reader)).unwrap()).collect();
+    let files: Vec<_> = streams
+        .iter()
+        .map(|(reader, _)| AsyncFile::new(dup(reader)).unwrap())
+        .collect();
     let log = Log::default();
     let mut sched = Scheduler::new();
-    logged(&mut sched, &log, "third", files[0].readline().timeout(5 * SHORT));
-    logged(&mut sched, &log, "first", files[1].readline().timeout(SHORT));
-    logged(&mut sched, &log, "second", files[2].readline().timeout(3 * SHORT));
+    logged(
+        &mut sched,
+        &log,
+        "third",
+        files[0].readline().timeout(5 * SHORT),
+    );
+    logged(
+        &mut sched,
+        &log,
+        "first",
+        files[1].readline().timeout(SHORT),
+    );
+    logged(
+        &mut sched,
+        &log,
+        "second",
+        files[2].readline().timeout(3 * SHORT),
+    );
     sched.run().unwrap();
-    assert_eq!(*log.borrow(), ["first: TimedOut", "second: TimedOut", "third: TimedOut"]);
+    assert_eq!(
+        *log.borrow(),
+        ["first: TimedOut", "second: TimedOut", "third: TimedOut"]
+    );
 }
 
 #[test]
@@ -280,8 +314,18 @@ fn a_duration_of_max_is_never() {
     let log = Log::default();
     let mut sched = Scheduler::new();
     let asleep = logged(&mut sched, &log, "sleep", sleep(Duration::MAX));
-    logged(&mut sched, &log, "readline", reading.readline().timeout(Duration::MAX));
-    logged(&mut sched, &log, "write", writing.write("x").timeout(Duration::MAX));
+    logged(
+        &mut sched,
+        &log,
+        "readline",
+        reading.readline().timeout(Duration::MAX),
+    );
+    logged(
+        &mut sched,
+        &log,
+        "write",
+        writing.write("x").timeout(Duration::MAX),
+    );
     settle(&mut sched);
     // Nearly never is not now either.
     sched.turn(Some(Duration::from_millis(1))).unwrap();
@@ -305,7 +349,12 @@ fn durations_near_max_neither_overflow_nor_end() {
     let log = Log::default();
     let mut sched = Scheduler::new();
     let days = |n: u64| Duration::from_secs(n * 24 * 60 * 60);
-    for time in [Duration::MAX - Duration::from_nanos(1), Duration::MAX / 2, days(25), days(50)] {
+    for time in [
+        Duration::MAX - Duration::from_nanos(1),
+        Duration::MAX / 2,
+        days(25),
+        days(50),
+    ] {
         logged(&mut sched, &log, "readline", file.readline().timeout(time));
     }
     settle(&mut sched);
@@ -324,18 +373,35 @@ fn a_duration_of_zero_is_what_can_be_had_without_waiting() {
     let mut sched = Scheduler::new();
     let zero = Duration::ZERO;
 
-    assert_eq!(kind(line(&mut sched, file.readline().timeout(zero))), ErrorKind::TimedOut);
-    assert_eq!(kind(bytes(&mut sched, file.read(4).timeout(zero))), ErrorKind::TimedOut);
-    assert_eq!(kind(bytes(&mut sched, file.read(4).full().timeout(zero))), ErrorKind::TimedOut);
-    assert_eq!(kind(bytes(&mut sched, file.read_to_end().timeout(zero))), ErrorKind::TimedOut);
+    assert_eq!(
+        kind(line(&mut sched, file.readline().timeout(zero))),
+        ErrorKind::TimedOut
+    );
+    assert_eq!(
+        kind(bytes(&mut sched, file.read(4).timeout(zero))),
+        ErrorKind::TimedOut
+    );
+    assert_eq!(
+        kind(bytes(&mut sched, file.read(4).full().timeout(zero))),
+        ErrorKind::TimedOut
+    );
+    assert_eq!(
+        kind(bytes(&mut sched, file.read_to_end().timeout(zero))),
+        ErrorKind::TimedOut
+    );
 
     // In the kernel, and then in the buffer.
     put(&writer, b"one\ntwo\npart");
     for expected in [b"one\n", b"two\n"] {
-        let line = line(&mut sched, file.readline().timeout(zero)).unwrap().unwrap();
+        let line = line(&mut sched, file.readline().timeout(zero))
+            .unwrap()
+            .unwrap();
         assert_eq!(line, expected);
     }
-    assert_eq!(kind(line(&mut sched, file.readline().timeout(zero))), ErrorKind::TimedOut);
+    assert_eq!(
+        kind(line(&mut sched, file.readline().timeout(zero))),
+        ErrorKind::TimedOut
+    );
     assert_eq!(file.buffered(), 4);
     let cut = bytes(&mut sched, file.read(9).full().timeout(zero)).unwrap();
     assert_eq!(cut, (b"part".to_vec(), End::TimedOut));
@@ -346,7 +412,10 @@ fn a_duration_of_zero_is_what_can_be_had_without_waiting() {
     drop(writer);
     let end = bytes(&mut sched, file.read_to_end().timeout(zero)).unwrap();
     assert_eq!(end, (vec![], End::Eof));
-    assert_eq!(line(&mut sched, file.readline().timeout(zero)).unwrap(), None);
+    assert_eq!(
+        line(&mut sched, file.readline().timeout(zero)).unwrap(),
+        None
+    );
 }
 
 #[test]
@@ -356,12 +425,18 @@ fn a_write_with_a_duration_of_zero_takes_what_fits() {
     let file = AsyncFile::new(writer).unwrap();
     let mut sched = Scheduler::new();
     let zero = Duration::ZERO;
-    assert_eq!(written(&mut sched, file.write("fits").timeout(zero)).unwrap(), (4, End::Complete));
+    assert_eq!(
+        written(&mut sched, file.write("fits").timeout(zero)).unwrap(),
+        (4, End::Complete)
+    );
     let much = vec![b'x'; 4 << 20];
     let (count, end) = written(&mut sched, file.write(&much).full().timeout(zero)).unwrap();
     assert!(0 < count && count < much.len());
     assert_eq!(end, End::TimedOut);
-    assert_eq!(kind(written(&mut sched, file.write("x").timeout(zero))), ErrorKind::TimedOut);
+    assert_eq!(
+        kind(written(&mut sched, file.write("x").timeout(zero))),
+        ErrorKind::TimedOut
+    );
     assert_eq!(drain(&reader).len(), 4 + count);
 }
 
@@ -384,8 +459,8 @@ fn a_deadline_is_felt_in_the_queue() {
     assert_eq!(*log.borrow(), ["queued: TimedOut", "first: line\n"]);
 }
 
-/// TCP_USER_TIMEOUT: the kernel gives a connection up whose peer takes nothing, with ETIMEDOUT. That is an error of the
-/// file, not the deadline of an operation, which has none here.
+/// TCP_USER_TIMEOUT: the kernel gives a connection up whose peer takes nothing, with ETIMEDOUT.
+/// That is an error of the file, not the deadline of an operation, which has none here.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_timeout_of_the_kernel_is_not_a_deadline() {
@@ -407,14 +482,20 @@ fn a_timeout_of_the_kernel_is_not_a_deadline() {
     let file = AsyncFile::new(socket).unwrap();
     let mut sched = Scheduler::new();
     // More than the peer's window takes, so that some of it waits to be sent.
-    let filled = written(&mut sched, file.write(vec![0; 64 << 20]).full().timeout(SHORT));
+    let filled = written(
+        &mut sched,
+        file.write(vec![0; 64 << 20]).full().timeout(SHORT),
+    );
     assert_eq!(filled.unwrap().1, End::TimedOut);
     let failed = sched.spawn(file.readline(), |task| {
         let end = task.end();
         done((end, task.line().unwrap_err().to_string()))
     });
     let (end, message) = sched.join(failed).unwrap();
-    assert!(message.ends_with(&std::io::Error::from_raw_os_error(libc::ETIMEDOUT).to_string()), "{message}");
+    assert!(
+        message.ends_with(&std::io::Error::from_raw_os_error(libc::ETIMEDOUT).to_string()),
+        "{message}"
+    );
     assert_eq!(end, End::Failed);
 }
 
@@ -429,16 +510,22 @@ fn a_deadline_that_comes_with_bytes_has_the_end_behind_them() {
         AsyncFile::new(reader).unwrap()
     };
     let mut sched = Scheduler::new();
-    let ops = [Op::from(ended(b"all").read_to_end().timeout(zero)), ended(b"all").read(10).full().timeout(zero).into()];
+    let ops = [
+        Op::from(ended(b"all").read_to_end().timeout(zero)),
+        ended(b"all").read(10).full().timeout(zero).into(),
+    ];
     for op in ops {
         let task = sched.spawn(op, |task| done((task.end(), task.bytes()?.to_vec())));
         assert_eq!(sched.join(task).unwrap(), (End::Eof, b"all".to_vec()));
     }
-    let line = sched.block_on(ended(b"last").readline().timeout(zero)).unwrap();
+    let line = sched
+        .block_on(ended(b"last").readline().timeout(zero))
+        .unwrap();
     assert_eq!(line.as_deref(), Some(&b"last"[..]));
 }
 
-/// What has come by the deadline's turn is had, in however many reads: the first ones took no more than their windows.
+/// What has come by the deadline's turn is had, in however many reads: the first ones took no more
+/// than their windows.
 #[test]
 fn a_deadline_that_comes_with_bytes_has_those_behind_them() {
     let _watchdog = watchdog();
@@ -448,17 +535,25 @@ fn a_deadline_that_comes_with_bytes_has_those_behind_them() {
     let file = AsyncFile::new(reader).unwrap();
     put(&writer, LINE);
     put(&writer, b"rest");
-    let line = sched.block_on(file.readline().size_hint(10).timeout(Duration::ZERO)).unwrap().unwrap();
+    let line = sched
+        .block_on(file.readline().size_hint(10).timeout(Duration::ZERO))
+        .unwrap()
+        .unwrap();
     assert_eq!(line, LINE);
     let file = AsyncFile::new(regular(LINE)).unwrap();
-    let line = sched.block_on(file.readline().size_hint(10).timeout(Duration::ZERO)).unwrap().unwrap();
+    let line = sched
+        .block_on(file.readline().size_hint(10).timeout(Duration::ZERO))
+        .unwrap()
+        .unwrap();
     assert_eq!(line, LINE);
 
     // Beside the part of a line that is held, there is room for a part of what has come.
     let (ours, theirs) = socketpair();
     let file = AsyncFile::new(ours).unwrap();
     put(&theirs, &[b'x'; 40_000]);
-    let line = sched.spawn(file.readline().timeout(SHORT), |task| done(task.line()?.map(<[u8]>::len)));
+    let line = sched.spawn(file.readline().timeout(SHORT), |task| {
+        done(task.line()?.map(<[u8]>::len))
+    });
     settle(&mut sched);
     std::thread::sleep(2 * SHORT);
     put(&theirs, &[b'y'; 60_000]);
@@ -473,11 +568,15 @@ fn a_deadline_that_comes_with_room_has_all_of_it() {
     let (_reader, writer) = pipe();
     let file = AsyncFile::duplicate(&writer).unwrap();
     let mut sched = Scheduler::new();
-    let all = written(&mut sched, file.write(vec![0; 8192]).full().timeout(Duration::ZERO));
+    let all = written(
+        &mut sched,
+        file.write(vec![0; 8192]).full().timeout(Duration::ZERO),
+    );
     assert_eq!(all.unwrap(), (8192, End::Complete));
 }
 
-/// A source that always has more does not keep an operation beyond its deadline: it has its share then.
+/// A source that always has more does not keep an operation beyond its deadline: it has its share
+/// then.
 #[test]
 fn a_deadline_ends_what_never_has_to_wait() {
     let _watchdog = watchdog();

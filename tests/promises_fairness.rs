@@ -83,7 +83,12 @@ fn a_task_whose_data_never_runs_dry_starves_nobody() {
     });
     put(&writer, b"ready\n");
     logged(&mut sched, &log, "a line that is there", file.readline());
-    logged(&mut sched, &log, "a deadline", file.readline().timeout(Duration::from_millis(1)));
+    logged(
+        &mut sched,
+        &log,
+        "a deadline",
+        file.readline().timeout(Duration::from_millis(1)),
+    );
     logged(&mut sched, &log, "a sleep", sleep(Duration::from_millis(1)));
     logged(&mut sched, &log, "a yield", yield_now());
     logged(&mut sched, &log, "the same file", zero.read(1));
@@ -93,7 +98,13 @@ fn a_task_whose_data_never_runs_dry_starves_nobody() {
     log.sort();
     assert_eq!(
         *log,
-        ["a deadline: TimedOut", "a line that is there: ready\n", "a sleep: ok", "a yield: ok", "the same file: \0"]
+        [
+            "a deadline: TimedOut",
+            "a line that is there: ready\n",
+            "a sleep: ok",
+            "a yield: ok",
+            "the same file: \0"
+        ]
     );
 }
 
@@ -119,7 +130,10 @@ fn a_task_that_works_off_buffered_lines_starves_nobody() {
         done(count.get())
     });
     let before = sched.join(other).unwrap();
-    assert!(before < 100_000, "{before} lines were read before the other task came to its turn");
+    assert!(
+        before < 100_000,
+        "{before} lines were read before the other task came to its turn"
+    );
     sched.join(busy).unwrap();
     assert_eq!(count.get(), 1_000_000);
 }

@@ -1,4 +1,5 @@
-//! How a descriptor is given back: into_inner with the left-over bytes, and O_NONBLOCK as it was found.
+//! How a descriptor is given back: into_inner with the left-over bytes, and O_NONBLOCK as it was
+//! found.
 
 mod support;
 
@@ -20,7 +21,9 @@ fn into_inner_gives_the_descriptor_and_the_left_over_bytes() {
     put(&writer, b"line\nleft over");
     line(&mut sched, file.readline()).unwrap();
     put(&writer, b" and in the kernel");
-    let Ok((reader, left_over)) = file.into_inner() else { panic!("nobody else has it") };
+    let Ok((reader, left_over)) = file.into_inner() else {
+        panic!("nobody else has it")
+    };
     assert_eq!(text(&left_over), "left over");
     assert_eq!(reader.as_raw_fd(), number);
     assert!(!is_nonblocking(&reader));
@@ -35,7 +38,9 @@ fn after_a_read_nothing_is_left_over() {
     let mut sched = Scheduler::new();
     put(&writer, b"head and body");
     bytes(&mut sched, file.read(4).full()).unwrap();
-    let Ok((reader, left_over)) = file.into_inner() else { panic!("nobody else has it") };
+    let Ok((reader, left_over)) = file.into_inner() else {
+        panic!("nobody else has it")
+    };
     assert!(left_over.is_empty());
     assert_eq!(drain(&reader), b" and body");
 }
@@ -50,11 +55,18 @@ fn into_inner_gives_the_file_back_while_another_handle_has_it() {
     let mut sched = Scheduler::new();
     put(&writer, b"one\ntwo\nthree");
     line(&mut sched, file.readline()).unwrap();
-    let Err(file) = file.into_inner() else { panic!("another handle has it") };
+    let Err(file) = file.into_inner() else {
+        panic!("another handle has it")
+    };
     assert!(is_nonblocking(&beside));
-    assert_eq!(line(&mut sched, file.readline()).unwrap().unwrap(), b"two\n");
+    assert_eq!(
+        line(&mut sched, file.readline()).unwrap().unwrap(),
+        b"two\n"
+    );
     drop(another_handle);
-    let Ok((_, left_over)) = file.into_inner() else { panic!("nobody else has it") };
+    let Ok((_, left_over)) = file.into_inner() else {
+        panic!("nobody else has it")
+    };
     assert_eq!(text(&left_over), "three");
 }
 
@@ -68,10 +80,14 @@ fn into_inner_gives_the_file_back_while_an_operation_is_pending() {
     let waiting = logged(&mut sched, &log, "never", file.readline());
     put(&writer, b"part");
     settle(&mut sched);
-    let Err(file) = file.into_inner() else { panic!("an operation waits for it") };
+    let Err(file) = file.into_inner() else {
+        panic!("an operation waits for it")
+    };
     waiting.cancel();
     settle(&mut sched);
-    let Ok((_, left_over)) = file.into_inner() else { panic!("nothing waits for it") };
+    let Ok((_, left_over)) = file.into_inner() else {
+        panic!("nothing waits for it")
+    };
     assert_eq!(text(&left_over), "part");
     assert!(log.borrow().is_empty());
 }
@@ -82,7 +98,9 @@ fn into_inner_gives_the_file_back_before_an_operation_was_even_waited_for() {
     let (reader, writer) = pipe();
     let file = AsyncFile::new(reader).unwrap();
     let op: Op = file.readline().into();
-    let Err(file) = file.into_inner() else { panic!("an operation has it") };
+    let Err(file) = file.into_inner() else {
+        panic!("an operation has it")
+    };
     let mut sched = Scheduler::new();
     put(&writer, b"line\n");
     assert_eq!(line(&mut sched, op).unwrap().unwrap(), b"line\n");
@@ -100,7 +118,9 @@ fn o_nonblock_is_put_back_by_into_inner() {
         let before = status_flags(&beside);
         let file = AsyncFile::new(end).unwrap();
         assert!(is_nonblocking(&beside));
-        let Ok((end, _)) = file.into_inner() else { panic!("nobody else has it") };
+        let Ok((end, _)) = file.into_inner() else {
+            panic!("nobody else has it")
+        };
         assert_eq!(status_flags(&beside), before);
         assert_eq!(status_flags(&end), before);
     }
@@ -220,7 +240,9 @@ fn a_sibling_that_shares_the_description_can_go_on_blocking_afterwards() {
     line(&mut sched, file.readline()).unwrap();
     drop(file);
     let sender = std::thread::spawn(move || {
-        std::fs::File::from(writer).write_all(b"for the sibling").unwrap();
+        std::fs::File::from(writer)
+            .write_all(b"for the sibling")
+            .unwrap();
     });
     // Were it left nonblocking, this would be EAGAIN unless the thread was faster.
     assert_eq!(get(&sibling, 100), b"for the sibling");

@@ -1,5 +1,6 @@
-//! The failure of a detached task waits for the next drive while `join` and `block_on` wait for something else. It must not
-//! keep them awake meanwhile, nor make them believe that something can still happen.
+//! The failure of a detached task waits for the next drive while `join` and `block_on` wait for
+//! something else. It must not keep them awake meanwhile, nor make them believe that something can
+//! still happen.
 
 mod support;
 
@@ -18,7 +19,10 @@ fn thread_time() -> Duration {
     // SAFETY: zero is a valid timespec, and the call writes one.
     let time = unsafe {
         let mut time: libc::timespec = std::mem::zeroed();
-        assert_eq!(libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time), 0);
+        assert_eq!(
+            libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time),
+            0
+        );
         time
     };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
@@ -42,7 +46,11 @@ fn a_held_failure_does_not_make_the_loop_spin() {
     let before = thread_time();
     sched.block_on(sleep(10 * SHORT)).unwrap();
     let used = thread_time() - before;
-    assert!(used < 2 * SHORT, "a sleep of {:?} took {used:?} of processor time", 10 * SHORT);
+    assert!(
+        used < 2 * SHORT,
+        "a sleep of {:?} took {used:?} of processor time",
+        10 * SHORT
+    );
 }
 
 #[test]

@@ -22,12 +22,21 @@ fn a_timed_out_readline_keeps_the_partial_line() {
     put(&writer, b"par");
     let error = line(&mut sched, file.readline().timeout(SHORT)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
-    assert_eq!(error.to_string(), format!("readline on fd {number}: timed out after 20ms, 3 bytes kept"));
+    assert_eq!(
+        error.to_string(),
+        format!("readline on fd {number}: timed out after 20ms, 3 bytes kept")
+    );
     assert_eq!(file.buffered(), 3);
 
     put(&writer, b"tial\nnext\n");
-    assert_eq!(line(&mut sched, file.readline()).unwrap().unwrap(), b"partial\n");
-    assert_eq!(line(&mut sched, file.readline()).unwrap().unwrap(), b"next\n");
+    assert_eq!(
+        line(&mut sched, file.readline()).unwrap().unwrap(),
+        b"partial\n"
+    );
+    assert_eq!(
+        line(&mut sched, file.readline()).unwrap().unwrap(),
+        b"next\n"
+    );
 }
 
 #[test]
@@ -53,7 +62,10 @@ fn a_cancelled_operation_keeps_what_it_had_read() {
         waiting.cancel();
         settle(&mut sched);
         put(&writer, b"three\n");
-        assert_eq!(line(&mut sched, file.readline()).unwrap().unwrap(), b"one two three\n");
+        assert_eq!(
+            line(&mut sched, file.readline()).unwrap().unwrap(),
+            b"one two three\n"
+        );
         assert!(log.borrow().is_empty());
     }
 }
@@ -72,7 +84,10 @@ fn a_dropped_scheduler_leaves_the_partial_line_in_the_file() {
 
     put(&writer, b"and ended\n");
     let mut another = Scheduler::new();
-    assert_eq!(line(&mut another, file.readline()).unwrap().unwrap(), b"begun and ended\n");
+    assert_eq!(
+        line(&mut another, file.readline()).unwrap().unwrap(),
+        b"begun and ended\n"
+    );
     assert!(log.borrow().is_empty());
 }
 
@@ -95,9 +110,18 @@ mod cut_by_an_error {
         let _watchdog = watchdog();
         let file = reset_after(b"whole\nalso\npart");
         let mut sched = Scheduler::new();
-        assert_eq!(line(&mut sched, file.readline()).unwrap().unwrap(), b"whole\n");
-        assert_eq!(line(&mut sched, file.readline()).unwrap().unwrap(), b"also\n");
-        assert_eq!(kind(line(&mut sched, file.readline())), ErrorKind::ConnectionReset);
+        assert_eq!(
+            line(&mut sched, file.readline()).unwrap().unwrap(),
+            b"whole\n"
+        );
+        assert_eq!(
+            line(&mut sched, file.readline()).unwrap().unwrap(),
+            b"also\n"
+        );
+        assert_eq!(
+            kind(line(&mut sched, file.readline())),
+            ErrorKind::ConnectionReset
+        );
         assert_eq!(file.buffered(), 4);
         assert_eq!(line(&mut sched, file.readline()).unwrap().unwrap(), b"part");
         assert_eq!(line(&mut sched, file.readline()).unwrap(), None);
@@ -109,20 +133,35 @@ mod cut_by_an_error {
         let file = reset_after(b"bytes");
         let mut sched = Scheduler::new();
         assert_eq!(bytes(&mut sched, file.read(100)).unwrap().0, b"bytes");
-        assert_eq!(kind(bytes(&mut sched, file.read(100))), ErrorKind::ConnectionReset);
-        assert_eq!(bytes(&mut sched, file.read(100)).unwrap(), (vec![], End::Eof));
+        assert_eq!(
+            kind(bytes(&mut sched, file.read(100))),
+            ErrorKind::ConnectionReset
+        );
+        assert_eq!(
+            bytes(&mut sched, file.read(100)).unwrap(),
+            (vec![], End::Eof)
+        );
     }
 
     #[test]
     fn full_and_read_to_end_end_with_the_error_once_and_keep_what_they_had_read() {
         let _watchdog = watchdog();
-        let ops: [fn(&AsyncFile) -> Op; 2] = [|file| file.read(100).full().into(), |file| file.read_to_end().into()];
+        let ops: [fn(&AsyncFile) -> Op; 2] = [
+            |file| file.read(100).full().into(),
+            |file| file.read_to_end().into(),
+        ];
         for op in ops {
             let file = reset_after(b"kept");
             let mut sched = Scheduler::new();
-            assert_eq!(kind(bytes(&mut sched, op(&file))), ErrorKind::ConnectionReset);
+            assert_eq!(
+                kind(bytes(&mut sched, op(&file))),
+                ErrorKind::ConnectionReset
+            );
             assert_eq!(file.buffered(), 4);
-            assert_eq!(bytes(&mut sched, op(&file)).unwrap(), (b"kept".to_vec(), End::Eof));
+            assert_eq!(
+                bytes(&mut sched, op(&file)).unwrap(),
+                (b"kept".to_vec(), End::Eof)
+            );
         }
     }
 }
@@ -139,7 +178,9 @@ fn operations_cut_by_timeouts_conserve_every_byte() {
         let mut sched = Scheduler::new();
         let (mut sent, mut received) = (Vec::new(), Vec::new());
         for _ in 0..200 {
-            let piece: Vec<u8> = (0..random.below(300)).map(|_| b"abc\r\0\xff\n"[random.below(7)]).collect();
+            let piece: Vec<u8> = (0..random.below(300))
+                .map(|_| b"abc\r\0\xff\n"[random.below(7)])
+                .collect();
             put(&writer, &piece);
             sent.extend(piece);
             for _ in 0..random.below(4) {
@@ -148,10 +189,22 @@ fn operations_cut_by_timeouts_conserve_every_byte() {
                 let (result, most) = match random.below(6) {
                     0 => (bytes(&mut sched, file.read(n).timeout(now)), n),
                     1 => (bytes(&mut sched, file.read(n).full().timeout(now)), n),
-                    2 => (bytes(&mut sched, file.read_to_end().limit(n).timeout(now)), n),
-                    3 => (bytes(&mut sched, file.read_to_end().timeout(now)), usize::MAX),
-                    4 => (bytes_of_line(&mut sched, file.readline().timeout(now)), usize::MAX),
-                    _ => (bytes_of_line(&mut sched, file.readline().limit(n).timeout(now)), n),
+                    2 => (
+                        bytes(&mut sched, file.read_to_end().limit(n).timeout(now)),
+                        n,
+                    ),
+                    3 => (
+                        bytes(&mut sched, file.read_to_end().timeout(now)),
+                        usize::MAX,
+                    ),
+                    4 => (
+                        bytes_of_line(&mut sched, file.readline().timeout(now)),
+                        usize::MAX,
+                    ),
+                    _ => (
+                        bytes_of_line(&mut sched, file.readline().limit(n).timeout(now)),
+                        n,
+                    ),
                 };
                 match result {
                     Ok((bytes, _)) => {

@@ -17,7 +17,10 @@ fn a_line_is_handed_over_with_its_newline() {
     put(&writer, b"one\n\ntwo\n");
     for expected in ["one\n", "\n", "two\n"] {
         let (line, end) = line_and_end(&mut sched, file.readline()).unwrap();
-        assert_eq!((text(&line.unwrap()).as_str(), end), (expected, End::Complete));
+        assert_eq!(
+            (text(&line.unwrap()).as_str(), end),
+            (expected, End::Complete)
+        );
     }
 }
 
@@ -83,9 +86,15 @@ fn only_a_newline_ends_a_line() {
     put(&writer, &all_but_newline);
     put(&writer, b"\r\n\0\n\xff\xfe\n");
     let expected = [all_but_newline, b"\r\n".to_vec()].concat();
-    assert_eq!(line(&mut sched, file.readline()).unwrap().unwrap(), expected);
+    assert_eq!(
+        line(&mut sched, file.readline()).unwrap().unwrap(),
+        expected
+    );
     assert_eq!(line(&mut sched, file.readline()).unwrap().unwrap(), b"\0\n");
-    assert_eq!(line(&mut sched, file.readline()).unwrap().unwrap(), b"\xff\xfe\n");
+    assert_eq!(
+        line(&mut sched, file.readline()).unwrap().unwrap(),
+        b"\xff\xfe\n"
+    );
 }
 
 #[test]
@@ -115,7 +124,10 @@ fn a_limit_is_reached_without_waiting_for_more() {
     let limited = line_and_end(&mut sched, file.readline().limit(4)).unwrap();
     assert_eq!(limited, (Some(b"0123".to_vec()), End::Limit));
     put(&writer, b"\n");
-    assert_eq!(line(&mut sched, file.readline().limit(4)).unwrap().unwrap(), b"\n");
+    assert_eq!(
+        line(&mut sched, file.readline().limit(4)).unwrap().unwrap(),
+        b"\n"
+    );
 }
 
 #[test]
@@ -141,11 +153,17 @@ fn readline_reads_ahead_and_the_next_operations_take_the_left_over_bytes() {
     let file = AsyncFile::new(reader).unwrap();
     let mut sched = Scheduler::new();
     put(&writer, b"line\nleft over\nto the end");
-    assert_eq!(line(&mut sched, file.readline()).unwrap().unwrap(), b"line\n");
+    assert_eq!(
+        line(&mut sched, file.readline()).unwrap().unwrap(),
+        b"line\n"
+    );
     assert_eq!(pending(&beside), 0);
     assert_eq!(file.buffered(), 20);
     assert_eq!(bytes(&mut sched, file.read(5)).unwrap().0, b"left ");
-    assert_eq!(line(&mut sched, file.readline()).unwrap().unwrap(), b"over\n");
+    assert_eq!(
+        line(&mut sched, file.readline()).unwrap().unwrap(),
+        b"over\n"
+    );
     assert_eq!(file.buffered(), 10);
     put(&writer, b" of it");
     drop(writer);
@@ -162,11 +180,17 @@ fn an_emptied_buffer_is_not_an_end_of_file() {
     let log = Log::default();
     let mut sched = Scheduler::new();
     put(&writer, b"exactly\n");
-    assert_eq!(line(&mut sched, file.readline()).unwrap().unwrap(), b"exactly\n");
+    assert_eq!(
+        line(&mut sched, file.readline()).unwrap().unwrap(),
+        b"exactly\n"
+    );
     assert_eq!(file.buffered(), 0);
     logged(&mut sched, &log, "read", file.read(10));
     settle(&mut sched);
-    assert!(log.borrow().is_empty(), "nothing came, and the file is open: {log:?}");
+    assert!(
+        log.borrow().is_empty(),
+        "nothing came, and the file is open: {log:?}"
+    );
     put(&writer, b"more");
     settle(&mut sched);
     assert_eq!(*log.borrow(), ["read: more"]);
@@ -205,14 +229,23 @@ fn an_end_of_file_behind_the_rest_is_reported_once_from_memory() {
     assert_eq!(rest, (Some(b"rest".to_vec()), End::Eof));
     append(b"grown\n");
     assert_eq!(line(&mut sched, file.readline()).unwrap(), None);
-    assert_eq!(line(&mut sched, file.readline()).unwrap().unwrap(), b"grown\n");
+    assert_eq!(
+        line(&mut sched, file.readline()).unwrap().unwrap(),
+        b"grown\n"
+    );
 
     append(b"short");
     let short = bytes(&mut sched, file.read(10).full()).unwrap();
     assert_eq!(short, (b"short".to_vec(), End::Eof));
     append(b"grown again\n");
-    assert_eq!(bytes(&mut sched, file.read(10).full()).unwrap(), (vec![], End::Eof));
-    assert_eq!(line(&mut sched, file.readline()).unwrap().unwrap(), b"grown again\n");
+    assert_eq!(
+        bytes(&mut sched, file.read(10).full()).unwrap(),
+        (vec![], End::Eof)
+    );
+    assert_eq!(
+        line(&mut sched, file.readline()).unwrap().unwrap(),
+        b"grown again\n"
+    );
 }
 
 #[test]
@@ -224,7 +257,10 @@ fn a_fifo_waits_for_its_first_writer_and_goes_on_with_its_next() {
     let mut sched = Scheduler::new();
     logged(&mut sched, &log, "first", file.readline());
     settle(&mut sched);
-    assert!(log.borrow().is_empty(), "no writer yet is no end of file: {log:?}");
+    assert!(
+        log.borrow().is_empty(),
+        "no writer yet is no end of file: {log:?}"
+    );
 
     let writer = fifo.writer();
     put(&writer, b"from the first\n");
@@ -235,5 +271,8 @@ fn a_fifo_waits_for_its_first_writer_and_goes_on_with_its_next() {
 
     let writer = fifo.writer();
     put(&writer, b"from the next\n");
-    assert_eq!(line(&mut sched, file.readline()).unwrap().unwrap(), b"from the next\n");
+    assert_eq!(
+        line(&mut sched, file.readline()).unwrap().unwrap(),
+        b"from the next\n"
+    );
 }

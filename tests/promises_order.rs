@@ -42,7 +42,8 @@ fn two_readers_of_one_file_take_turns() {
         let (file, log) = (&file, &log);
         sched.spawn(file.readline(), move |task| match task.line()? {
             Some(line) => {
-                log.borrow_mut().push(format!("{name}{}", text(line).trim_end()));
+                log.borrow_mut()
+                    .push(format!("{name}{}", text(line).trim_end()));
                 wait(file.readline())
             }
             None => done(()),
@@ -135,7 +136,9 @@ fn the_next_in_the_queue_is_served_from_what_the_head_left() {
         if cancels {
             head.cancel();
         }
-        turn_until(&mut sched, || log.borrow().last().is_some_and(|last| last == "next: part"));
+        turn_until(&mut sched, || {
+            log.borrow().last().is_some_and(|last| last == "next: part")
+        });
     }
 }
 
@@ -157,12 +160,22 @@ fn writers_of_one_file_are_served_in_the_order_they_waited() {
         received.extend(drain(&reader));
     }
     sched.run().unwrap();
-    let expected = [vec![b'a'; size], vec![b'b'; size], vec![b'c'; size], b"d".to_vec()].concat();
+    let expected = [
+        vec![b'a'; size],
+        vec![b'b'; size],
+        vec![b'c'; size],
+        b"d".to_vec(),
+    ]
+    .concat();
     assert!(received == expected, "the writes are mixed");
-    assert_eq!(*log.borrow(), ["a: 200000", "b: 200000", "c: 200000", "d: 1"]);
+    assert_eq!(
+        *log.borrow(),
+        ["a: 200000", "b: 200000", "c: 200000", "d: 1"]
+    );
 }
 
-/// The newcomer is looked at in the same turn as the news that there is room, and before the one who waits for it.
+/// The newcomer is looked at in the same turn as the news that there is room, and before the one
+/// who waits for it.
 #[test]
 fn who_comes_when_there_is_room_or_data_again_does_not_overtake() {
     let _watchdog = watchdog();
@@ -181,7 +194,15 @@ fn who_comes_when_there_is_room_or_data_again_does_not_overtake() {
     settle(&mut sched);
     assert_eq!(text(&drain(&peer)), "old new");
     log.borrow_mut().sort();
-    assert_eq!(*log.borrow(), ["new reader: 2 ", "new writer: 3", "old reader: 1 ", "old writer: 4"]);
+    assert_eq!(
+        *log.borrow(),
+        [
+            "new reader: 2 ",
+            "new writer: 3",
+            "old reader: 1 ",
+            "old writer: 4"
+        ]
+    );
 }
 
 #[test]
@@ -222,7 +243,10 @@ fn two_tasks_use_one_socket_in_both_directions() {
             left -= n;
         }
     });
-    let sent: Vec<u8> = (0..).flat_map(|n: u32| format!("line {n}\n").into_bytes()).take(TOTAL).collect();
+    let sent: Vec<u8> = (0..)
+        .flat_map(|n: u32| format!("line {n}\n").into_bytes())
+        .take(TOTAL)
+        .collect();
     let file = AsyncFile::new(socket).unwrap();
     let mut chunks = sent.chunks(16 << 10);
     let mut received = Vec::<u8>::new();
@@ -272,7 +296,9 @@ fn a_blocked_reader_does_not_keep_a_writer_waiting() {
 fn a_task_cancelled_in_the_turn_its_line_arrived_leaves_the_line() {
     let _watchdog = watchdog();
     let pipes = [pipe(), pipe()];
-    let files = pipes.each_ref().map(|(reader, _)| AsyncFile::new(dup(reader)).unwrap());
+    let files = pipes
+        .each_ref()
+        .map(|(reader, _)| AsyncFile::new(dup(reader)).unwrap());
     let handles = RefCell::new(Vec::<JoinHandle<()>>::new());
     let resumed = Cell::new(None);
     let drops = [CountDrops::default(), CountDrops::default()];
@@ -315,13 +341,17 @@ fn a_task_that_is_spawned_by_another_takes_its_place_at_once() {
     let (file, log_of_all) = (&file, &log);
     sched.spawn(yield_now(), move |task| {
         if begun {
-            log_of_all.borrow_mut().push(format!("parent: {}", text(task.line()?.unwrap())));
+            log_of_all
+                .borrow_mut()
+                .push(format!("parent: {}", text(task.line()?.unwrap())));
             return done(());
         }
         begun = true;
         task.ok()?;
         task.spawn(file.readline(), |task| {
-            log_of_all.borrow_mut().push(format!("child: {}", text(task.line()?.unwrap())));
+            log_of_all
+                .borrow_mut()
+                .push(format!("child: {}", text(task.line()?.unwrap())));
             done(())
         });
         wait(file.readline())
@@ -344,14 +374,24 @@ fn waiting_for_one_file_in_two_schedulers_is_an_error_at_once() {
     settle(&mut one);
     // Those who wait do not feel the attempts.
     let attempts = [Op::from(file.readline()), file.readable().into()];
-    let refused = attempts.map(|op| another.spawn(op, |task| done(matches!(task.outcome(), Outcome::Failed(_)))));
-    assert_eq!(refused.map(|task| another.join(task).unwrap()), [true, true]);
+    let refused = attempts.map(|op| {
+        another.spawn(op, |task| {
+            done(matches!(task.outcome(), Outcome::Failed(_)))
+        })
+    });
+    assert_eq!(
+        refused.map(|task| another.join(task).unwrap()),
+        [true, true]
+    );
     put(&writer, b"first\nsecond\n");
     settle(&mut one);
     log.borrow_mut().sort();
     assert_eq!(*log.borrow(), ["one: first\n", "readable: ok"]);
     // Nobody waits in the first one now: the file has moved.
-    assert_eq!(line(&mut another, file.readline()).unwrap().unwrap(), b"second\n");
+    assert_eq!(
+        line(&mut another, file.readline()).unwrap().unwrap(),
+        b"second\n"
+    );
 }
 
 /// Who wants nothing takes nothing from anybody.
@@ -363,14 +403,22 @@ fn what_has_a_size_of_0_ends_at_once_behind_whomever() {
     let log = Log::default();
     let mut sched = Scheduler::new();
     let reader = logged(&mut sched, &log, "line", file.readline());
-    let writer = logged(&mut sched, &log, "much", file.write(vec![0; 4 << 20]).full());
+    let writer = logged(
+        &mut sched,
+        &log,
+        "much",
+        file.write(vec![0; 4 << 20]).full(),
+    );
     settle(&mut sched);
     logged(&mut sched, &log, "read", file.read(0));
     logged(&mut sched, &log, "full", file.read(0).full());
     logged(&mut sched, &log, "limit", file.read_to_end().limit(0));
     logged(&mut sched, &log, "write", file.write(""));
     settle(&mut sched);
-    assert_eq!(*log.borrow(), ["read: ", "full: ", "limit: InvalidInput", "write: 0"]);
+    assert_eq!(
+        *log.borrow(),
+        ["read: ", "full: ", "limit: InvalidInput", "write: 0"]
+    );
     assert!(!reader.is_finished() && !writer.is_finished());
     put(&theirs, b"go\n");
     sched.join(reader).unwrap();

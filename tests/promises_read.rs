@@ -14,10 +14,19 @@ fn a_read_ends_with_the_bytes_that_are_there() {
     let file = AsyncFile::new(reader).unwrap();
     let mut sched = Scheduler::new();
     put(&writer, b"abc");
-    assert_eq!(bytes(&mut sched, file.read(10)).unwrap(), (b"abc".to_vec(), End::Complete));
+    assert_eq!(
+        bytes(&mut sched, file.read(10)).unwrap(),
+        (b"abc".to_vec(), End::Complete)
+    );
     put(&writer, b"defg");
-    assert_eq!(bytes(&mut sched, file.read(2)).unwrap(), (b"de".to_vec(), End::Complete));
-    assert_eq!(bytes(&mut sched, file.read(2)).unwrap(), (b"fg".to_vec(), End::Complete));
+    assert_eq!(
+        bytes(&mut sched, file.read(2)).unwrap(),
+        (b"de".to_vec(), End::Complete)
+    );
+    assert_eq!(
+        bytes(&mut sched, file.read(2)).unwrap(),
+        (b"fg".to_vec(), End::Complete)
+    );
 }
 
 #[test]
@@ -29,8 +38,14 @@ fn a_read_hands_over_buffered_bytes_without_waiting_for_more() {
     put(&writer, b"line\nrest");
     line(&mut sched, file.readline()).unwrap();
     assert_eq!(file.buffered(), 4);
-    assert_eq!(bytes(&mut sched, file.read(3)).unwrap(), (b"res".to_vec(), End::Complete));
-    assert_eq!(bytes(&mut sched, file.read(3)).unwrap(), (b"t".to_vec(), End::Complete));
+    assert_eq!(
+        bytes(&mut sched, file.read(3)).unwrap(),
+        (b"res".to_vec(), End::Complete)
+    );
+    assert_eq!(
+        bytes(&mut sched, file.read(3)).unwrap(),
+        (b"t".to_vec(), End::Complete)
+    );
 }
 
 #[test]
@@ -89,7 +104,10 @@ fn a_size_is_a_limit_and_not_a_reservation() {
     let file = AsyncFile::new(reader).unwrap();
     let mut sched = Scheduler::new();
     put(&writer, b"small\n");
-    assert_eq!(bytes(&mut sched, file.read(usize::MAX)).unwrap().0, b"small\n");
+    assert_eq!(
+        bytes(&mut sched, file.read(usize::MAX)).unwrap().0,
+        b"small\n"
+    );
     put(&writer, b"line\nrest");
     let op = file.readline().limit(usize::MAX);
     assert_eq!(line(&mut sched, op).unwrap().unwrap(), b"line\n");
@@ -106,7 +124,9 @@ fn a_full_read_waits_for_exactly_its_size() {
     let (reader, writer) = pipe();
     let file = AsyncFile::new(reader).unwrap();
     let mut sched = Scheduler::new();
-    let full = sched.spawn(file.read(4).full(), |task| done((task.bytes()?.to_vec(), task.end())));
+    let full = sched.spawn(file.read(4).full(), |task| {
+        done((task.bytes()?.to_vec(), task.end()))
+    });
     for piece in [b"a", b"b", b"c"] {
         put(&writer, piece);
         settle(&mut sched);
@@ -142,8 +162,14 @@ fn a_timed_out_full_read_hands_over_the_bytes_so_far_and_consumes_them() {
     put(&writer, b"abc");
     let cut = bytes(&mut sched, file.read(4).full().timeout(SHORT)).unwrap();
     assert_eq!(cut, (b"abc".to_vec(), End::TimedOut));
-    assert_eq!(kind(bytes(&mut sched, file.read(4).full().timeout(SHORT))), ErrorKind::TimedOut);
-    assert_eq!(kind(bytes(&mut sched, file.read(4).timeout(SHORT))), ErrorKind::TimedOut);
+    assert_eq!(
+        kind(bytes(&mut sched, file.read(4).full().timeout(SHORT))),
+        ErrorKind::TimedOut
+    );
+    assert_eq!(
+        kind(bytes(&mut sched, file.read(4).timeout(SHORT))),
+        ErrorKind::TimedOut
+    );
     put(&writer, b"defg");
     assert_eq!(bytes(&mut sched, file.read(4).full()).unwrap().0, b"defg");
 }
@@ -157,8 +183,14 @@ fn read_to_end_hands_over_everything() {
     let all: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
     let expected = all.clone();
     let sender = std::thread::spawn(move || std::fs::File::from(writer).write_all(&all).unwrap());
-    assert_eq!(bytes(&mut sched, file.read_to_end()).unwrap(), (expected, End::Eof));
-    assert_eq!(bytes(&mut sched, file.read_to_end()).unwrap(), (vec![], End::Eof));
+    assert_eq!(
+        bytes(&mut sched, file.read_to_end()).unwrap(),
+        (expected, End::Eof)
+    );
+    assert_eq!(
+        bytes(&mut sched, file.read_to_end()).unwrap(),
+        (vec![], End::Eof)
+    );
     sender.join().unwrap();
 }
 
@@ -189,7 +221,10 @@ fn read_to_end_with_a_limit_leaves_the_rest_of_what_was_read_ahead() {
     line(&mut sched, file.readline()).unwrap();
     let limited = bytes(&mut sched, file.read_to_end().limit(3)).unwrap();
     assert_eq!(limited, (b"012".to_vec(), End::Limit));
-    assert_eq!(bytes(&mut sched, file.read(2).full()).unwrap(), (b"34".to_vec(), End::Complete));
+    assert_eq!(
+        bytes(&mut sched, file.read(2).full()).unwrap(),
+        (b"34".to_vec(), End::Complete)
+    );
     assert_eq!(file.buffered(), 2);
 }
 
@@ -217,11 +252,20 @@ fn size_zero_ends_at_once_with_nothing() {
     let file = AsyncFile::new(reader).unwrap();
     let mut sched = Scheduler::new();
     // Nothing is there, and it does not wait.
-    assert_eq!(bytes(&mut sched, file.read(0)).unwrap(), (vec![], End::Complete));
-    assert_eq!(bytes(&mut sched, file.read(0).full()).unwrap(), (vec![], End::Complete));
+    assert_eq!(
+        bytes(&mut sched, file.read(0)).unwrap(),
+        (vec![], End::Complete)
+    );
+    assert_eq!(
+        bytes(&mut sched, file.read(0).full()).unwrap(),
+        (vec![], End::Complete)
+    );
     // Something is there, and it does not take it.
     put(&writer, b"x");
-    assert_eq!(bytes(&mut sched, file.read(0)).unwrap(), (vec![], End::Complete));
+    assert_eq!(
+        bytes(&mut sched, file.read(0)).unwrap(),
+        (vec![], End::Complete)
+    );
     assert_eq!(bytes(&mut sched, file.read(1)).unwrap().0, b"x");
 }
 
@@ -232,7 +276,16 @@ fn limit_zero_is_invalid_and_takes_nothing() {
     let file = AsyncFile::new(reader).unwrap();
     let mut sched = Scheduler::new();
     put(&writer, b"line\n");
-    assert_eq!(kind(line(&mut sched, file.readline().limit(0))), ErrorKind::InvalidInput);
-    assert_eq!(kind(bytes(&mut sched, file.read_to_end().limit(0))), ErrorKind::InvalidInput);
-    assert_eq!(line(&mut sched, file.readline()).unwrap().unwrap(), b"line\n");
+    assert_eq!(
+        kind(line(&mut sched, file.readline().limit(0))),
+        ErrorKind::InvalidInput
+    );
+    assert_eq!(
+        kind(bytes(&mut sched, file.read_to_end().limit(0))),
+        ErrorKind::InvalidInput
+    );
+    assert_eq!(
+        line(&mut sched, file.readline()).unwrap().unwrap(),
+        b"line\n"
+    );
 }

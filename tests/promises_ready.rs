@@ -18,7 +18,10 @@ fn readable_is_true_while_bytes_are_buffered() {
     let file = AsyncFile::new(reader).unwrap();
     let mut sched = Scheduler::new();
     put(&writer, b"line\nrest");
-    assert_eq!(line(&mut sched, file.readline()).unwrap().unwrap(), b"line\n");
+    assert_eq!(
+        line(&mut sched, file.readline()).unwrap().unwrap(),
+        b"line\n"
+    );
     sched.block_on(file.readable()).unwrap();
     sched.block_on(file.readable()).unwrap();
     assert_eq!(bytes(&mut sched, file.read(9)).unwrap().0, b"rest");
@@ -26,11 +29,15 @@ fn readable_is_true_while_bytes_are_buffered() {
     assert_eq!(kind(not_now), ErrorKind::TimedOut);
 }
 
-/// What wakes is not the kernel, which has nothing more, but the other reader, which has read ahead.
+/// What wakes is not the kernel, which has nothing more, but the other reader, which has read
+/// ahead.
 #[test]
 fn readable_is_true_for_what_another_reader_left_in_the_buffer() {
     let _watchdog = watchdog();
-    for (sent, ended) in [("line\nrest", vec!["readable: ok", "reader: line\n"]), ("part", vec!["readable: ok"])] {
+    for (sent, ended) in [
+        ("line\nrest", vec!["readable: ok", "reader: line\n"]),
+        ("part", vec!["readable: ok"]),
+    ] {
         let (reader, writer) = pipe();
         let file = AsyncFile::new(reader).unwrap();
         let log = Log::default();
@@ -92,7 +99,10 @@ fn readiness_does_not_queue() {
     put(&peer, b"x");
     settle(&mut sched);
     log.borrow_mut().sort();
-    assert_eq!(*log.borrow(), ["also readable: ok", "readable: ok", "writable: ok"]);
+    assert_eq!(
+        *log.borrow(),
+        ["also readable: ok", "readable: ok", "writable: ok"]
+    );
     put(&peer, b"xxxxxxxx");
     sched.run().unwrap();
     assert_eq!(log.borrow()[3], "full: xxxxxxxxx");
@@ -121,7 +131,10 @@ fn readiness_times_out_and_not_early() {
     let file = AsyncFile::new(reader).unwrap();
     let mut sched = Scheduler::new();
     let start = Instant::now();
-    assert_eq!(kind(sched.block_on(file.readable().timeout(SHORT))), ErrorKind::TimedOut);
+    assert_eq!(
+        kind(sched.block_on(file.readable().timeout(SHORT))),
+        ErrorKind::TimedOut
+    );
     assert!(start.elapsed() >= SHORT);
 }
 
@@ -166,7 +179,10 @@ fn readlines_hands_over_all_whole_lines_that_are_there() {
     let file = AsyncFile::new(reader).unwrap();
     let mut sched = Scheduler::new();
     put(&writer, b"one\ntwo\n\nthr");
-    assert_eq!(sched.block_on(file.readlines()).unwrap(), [&b"one\n"[..], b"two\n", b"\n"]);
+    assert_eq!(
+        sched.block_on(file.readlines()).unwrap(),
+        [&b"one\n"[..], b"two\n", b"\n"]
+    );
     assert_eq!(file.buffered(), 3);
     put(&writer, b"ee\nrest");
     drop(writer);
@@ -181,7 +197,9 @@ fn readlines_waits_for_at_least_one_line() {
     let (reader, writer) = pipe();
     let file = AsyncFile::new(reader).unwrap();
     let mut sched = Scheduler::new();
-    let lines = sched.spawn(file.readlines(), |task| done(task.lines()?.map(<[u8]>::to_vec).collect::<Vec<_>>()));
+    let lines = sched.spawn(file.readlines(), |task| {
+        done(task.lines()?.map(<[u8]>::to_vec).collect::<Vec<_>>())
+    });
     put(&writer, b"part");
     settle(&mut sched);
     assert!(!lines.is_finished());
@@ -196,16 +214,24 @@ fn lines_that_were_not_yielded_stay_in_the_file() {
     let file = AsyncFile::new(reader).unwrap();
     let mut sched = Scheduler::new();
     put(&writer, b"one\ntwo\nthree\nfour\n");
-    let first = sched.spawn(file.readlines(), |task| done(task.lines()?.next().map(<[u8]>::to_vec)));
+    let first = sched.spawn(file.readlines(), |task| {
+        done(task.lines()?.next().map(<[u8]>::to_vec))
+    });
     assert_eq!(sched.join(first).unwrap().unwrap(), b"one\n");
-    assert_eq!(line(&mut sched, file.readline()).unwrap().unwrap(), b"two\n");
+    assert_eq!(
+        line(&mut sched, file.readline()).unwrap().unwrap(),
+        b"two\n"
+    );
     let none = sched.spawn(file.readlines(), |task| {
         task.lines()?;
         done(())
     });
     sched.join(none).unwrap();
     assert_eq!(file.buffered(), 11);
-    assert_eq!(sched.block_on(file.readlines()).unwrap(), [&b"three\n"[..], b"four\n"]);
+    assert_eq!(
+        sched.block_on(file.readlines()).unwrap(),
+        [&b"three\n"[..], b"four\n"]
+    );
 }
 
 #[test]
@@ -215,9 +241,18 @@ fn a_limit_hands_over_the_whole_lines_that_fit() {
     let file = AsyncFile::new(reader).unwrap();
     let mut sched = Scheduler::new();
     put(&writer, b"one\ntwo\nthree\n");
-    assert_eq!(sched.block_on(file.readlines().limit(10)).unwrap(), [b"one\n", b"two\n"]);
-    assert_eq!(sched.block_on(file.readlines().limit(6)).unwrap(), [b"three\n"]);
-    assert_eq!(kind(sched.block_on(file.readlines().limit(0))), ErrorKind::InvalidInput);
+    assert_eq!(
+        sched.block_on(file.readlines().limit(10)).unwrap(),
+        [b"one\n", b"two\n"]
+    );
+    assert_eq!(
+        sched.block_on(file.readlines().limit(6)).unwrap(),
+        [b"three\n"]
+    );
+    assert_eq!(
+        kind(sched.block_on(file.readlines().limit(0))),
+        ErrorKind::InvalidInput
+    );
 }
 
 #[test]
@@ -235,7 +270,10 @@ fn a_task_may_close_the_file_whose_lines_it_has() {
         done(())
     });
     sched.join(task).unwrap();
-    assert_eq!(kind(sched.block_on(file.readlines())), ErrorKind::NotConnected);
+    assert_eq!(
+        kind(sched.block_on(file.readlines())),
+        ErrorKind::NotConnected
+    );
 }
 
 #[test]
@@ -245,7 +283,10 @@ fn a_timed_out_readlines_keeps_the_partial_line() {
     let file = AsyncFile::new(reader).unwrap();
     let mut sched = Scheduler::new();
     put(&writer, b"par");
-    assert_eq!(kind(sched.block_on(file.readlines().timeout(SHORT))), ErrorKind::TimedOut);
+    assert_eq!(
+        kind(sched.block_on(file.readlines().timeout(SHORT))),
+        ErrorKind::TimedOut
+    );
     assert_eq!(file.buffered(), 3);
     put(&writer, b"tial\n");
     assert_eq!(sched.block_on(file.readlines()).unwrap(), [b"partial\n"]);
@@ -294,7 +335,10 @@ fn block_on_gives_owned_outcomes() {
     assert_eq!(sched.block_on(file.write("question")).unwrap(), 8);
     assert_eq!(drain(&peer), b"question");
     put(&peer, b"answer\nsecond\nlast");
-    assert_eq!(sched.block_on(file.readline()).unwrap().unwrap(), b"answer\n");
+    assert_eq!(
+        sched.block_on(file.readline()).unwrap().unwrap(),
+        b"answer\n"
+    );
     assert_eq!(sched.block_on(file.read(3)).unwrap(), b"sec");
     drop(peer);
     assert_eq!(sched.block_on(file.read_to_end()).unwrap(), b"ond\nlast");
@@ -322,8 +366,14 @@ fn a_read_cut_by_its_timeout_is_an_error_of_block_on_and_its_bytes_are_kept() {
 fn block_on_runs_the_other_tasks_meanwhile() {
     let _watchdog = watchdog();
     let (reader, writer) = pipe();
-    let (reader, writer) = (AsyncFile::new(reader).unwrap(), AsyncFile::new(writer).unwrap());
+    let (reader, writer) = (
+        AsyncFile::new(reader).unwrap(),
+        AsyncFile::new(writer).unwrap(),
+    );
     let mut sched = Scheduler::new();
     sched.spawn(writer.write("from a task\n"), |task| done(task.ok()?));
-    assert_eq!(sched.block_on(reader.readline()).unwrap().unwrap(), b"from a task\n");
+    assert_eq!(
+        sched.block_on(reader.readline()).unwrap().unwrap(),
+        b"from a task\n"
+    );
 }

@@ -23,8 +23,14 @@ fn a_write_that_fits_is_taken_whole() {
     for (reader, writer) in [pipe(), socketpair()] {
         let file = AsyncFile::new(writer).unwrap();
         let mut sched = Scheduler::new();
-        assert_eq!(written(&mut sched, file.write("text")).unwrap(), (4, End::Complete));
-        assert_eq!(written(&mut sched, file.write(" more").full()).unwrap(), (5, End::Complete));
+        assert_eq!(
+            written(&mut sched, file.write("text")).unwrap(),
+            (4, End::Complete)
+        );
+        assert_eq!(
+            written(&mut sched, file.write(" more").full()).unwrap(),
+            (5, End::Complete)
+        );
         assert_eq!(drain(&reader), b"text more");
     }
 }
@@ -73,7 +79,11 @@ fn full_ends_when_all_is_written() {
         while received.len() < MUCH {
             sched.turn(Some(SHORT)).unwrap();
             received.extend(drain(&reader));
-            assert!(received.len() == MUCH || !write.is_finished(), "at {}", received.len());
+            assert!(
+                received.len() == MUCH || !write.is_finished(),
+                "at {}",
+                received.len()
+            );
         }
         assert_eq!(sched.join(write).unwrap(), MUCH);
         assert!(received == data);
@@ -84,7 +94,10 @@ fn full_ends_when_all_is_written() {
 fn full_carries_a_large_write_from_one_task_to_another() {
     let _watchdog = watchdog();
     let (reader, writer) = pipe();
-    let (reader, writer) = (AsyncFile::new(reader).unwrap(), AsyncFile::new(writer).unwrap());
+    let (reader, writer) = (
+        AsyncFile::new(reader).unwrap(),
+        AsyncFile::new(writer).unwrap(),
+    );
     let mut sched = Scheduler::new();
     let write = sched.spawn(writer.write(pattern(MUCH)).full(), move |task| {
         writer.close();
@@ -124,7 +137,10 @@ fn a_write_that_could_not_begin_times_out_and_writes_nothing() {
     let error = written(&mut sched, file.write("lost?").timeout(SHORT)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     let message = error.to_string();
-    assert!(message.starts_with(&format!("write on fd {number}: timed out after 20ms")), "{message}");
+    assert!(
+        message.starts_with(&format!("write on fd {number}: timed out after 20ms")),
+        "{message}"
+    );
     let full = written(&mut sched, file.write("lost?").full().timeout(SHORT));
     assert_eq!(kind(full), ErrorKind::TimedOut);
     assert_eq!(drain(&reader), vec![b'.'; filled]);
@@ -147,7 +163,10 @@ fn a_cancelled_write_writes_no_more() {
     let begun = drain(&reader);
     assert!(!begun.is_empty() && begun == data[..begun.len()]);
     // The next write follows directly.
-    assert_eq!(written(&mut sched, file.write("next").full()).unwrap(), (4, End::Complete));
+    assert_eq!(
+        written(&mut sched, file.write("next").full()).unwrap(),
+        (4, End::Complete)
+    );
     assert_eq!(drain(&reader), b"next");
     assert!(log.borrow().is_empty());
 }
@@ -159,8 +178,14 @@ fn an_empty_write_ends_at_once_even_where_there_is_no_room() {
     let filled = fill(&writer);
     let file = AsyncFile::new(writer).unwrap();
     let mut sched = Scheduler::new();
-    assert_eq!(written(&mut sched, file.write("")).unwrap(), (0, End::Complete));
-    assert_eq!(written(&mut sched, file.write(Vec::new()).full()).unwrap(), (0, End::Complete));
+    assert_eq!(
+        written(&mut sched, file.write("")).unwrap(),
+        (0, End::Complete)
+    );
+    assert_eq!(
+        written(&mut sched, file.write(Vec::new()).full()).unwrap(),
+        (0, End::Complete)
+    );
     assert_eq!(pending(&reader), filled);
 }
 
@@ -232,8 +257,14 @@ fn a_write_without_a_reader_fails_and_names_itself() {
         let error = written(&mut sched, file.write("text")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
         let message = error.to_string();
-        assert!(message.starts_with(&format!("write on fd {number}: ")), "{message}");
-        assert_eq!(kind(written(&mut sched, file.write("text").full())), ErrorKind::BrokenPipe);
+        assert!(
+            message.starts_with(&format!("write on fd {number}: ")),
+            "{message}"
+        );
+        assert_eq!(
+            kind(written(&mut sched, file.write("text").full())),
+            ErrorKind::BrokenPipe
+        );
     }
 }
 
@@ -250,6 +281,9 @@ fn a_reader_that_goes_wakes_the_blocked_writer() {
         drop(reader);
         turn_until(&mut sched, || !log.borrow().is_empty());
         let reset = "full: ConnectionReset"; // a socket that held unread data
-        assert!(["full: BrokenPipe", reset].contains(&log.borrow()[0].as_str()), "{log:?}");
+        assert!(
+            ["full: BrokenPipe", reset].contains(&log.borrow()[0].as_str()),
+            "{log:?}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What pycos' asyncfile gets wrong, sentence by sentence: here it works, with children and with plain descriptors.
+//! What pycos' asyncfile gets wrong, sentence by sentence: here it works, with children and with
+//! plain descriptors.
 
 mod descriptors;
 mod support;
@@ -16,13 +17,15 @@ use asyncfile::{done, sleep, wait, AsyncFile, AsyncPipe, Scheduler, TaskError};
 
 use descriptors::{alone, Test};
 use help::{assert_output, await_end, cat, code, pattern, spawn, Gate};
-use support::{fill, kind, line, logged, pipe, put, settle, socketpair, turn_until, watchdog, Log, SHORT};
+use support::{
+    fill, kind, line, logged, pipe, put, settle, socketpair, turn_until, watchdog, Log, SHORT,
+};
 
 fn file(fd: impl Into<OwnedFd>) -> AsyncFile {
     AsyncFile::new(fd).unwrap()
 }
 
-// ------------------------------------------------------------------ Integer descriptors never work.
+// ----------------------------------------------------------------- Integer descriptors never work.
 
 #[test]
 fn a_descriptor_that_came_as_an_integer_works() {
@@ -30,13 +33,17 @@ fn a_descriptor_that_came_as_an_integer_works() {
     let (reader, writer) = pipe();
     let (reader, writer) = (reader.into_raw_fd(), writer.into_raw_fd());
     // SAFETY: the numbers were given up above, so they are nobody else's.
-    let [reader, writer] = [reader, writer].map(|number| file(unsafe { OwnedFd::from_raw_fd(number) }));
+    let [reader, writer] =
+        [reader, writer].map(|number| file(unsafe { OwnedFd::from_raw_fd(number) }));
     let mut sched = Scheduler::new();
     sched.block_on(writer.write("by number\n").full()).unwrap();
-    assert_eq!(sched.block_on(reader.readline()).unwrap().unwrap(), b"by number\n");
+    assert_eq!(
+        sched.block_on(reader.readline()).unwrap().unwrap(),
+        b"by number\n"
+    );
 }
 
-// ------------------------------------------------------------------ A write timeout kills the scheduler's thread.
+// --------------------------------------------------- A write timeout kills the scheduler's thread.
 
 #[test]
 fn a_write_timeout_is_that_tasks_error_and_the_others_go_on() {
@@ -46,7 +53,9 @@ fn a_write_timeout_is_that_tasks_error_and_the_others_go_on() {
     let writer = file(writer);
     let ticks = Cell::new(0);
     let mut sched = Scheduler::new();
-    let write = sched.spawn(writer.write("no room").timeout(2 * SHORT), |task| done(task.written()?));
+    let write = sched.spawn(writer.write("no room").timeout(2 * SHORT), |task| {
+        done(task.written()?)
+    });
     let ticker = sched.spawn(sleep(SHORT), |task| {
         task.ok()?;
         ticks.set(ticks.get() + 1);
@@ -61,7 +70,7 @@ fn a_write_timeout_is_that_tasks_error_and_the_others_go_on() {
     assert_eq!(ticks.get(), 5);
 }
 
-// ------------------------------------------------------------------ Read errors never reach the task.
+// --------------------------------------------------------------- Read errors never reach the task.
 
 #[test]
 fn a_read_error_reaches_the_task() {
@@ -99,7 +108,7 @@ fn a_pty_whose_other_side_has_gone_is_at_its_end() {
     assert_eq!(sched.block_on(ours.readline()).unwrap(), None);
 }
 
-// ------------------------------------------------------------------ A readline that times out throws its partial line away ...
+// -------------------------------------- A readline that times out throws its partial line away ...
 
 #[test]
 fn a_readline_that_times_out_keeps_its_partial_line() {
@@ -107,10 +116,18 @@ fn a_readline_that_times_out_keeps_its_partial_line() {
     let pipe = spawn("printf half; read line; echo \" and half\"");
     let stdin = pipe.stdin().unwrap().clone();
     let mut sched = Scheduler::new();
-    turn_until(&mut sched, || support::pending(&BorrowRaw(pipe.stdout().unwrap())) == 4);
-    assert_eq!(kind(sched.block_on(pipe.readline().timeout(SHORT))), ErrorKind::TimedOut);
+    turn_until(&mut sched, || {
+        support::pending(&BorrowRaw(pipe.stdout().unwrap())) == 4
+    });
+    assert_eq!(
+        kind(sched.block_on(pipe.readline().timeout(SHORT))),
+        ErrorKind::TimedOut
+    );
     sched.block_on(stdin.write("\n")).unwrap();
-    assert_eq!(sched.block_on(pipe.readline()).unwrap().unwrap(), b"half and half\n");
+    assert_eq!(
+        sched.block_on(pipe.readline()).unwrap().unwrap(),
+        b"half and half\n"
+    );
 }
 
 /// An AsyncFile's descriptor, for a look at what the kernel holds.
@@ -123,20 +140,26 @@ impl std::os::fd::AsFd for BorrowRaw<'_> {
     }
 }
 
-// ------------------------------------------------------------------ ... and its timeout restarts with each read.
+// ---------------------------------------------------- ... and its timeout restarts with each read.
 
 #[test]
 fn a_readlines_timeout_is_for_the_whole_line() {
     let _watchdog = watchdog();
     let pipe = spawn("while printf x; do :; done");
     let start = Instant::now();
-    assert_eq!(kind(Scheduler::new().block_on(pipe.readline().timeout(5 * SHORT))), ErrorKind::TimedOut);
+    assert_eq!(
+        kind(Scheduler::new().block_on(pipe.readline().timeout(5 * SHORT))),
+        ErrorKind::TimedOut
+    );
     assert!(start.elapsed() >= 5 * SHORT);
-    assert!(pipe.stdout().unwrap().buffered() > 1, "it came in many reads");
+    assert!(
+        pipe.stdout().unwrap().buffered() > 1,
+        "it came in many reads"
+    );
     pipe.kill().unwrap();
 }
 
-// ------------------------------------------------------------------ One timeout per file serves both directions.
+// ---------------------------------------------------- One timeout per file serves both directions.
 
 #[test]
 fn each_direction_has_its_own_timeout() {
@@ -146,7 +169,12 @@ fn each_direction_has_its_own_timeout() {
     let ours = file(ours);
     let log = Log::default();
     let mut sched = Scheduler::new();
-    let _write = logged(&mut sched, &log, "write", ours.write("no room").timeout(SHORT));
+    let _write = logged(
+        &mut sched,
+        &log,
+        "write",
+        ours.write("no room").timeout(SHORT),
+    );
     let read = logged(&mut sched, &log, "read", ours.read(5).timeout(3000 * SHORT));
     turn_until(&mut sched, || log.borrow().len() == 1);
     assert!(!read.is_finished(), "the read has another deadline");
@@ -155,7 +183,7 @@ fn each_direction_has_its_own_timeout() {
     assert_eq!(*log.borrow(), ["write: TimedOut", "read: bytes"]);
 }
 
-// ------------------------------------------------------------------ A readline that emptied the buffer makes the next read a false end of file.
+// --------------------- A readline that emptied the buffer makes the next read a false end of file.
 
 #[test]
 fn a_read_after_a_readline_that_emptied_the_buffer_waits_for_more() {
@@ -163,7 +191,10 @@ fn a_read_after_a_readline_that_emptied_the_buffer_waits_for_more() {
     let pipe = cat();
     let mut sched = Scheduler::new();
     sched.block_on(pipe.write("a line\n").full()).unwrap();
-    assert_eq!(sched.block_on(pipe.readline()).unwrap().unwrap(), b"a line\n");
+    assert_eq!(
+        sched.block_on(pipe.readline()).unwrap().unwrap(),
+        b"a line\n"
+    );
     assert_eq!(pipe.stdout().unwrap().buffered(), 0);
     let read = sched.spawn(pipe.read(100), |task| done(task.bytes()?.to_vec()));
     settle(&mut sched);
@@ -172,7 +203,7 @@ fn a_read_after_a_readline_that_emptied_the_buffer_waits_for_more() {
     assert_eq!(sched.join(read).unwrap(), b"more");
 }
 
-// ------------------------------------------------------------------ With two readers one hangs for ever.
+// ------------------------------------------------------------ With two readers one hangs for ever.
 
 #[test]
 fn two_readers_of_one_file_are_both_served_in_their_order() {
@@ -186,24 +217,31 @@ fn two_readers_of_one_file_are_both_served_in_their_order() {
     assert_eq!(*log.borrow(), ["first: one\n", "second: two\n"]);
 }
 
-// ------------------------------------------------------------------ communicate with no input never closes stdin (`cat` hangs);
+// ------------------------------------- communicate with no input never closes stdin (`cat` hangs);
 
 #[test]
 fn communicate_without_input_closes_stdin() {
     let _watchdog = watchdog();
-    assert_output(&Scheduler::new().block_on(cat().communicate(())).unwrap(), 0, "", "");
+    assert_output(
+        &Scheduler::new().block_on(cat().communicate(())).unwrap(),
+        0,
+        "",
+        "",
+    );
 }
 
-// ------------------------------------------------------------------ a child that stops reading hangs it;
+// ------------------------------------------------------------ a child that stops reading hangs it;
 
 #[test]
 fn communicate_with_a_child_that_stops_reading_ends() {
     let _watchdog = watchdog();
-    let output = Scheduler::new().block_on(spawn("head -c 7; exit 3").communicate(pattern(3_000_000))).unwrap();
+    let output = Scheduler::new()
+        .block_on(spawn("head -c 7; exit 3").communicate(pattern(3_000_000)))
+        .unwrap();
     assert_eq!((code(output.status), output.stdout), (3, pattern(7)));
 }
 
-// ------------------------------------------------------------------ waiting for the exit blocks the whole loop.
+// ----------------------------------------------------- waiting for the exit blocks the whole loop.
 
 #[test]
 fn other_tasks_run_while_one_waits_for_an_exit() {
@@ -239,12 +277,16 @@ fn closing_a_file_whose_number_is_0_closes_it() -> Test {
         assert_eq!(line(&mut sched, reader.readline())?.unwrap(), b"a line\n");
         reader.close();
         // SAFETY: takes a number.
-        assert_eq!(unsafe { libc::fcntl(0, libc::F_GETFD) }, -1, "it is still open");
+        assert_eq!(
+            unsafe { libc::fcntl(0, libc::F_GETFD) },
+            -1,
+            "it is still open"
+        );
         Ok(())
     })
 }
 
-// ------------------------------------------------------------------ ... and leaves waiting tasks asleep;
+// ------------------------------------------------------------ ... and leaves waiting tasks asleep;
 
 #[test]
 fn closing_wakes_whoever_waits() {
@@ -253,15 +295,25 @@ fn closing_wakes_whoever_waits() {
     let log = RefCell::default();
     let mut sched = Scheduler::new();
     let _reader = logged(&mut sched, &log, "reader", pipe.readline());
-    let _writer = logged(&mut sched, &log, "writer", pipe.write(pattern(10_000_000)).full());
-    turn_until(&mut sched, || pipe.stdout().unwrap().buffered() > 0 || !log.borrow().is_empty());
+    let _writer = logged(
+        &mut sched,
+        &log,
+        "writer",
+        pipe.write(pattern(10_000_000)).full(),
+    );
+    turn_until(&mut sched, || {
+        pipe.stdout().unwrap().buffered() > 0 || !log.borrow().is_empty()
+    });
     pipe.close();
     sched.run().unwrap();
-    assert!(log.borrow().contains(&"writer: NotConnected".to_owned()), "{log:?}");
+    assert!(
+        log.borrow().contains(&"writer: NotConnected".to_owned()),
+        "{log:?}"
+    );
     assert_eq!(log.borrow().len(), 2);
 }
 
-// ------------------------------------------------------------------ closing an AsyncPipe closes and reaps nothing;
+// -------------------------------------------------- closing an AsyncPipe closes and reaps nothing;
 
 #[cfg(target_os = "linux")]
 #[test]
@@ -280,7 +332,7 @@ fn closing_a_pipe_closes_its_streams_and_its_child_is_reaped() -> Test {
     })
 }
 
-// ------------------------------------------------------------------ a `with` block swallows every exception;
+// -------------------------------------------------------- a `with` block swallows every exception;
 
 #[test]
 fn no_error_is_swallowed_with_the_file() {
@@ -298,15 +350,20 @@ fn no_error_is_swallowed_with_the_file() {
     }
 
     let pipe = cat();
-    drop(sched.spawn(pipe.write("x"), move |task| -> asyncfile::Flow<()> {
-        task.ok()?;
-        let _closed_with_this_body = &pipe;
-        panic!("the body's own panic");
-    }));
-    assert_eq!(sched.run().unwrap_err().to_string(), "panicked: the body's own panic");
+    drop(
+        sched.spawn(pipe.write("x"), move |task| -> asyncfile::Flow<()> {
+            task.ok()?;
+            let _closed_with_this_body = &pipe;
+            panic!("the body's own panic");
+        }),
+    );
+    assert_eq!(
+        sched.run().unwrap_err().to_string(),
+        "panicked: the body's own panic"
+    );
 }
 
-// ------------------------------------------------------------------ a file at its end keeps the loop spinning.
+// ------------------------------------------------------ a file at its end keeps the loop spinning.
 
 #[test]
 fn a_file_at_its_end_leaves_the_loop_asleep() {
@@ -320,9 +377,14 @@ fn a_file_at_its_end_leaves_the_loop_asleep() {
     // What the loop sleeps on is not readable: its end is not in there any more.
     let mut set = Vec::new();
     assert_ne!(sched.pollfds(&mut set), Some(Duration::ZERO));
-    assert!(set.iter().all(|entry| entry.fd != pipe.stdout().unwrap().as_raw_fd()));
+    assert!(set
+        .iter()
+        .all(|entry| entry.fd != pipe.stdout().unwrap().as_raw_fd()));
     descriptors::ask(&mut set).unwrap();
-    assert!(set.iter().all(|entry| entry.revents == 0), "the loop would spin");
+    assert!(
+        set.iter().all(|entry| entry.revents == 0),
+        "the loop would spin"
+    );
     stdin.close();
     assert_eq!(sched.join(exit).unwrap(), Some(4));
 }

@@ -1,4 +1,5 @@
-//! Bugs that were found and must not come back: each test asserts the right behaviour of what once went wrong.
+//! Bugs that were found and must not come back: each test asserts the right behaviour of what once
+//! went wrong.
 
 mod descriptors;
 #[path = "children/help.rs"]
@@ -11,13 +12,15 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::process::Command;
 use std::time::Duration;
 
 use asyncfile::trace::Event;
 use asyncfile::{
-    done, first, sleep, wait, yield_now, AsyncFile, AsyncPipe, Flow, JoinHandle, Op, Scheduler, TaskError,
+    done, first, sleep, wait, yield_now, AsyncFile, AsyncPipe, Flow, JoinHandle, Op, Scheduler,
+    TaskError,
 };
 use descriptors::{alone, close_behind, ms, numbered_pipe, sockets, Test, HOUR, ZERO};
 use help::{assert_pattern, cat, pattern, spawn, Gate};
@@ -32,10 +35,14 @@ fn assert_childless() {
     // SAFETY: a null status is allowed.
     let answer = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) };
     let error = io::Error::last_os_error();
-    assert_eq!((answer, error.raw_os_error()), (-1, Some(libc::ECHILD)), "0: one lives; above: that one was a zombie");
+    assert_eq!(
+        (answer, error.raw_os_error()),
+        (-1, Some(libc::ECHILD)),
+        "0: one lives; above: that one was a zombie"
+    );
 }
 
-// ------------------------------------------------------------------ communicate, and who closes stdin beside it
+// ----------------------------------------------------- communicate, and who closes stdin beside it
 
 #[test]
 fn an_exit_beside_a_communicate_does_not_truncate_it() {
@@ -44,7 +51,8 @@ fn an_exit_beside_a_communicate_does_not_truncate_it() {
         let _watchdog = watchdog();
         let pipe = cat();
         let mut sched = Scheduler::new();
-        let waits_for_exit = |sched: &mut Scheduler<'_>| sched.spawn(pipe.exit(), |task| done(task.exit()?));
+        let waits_for_exit =
+            |sched: &mut Scheduler<'_>| sched.spawn(pipe.exit(), |task| done(task.exit()?));
         let before = is_exit_first.then(|| waits_for_exit(&mut sched));
         let communicates = sched.spawn(pipe.communicate(pattern(LEN)), |task| done(task.output()?));
         let exits = before.unwrap_or_else(|| waits_for_exit(&mut sched));
@@ -61,12 +69,27 @@ fn a_limit_counts_what_an_earlier_communicate_has_collected_from_streams_that_ha
     let pipe = spawn("printf 0123456789; exec >&- 2>&-; exec sleep 600");
     let mut sched = Scheduler::new();
     while pipe.stdout().unwrap().buffered() < 10 {
-        assert_eq!(kind(sched.block_on(pipe.communicate(()).timeout(SHORT))), ErrorKind::TimedOut);
+        assert_eq!(
+            kind(sched.block_on(pipe.communicate(()).timeout(SHORT))),
+            ErrorKind::TimedOut
+        );
     }
-    assert_eq!(kind(sched.block_on(pipe.communicate(()).timeout(SHORT))), ErrorKind::TimedOut);
+    assert_eq!(
+        kind(sched.block_on(pipe.communicate(()).timeout(SHORT))),
+        ErrorKind::TimedOut
+    );
     pipe.kill().unwrap();
-    assert_eq!(kind(sched.block_on(pipe.communicate(()).limit(9))), ErrorKind::Other);
-    assert_eq!(sched.block_on(pipe.communicate(()).limit(10)).unwrap().stdout, b"0123456789");
+    assert_eq!(
+        kind(sched.block_on(pipe.communicate(()).limit(9))),
+        ErrorKind::Other
+    );
+    assert_eq!(
+        sched
+            .block_on(pipe.communicate(()).limit(10))
+            .unwrap()
+            .stdout,
+        b"0123456789"
+    );
 }
 
 #[test]
@@ -75,7 +98,9 @@ fn a_communicate_whose_stdin_another_task_closes_is_an_error() {
     let pipe = cat();
     pipe.signal(libc::SIGSTOP).unwrap(); // the input fills the pipe and waits
     let mut sched = Scheduler::new();
-    let communicates = sched.spawn(pipe.communicate(pattern(4_000_000)), |task| done(task.output()?.stdout.len()));
+    let communicates = sched.spawn(pipe.communicate(pattern(4_000_000)), |task| {
+        done(task.output()?.stdout.len())
+    });
     settle(&mut sched);
     assert!(!communicates.is_finished());
     sched.spawn(yield_now(), |_| {
@@ -90,20 +115,25 @@ fn a_communicate_whose_stdin_another_task_closes_is_an_error() {
 }
 
 #[test]
-fn a_communicate_that_goes_on_after_an_exit_closed_its_stdin_is_an_error() {
+fn a_communicate_that_goes_on_after_its_stdin_was_closed_is_an_error() {
     let _watchdog = watchdog();
     let pipe = cat();
     pipe.signal(libc::SIGSTOP).unwrap();
     let mut sched = Scheduler::new();
-    assert_eq!(kind(sched.block_on(pipe.communicate(pattern(1_000_000)).timeout(SHORT))), ErrorKind::TimedOut);
-    assert_eq!(kind(sched.block_on(pipe.exit().timeout(SHORT))), ErrorKind::TimedOut);
+    assert_eq!(
+        kind(sched.block_on(pipe.communicate(pattern(1_000_000)).timeout(SHORT))),
+        ErrorKind::TimedOut
+    );
+    pipe.close_stdin();
     pipe.signal(libc::SIGCONT).unwrap();
 
-    let resumed = sched.block_on(pipe.communicate(())).map(|output| output.stdout.len());
+    let resumed = sched
+        .block_on(pipe.communicate(()))
+        .map(|output| output.stdout.len());
     assert_eq!(kind(resumed), ErrorKind::NotConnected);
 }
 
-// ------------------------------------------------------------------ two schedulers, whose tasks have equal places
+// --------------------------------------------------- two schedulers, whose tasks have equal places
 
 #[test]
 fn a_communicate_that_is_refused_leaves_another_schedulers_reader_waiting() {
@@ -111,9 +141,14 @@ fn a_communicate_that_is_refused_leaves_another_schedulers_reader_waiting() {
     let gate = Gate::new();
     let pipe = spawn(&format!("read line < {gate}; echo hello; cat"));
     let (mut a, mut b) = (Scheduler::new(), Scheduler::new());
-    let reads = a.spawn(pipe.readline().timeout(PATIENCE), |task| done(task.line()?.map(<[u8]>::to_vec)));
+    let reads = a.spawn(pipe.readline().timeout(PATIENCE), |task| {
+        done(task.line()?.map(<[u8]>::to_vec))
+    });
     settle(&mut a);
-    assert_eq!(kind(b.block_on(pipe.communicate("x"))), ErrorKind::InvalidInput);
+    assert_eq!(
+        kind(b.block_on(pipe.communicate("x"))),
+        ErrorKind::InvalidInput
+    );
 
     writeln!(gate.reached(&mut a)).unwrap();
     assert_eq!(a.join(reads).unwrap().as_deref(), Some(&b"hello\n"[..]));
@@ -128,7 +163,10 @@ fn an_exit_that_times_out_leaves_another_schedulers_exit_waiting() {
     // Without timeout: a deadline would find the exit, too. A wait that is lost is Stalled.
     let exits = a.spawn(pipe.exit(), |task| done(task.exit()?));
     settle(&mut a);
-    assert_eq!(kind(b.block_on(pipe.exit().timeout(SHORT))), ErrorKind::TimedOut);
+    assert_eq!(
+        kind(b.block_on(pipe.exit().timeout(SHORT))),
+        ErrorKind::TimedOut
+    );
 
     stdin.close();
     assert!(a.join(exits).unwrap().success());
@@ -144,7 +182,10 @@ fn a_communicate_without_input_is_refused_while_another_scheduler_writes() {
     let write = pipe.write(pattern(LEN)).full().timeout(PATIENCE);
     let writes = a.spawn(write, |task| done(task.written()?));
     settle(&mut a);
-    assert_eq!(kind(b.block_on(pipe.communicate(()).timeout(SHORT))), ErrorKind::InvalidInput);
+    assert_eq!(
+        kind(b.block_on(pipe.communicate(()).timeout(SHORT))),
+        ErrorKind::InvalidInput
+    );
 
     pipe.signal(libc::SIGCONT).unwrap();
     assert_eq!(a.join(writes).unwrap(), LEN);
@@ -186,16 +227,24 @@ fn an_errors_drop_may_use_a_file_while_that_changes_its_scheduler() {
     FILE.with(|kept| *kept.borrow_mut() = Some(file.clone()));
     let mut a = Scheduler::new();
     // Nobody holds its handle: the failure is kept for the next drive, which never comes.
-    a.spawn(yield_now(), |_| -> Flow { Err(io::Error::new(ErrorKind::Other, Looking)) });
-    assert_eq!(kind(a.block_on(file.readline().timeout(ms(5)))), ErrorKind::TimedOut);
+    a.spawn(yield_now(), |_| -> Flow {
+        Err(io::Error::new(ErrorKind::Other, Looking))
+    });
+    assert_eq!(
+        kind(a.block_on(file.readline().timeout(ms(5)))),
+        ErrorKind::TimedOut
+    );
     drop(a);
 
-    assert_eq!(kind(Scheduler::new().block_on(file.readline().timeout(ms(5)))), ErrorKind::TimedOut);
+    assert_eq!(
+        kind(Scheduler::new().block_on(file.readline().timeout(ms(5)))),
+        ErrorKind::TimedOut
+    );
     assert!(LOOKED.with(Cell::get), "the error is still kept");
     FILE.with(RefCell::take);
 }
 
-// ------------------------------------------------------------------ what the child leaves: its last words, and itself
+// ----------------------------------------------- what the child leaves: its last words, and itself
 
 #[cfg(target_os = "linux")]
 #[test]
@@ -210,14 +259,25 @@ fn linger_hands_over_all_that_the_child_said_before_its_exit() {
     if unsafe { libc::fcntl(stdout, libc::F_SETPIPE_SZ, 1 << 20) } < 1 << 20 {
         eprintln!("skipped: no pipe of 1 MiB: {}", io::Error::last_os_error());
         let pipe = AsyncPipe::new(child).unwrap();
-        let grandchild = Scheduler::new().block_on(pipe.readline_stderr()).unwrap().unwrap();
-        return help::kill(support::text(&grandchild).trim().parse().unwrap(), libc::SIGKILL);
+        let grandchild = Scheduler::new()
+            .block_on(pipe.readline_stderr())
+            .unwrap()
+            .unwrap();
+        return help::kill(
+            support::text(&grandchild).trim().parse().unwrap(),
+            libc::SIGKILL,
+        );
     }
     help::await_end(child.id());
 
     let pipe = AsyncPipe::new(child).unwrap();
-    let output = Scheduler::new().block_on(pipe.communicate(()).linger(ZERO)).unwrap();
-    help::kill(support::text(&output.stderr).trim().parse().unwrap(), libc::SIGKILL);
+    let output = Scheduler::new()
+        .block_on(pipe.communicate(()).linger(ZERO))
+        .unwrap();
+    help::kill(
+        support::text(&output.stderr).trim().parse().unwrap(),
+        libc::SIGKILL,
+    );
     assert_eq!(output.stdout.len(), LEN);
 }
 
@@ -227,7 +287,12 @@ fn a_started_stage_that_cannot_be_killed_is_reaped_when_it_ends() -> Test {
     /// The real and the effective user; the saved one stays root.
     fn become_user(id: libc::uid_t) {
         // SAFETY: takes three numbers.
-        assert_eq!(unsafe { libc::setresuid(id, id, 0) }, 0, "{}", io::Error::last_os_error());
+        assert_eq!(
+            unsafe { libc::setresuid(id, id, 0) },
+            0,
+            "{}",
+            io::Error::last_os_error()
+        );
     }
 
     // SAFETY: takes nothing.
@@ -239,35 +304,39 @@ fn a_started_stage_that_cannot_be_killed_is_reaped_when_it_ends() -> Test {
         let _watchdog = watchdog();
         let mut sched = Scheduler::new();
         let gate = Gate::new();
-        let mut stage = Some(help::sh(&format!("read line < {gate}")));
-        let mut opened = None;
-        let mut missing = Some(Command::new("/nonexistent"));
-        let stages = std::iter::from_fn(|| {
-            stage.take().or_else(|| {
-                let next = missing.take()?;
-                opened = Some(gate.reached(&mut sched));
-                become_user(65534);
-                Some(next)
-            })
-        });
+        let mut stage = help::sh(&format!("read line < {gate}"));
+        // SAFETY: setresuid(2) is safe between fork and exec.
+        unsafe {
+            stage.pre_exec(|| match libc::setresuid(0, 0, 0) {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            });
+        }
+        become_user(65534);
+        let stages = [stage, Command::new("/nonexistent")];
         let error = AsyncPipe::pipeline(stages).map(|_| ()).unwrap_err();
         become_user(0);
         assert_eq!(error.kind(), ErrorKind::NotFound);
 
-        writeln!(opened.take().unwrap())?;
+        writeln!(gate.reached(&mut sched))?;
         // SAFETY: a zeroed siginfo_t is valid, and the pointer is to a live one.
         let answer = unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();
             libc::waitid(libc::P_ALL, 0, &mut info, libc::WEXITED | libc::WNOWAIT)
         };
-        assert_eq!(answer, 0, "it was killed all the same: {}", io::Error::last_os_error());
+        assert_eq!(
+            answer,
+            0,
+            "it was killed all the same: {}",
+            io::Error::last_os_error()
+        );
         sched.turn(Some(ZERO))?;
         assert_childless();
         Ok(())
     })
 }
 
-// ------------------------------------------------------------------ descriptors that somebody else has closed
+// ------------------------------------------------------- descriptors that somebody else has closed
 
 #[test]
 fn a_lost_wake_pipe_is_reported_once_and_does_not_spin() -> Test {
@@ -309,7 +378,10 @@ fn a_file_whose_descriptor_was_closed_behind_it_is_given_back_by_into_inner() ->
         let other = File::open("/dev/null")?;
         assert_eq!(other.as_raw_fd(), fd, "the number is not free");
 
-        let file = file.into_inner().map(|_| "a descriptor that is not ours").unwrap_err();
+        let file = file
+            .into_inner()
+            .map(|_| "a descriptor that is not ours")
+            .unwrap_err();
         drop(file);
         other.metadata()?; // nobody has closed it
         Ok(())
@@ -325,15 +397,26 @@ fn which_is_0_after_a_plain_readline_that_follows_a_first() {
     peer.write_all(b"1\n2\n3\n").unwrap(); // all of it is read, and buffered, for the first line
     let seen = RefCell::new(Vec::new());
     let mut sched = Scheduler::new();
-    let reads = sched.spawn(first([sleep(HOUR).into(), file.readline().into()]), |task| {
-        seen.borrow_mut().push((task.which(), task.line()?.unwrap_or_default().to_vec()));
-        match seen.borrow().len() {
-            3 => done(()),
-            _ => wait(file.readline()),
-        }
-    });
+    let reads = sched.spawn(
+        first([Op::from(sleep(HOUR)), file.readline().into()]),
+        |task| {
+            seen.borrow_mut()
+                .push((task.which(), task.line()?.unwrap_or_default().to_vec()));
+            match seen.borrow().len() {
+                3 => done(()),
+                _ => wait(file.readline()),
+            }
+        },
+    );
     sched.join(reads).unwrap();
-    assert_eq!(*seen.borrow(), [(1, b"1\n".to_vec()), (0, b"2\n".to_vec()), (0, b"3\n".to_vec())]);
+    assert_eq!(
+        *seen.borrow(),
+        [
+            (1, b"1\n".to_vec()),
+            (0, b"2\n".to_vec()),
+            (0, b"3\n".to_vec())
+        ]
+    );
 }
 
 #[test]
@@ -342,14 +425,17 @@ fn yield_now_waits_for_the_next_turn_also_after_a_doubled_wake() {
     let pairs = [sockets().unwrap(), sockets().unwrap()];
     let resumes = Cell::new(0);
     let mut sched = Scheduler::new();
-    sched.spawn(first(pairs.iter().map(|(file, _)| file.readable().into())), |task| {
-        task.ok()?;
-        resumes.set(resumes.get() + 1);
-        match resumes.get() {
-            10 => done(()),
-            _ => wait(yield_now()),
-        }
-    });
+    sched.spawn(
+        first(pairs.iter().map(|(file, _)| file.readable())),
+        |task| {
+            task.ok()?;
+            resumes.set(resumes.get() + 1);
+            match resumes.get() {
+                10 => done(()),
+                _ => wait(yield_now()),
+            }
+        },
+    );
     settle(&mut sched);
     for (_, peer) in &pairs {
         (&*peer).write_all(b"x").unwrap();
@@ -384,13 +470,16 @@ fn a_panic_in_an_observers_drop_leaves_handles_cancelled_and_files_usable() {
         done(task.line()?.is_some())
     });
     sched.turn(Some(ZERO)).unwrap();
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(sched))); // whether it is passed on is not the matter here
+    // whether it is passed on is not the matter here
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(sched)));
 
     assert!(reads.is_finished());
     assert!(matches!(reads.take(), Some(Err(TaskError::Cancelled))));
     assert_eq!(drops.0.get(), 1, "its body is kept");
     peer.write_all(b"a line\n").unwrap();
-    let line = Scheduler::new().block_on(file.readline().timeout(PATIENCE)).unwrap();
+    let line = Scheduler::new()
+        .block_on(file.readline().timeout(PATIENCE))
+        .unwrap();
     assert_eq!(line.as_deref(), Some(&b"a line\n"[..]));
 }
 
@@ -420,7 +509,10 @@ fn two_tasks_that_close_each_others_files_do_not_keep_a_turn_from_ending() {
     const ENDLESS: usize = 100_000;
     let _watchdog = watchdog();
     let resumes = Cell::new(0);
-    let (files, peers) = ([const { RefCell::new(None) }; 2], RefCell::new(None::<UnixStream>));
+    let (files, peers) = (
+        [const { RefCell::new(None) }; 2],
+        RefCell::new(None::<UnixStream>),
+    );
     let renew = |me: usize| -> AsyncFile {
         let (file, peer) = sockets().unwrap();
         *files[me].borrow_mut() = Some(file.clone());
@@ -446,7 +538,10 @@ fn two_tasks_that_close_each_others_files_do_not_keep_a_turn_from_ending() {
     files[0].borrow().as_ref().unwrap().close();
     sched.turn(Some(ZERO)).unwrap();
     let resumed = resumes.get() - before;
-    assert!((1..10_000).contains(&resumed), "{resumed} resumes in one turn");
+    assert!(
+        (1..10_000).contains(&resumed),
+        "{resumed} resumes in one turn"
+    );
 }
 
 #[test]
@@ -528,7 +623,7 @@ fn the_wake_pipe_ends_with_its_scheduler_and_its_remotes() -> Test {
     })
 }
 
-// ------------------------------------------------------------------ what poll(2) said of a duplicate, of which each call needs its own
+// ------------------------------ what poll(2) said of a duplicate, of which each call needs its own
 
 /// Turns without waiting until the task has ended.
 #[track_caller]
@@ -544,7 +639,11 @@ fn assert_not_starved<T>(sched: &mut Scheduler<'_>, task: &JoinHandle<T>) {
 
 #[test]
 fn a_reader_that_always_has_something_leaves_a_writer_of_the_same_duplicate_its_turn() {
-    let zero = File::options().read(true).write(true).open("/dev/zero").unwrap();
+    let zero = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/zero")
+        .unwrap();
     let file = AsyncFile::duplicate(&zero).unwrap();
     let mut sched = Scheduler::new();
     let (reader, writer) = (file.clone(), file.clone());
@@ -614,11 +713,16 @@ fn what_poll_said_to_one_who_was_cancelled_is_not_the_next_ones() {
         sched.turn(Some(ZERO)).unwrap(); // both are told, and the first cancels the second
         assert!(victim.borrow().is_none());
         support::fill(&writer); // somebody else who has the pipe
-        tell.send(kind(sched.block_on(file.write("y").timeout(SHORT)))).unwrap();
+        tell.send(kind(sched.block_on(file.write("y").timeout(SHORT))))
+            .unwrap();
     });
     let kind = told.recv_timeout(PATIENCE);
     if kind.is_err() {
         support::drain(&rescuer); // so that it can end
     }
-    assert_eq!(kind, Ok(ErrorKind::TimedOut), "or the loop waits in the kernel");
+    assert_eq!(
+        kind,
+        Ok(ErrorKind::TimedOut),
+        "or the loop waits in the kernel"
+    );
 }

@@ -1,4 +1,5 @@
-//! Remote: closures, wakes and stops from other threads and from signal handlers, whenever they come.
+//! Remote: closures, wakes and stops from other threads and from signal handlers, whenever they
+//! come.
 
 mod threads;
 
@@ -11,7 +12,9 @@ use std::sync::{mpsc, Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use asyncfile::{done, sleep, wait, yield_now, AsyncFile, Flow, JoinHandle, Remote, Scheduler, Task, TaskError};
+use asyncfile::{
+    done, sleep, wait, yield_now, AsyncFile, Flow, JoinHandle, Remote, Scheduler, Task, TaskError,
+};
 use threads::*;
 
 /// A body that sleeps for ever.
@@ -49,7 +52,7 @@ fn a_wake_ends_a_turn_that_sleeps() {
     let remote = sched.remote().unwrap();
     for _ in 0..1000 {
         let remote = remote.clone();
-        let waker = thread::spawn(move || remote.wake()); // before it sleeps or after, as it happens
+        let waker = thread::spawn(move || remote.wake()); // before the sleep, or during it
         assert_eq!(sched.turn(None).unwrap(), 1);
         waker.join().unwrap();
     }
@@ -80,6 +83,42 @@ fn wakes_from_four_threads_coalesce_and_never_block() {
     let before = polls();
     assert_eq!(sched.turn(Some(Duration::from_millis(1))).unwrap(), 1);
     assert_eq!(polls() - before, 1, "and after the one it sleeps again");
+}
+
+/// A wake may come at any point of the code that takes the wakes before it: the flag and the byte
+/// must agree afterwards.
+#[test]
+fn after_wakes_at_all_moments_the_next_one_still_ends_a_sleep() {
+    let _watchdog = watchdog();
+    let mut sched = Scheduler::new();
+    asleep(&mut sched);
+    let remote = sched.remote().unwrap();
+    for round in 0..300 {
+        let waker = {
+            let remote = remote.clone();
+            thread::spawn(move || {
+                for n in 0..200 {
+                    remote.wake();
+                    (0..(n * 7 + round) % 400).for_each(|_| std::hint::spin_loop());
+                }
+            })
+        };
+        while !waker.is_finished() {
+            sched.turn(Some(Duration::ZERO)).unwrap();
+        }
+        waker.join().unwrap();
+        while sched.turn(Some(Duration::ZERO)).is_ok() && is_woken(&mut sched) {}
+        remote.wake();
+        assert!(is_woken(&mut sched), "round {round}: the next one is lost");
+    }
+}
+
+/// Whether a poll(2) of the scheduler's descriptors would not sleep.
+fn is_woken(sched: &mut Scheduler<'_>) -> bool {
+    let mut set = Vec::new();
+    sched.pollfds(&mut set);
+    // SAFETY: the pointer and the length are those of a live vector.
+    unsafe { libc::poll(set.as_mut_ptr(), set.len() as libc::nfds_t, 0) > 0 }
 }
 
 #[test]
@@ -130,7 +169,11 @@ fn a_full_pipe_loses_no_wake() {
     let mut set = Vec::new();
     sched.pollfds(&mut set);
     let path = format!("/proc/self/fd/{}", set[0].fd);
-    let mut pipe = std::fs::File::options().write(true).custom_flags(libc::O_NONBLOCK).open(path).unwrap();
+    let mut pipe = std::fs::File::options()
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .unwrap();
     fill(&mut pipe);
     let (called, calls) = mpsc::channel();
     let another = remote.clone();
@@ -226,7 +269,17 @@ fn closures_that_were_sent_before_run_begins_are_called_first_and_may_spawn() {
         }));
     }
     sched.run().unwrap();
-    assert_eq!(*log.lock().unwrap(), ["closure 0", "closure 1", "closure 2", "its task 0", "its task 1", "its task 2"]);
+    assert_eq!(
+        *log.lock().unwrap(),
+        [
+            "closure 0",
+            "closure 1",
+            "closure 2",
+            "its task 0",
+            "its task 1",
+            "its task 2"
+        ]
+    );
 }
 
 #[test]
@@ -266,7 +319,8 @@ fn closures_wake_a_loop_that_sleeps_each_time() {
         for n in 0..2000 {
             let (answer, answered) = mpsc::channel();
             remote.run(move |_sched| answer.send(n).unwrap());
-            assert_eq!(answered.recv(), Ok(n)); // only then the next one: it is asleep again, or about to be
+            // The next one is sent when the scheduler is asleep again, or about to be.
+            assert_eq!(answered.recv(), Ok(n));
         }
         remote.stop();
     });
@@ -368,7 +422,7 @@ fn a_scheduler_that_is_gone_drops_what_it_was_sent_and_says_so() {
     let sched = Scheduler::new();
     let remote = sched.remote().unwrap();
     let value = Told(told.clone());
-    let own = remote.clone(); // a closure that holds a Remote of the scheduler that holds the closure
+    let own = remote.clone(); // the closure holds a Remote of the scheduler that holds it
     assert!(remote.run(move |_sched| drop((value, own))));
     assert!(drops.try_recv().is_err());
     drop(sched);
@@ -509,10 +563,19 @@ fn a_stopped_block_on_loses_nothing() {
         }
     });
     let error = sched.block_on(file.readline()).unwrap_err();
-    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Other, "stopped"));
-    assert!(matches!(error.get_ref().unwrap().downcast_ref(), Some(TaskError::Stopped)));
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::Other, "stopped")
+    );
+    assert!(matches!(
+        error.get_ref().unwrap().downcast_ref(),
+        Some(TaskError::Stopped)
+    ));
     theirs.write_all(b"line\n").unwrap();
-    assert_eq!(sched.block_on(file.readline()).unwrap().unwrap(), b"half a line\n");
+    assert_eq!(
+        sched.block_on(file.readline()).unwrap().unwrap(),
+        b"half a line\n"
+    );
 }
 
 #[test]
@@ -525,7 +588,9 @@ fn a_failure_comes_out_before_the_stop() {
         remote.stop();
         Err(ErrorKind::AddrInUse.into())
     });
-    assert!(matches!(sched.run(), Err(TaskError::Failed(error)) if error.kind() == ErrorKind::AddrInUse));
+    assert!(
+        matches!(sched.run(), Err(TaskError::Failed(error)) if error.kind() == ErrorKind::AddrInUse)
+    );
     sched.run().unwrap();
     assert_eq!(sched.turn(Some(Duration::ZERO)).unwrap(), 1);
 }
@@ -553,10 +618,12 @@ fn a_stop_during_a_turn_is_over_with_it() {
 
 /// A static, because a handler has no arguments.
 static HANDLED: Mutex<Option<&'static Remote>> = Mutex::new(None);
-static HANDLER: std::sync::atomic::AtomicPtr<Remote> = std::sync::atomic::AtomicPtr::new(std::ptr::null_mut());
+static HANDLER: std::sync::atomic::AtomicPtr<Remote> =
+    std::sync::atomic::AtomicPtr::new(std::ptr::null_mut());
 
 extern "C" fn on_signal(signal: libc::c_int) {
-    // SAFETY: the Remote behind it is never dropped, and the pointer was set before the handler was installed.
+    // SAFETY: the Remote behind it is never dropped, and the pointer was set before the handler was
+    // installed.
     let remote = unsafe { &*HANDLER.load(Ordering::Acquire) };
     if signal == libc::SIGUSR1 {
         remote.wake();
@@ -580,12 +647,16 @@ fn wake_and_stop_in_a_signal_handler_keep_errno() {
         libc::signal(libc::SIGUSR2, handler);
     }
     let raise = |signal| {
-        // SAFETY: fails with EBADF, which is what errno then is; the handler runs before raise returns.
+        // SAFETY: fails with EBADF, which is what errno then is; the handler runs before raise
+        // returns.
         unsafe {
             libc::close(-1);
             libc::raise(signal);
         }
-        assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EBADF));
+        assert_eq!(
+            std::io::Error::last_os_error().raw_os_error(),
+            Some(libc::EBADF)
+        );
     };
     raise(libc::SIGUSR1);
     assert_eq!(sched.turn(None).unwrap(), 1);
@@ -638,30 +709,47 @@ fn in_a_foreign_loop_a_wake_ends_the_hosts_poll() {
 }
 
 #[test]
-fn what_is_left_between_pollfds_and_the_hosts_poll_ends_that_poll() {
+fn a_wake_between_pollfds_and_the_hosts_poll_ends_that_poll() {
     let _watchdog = watchdog();
     let mut sched = Scheduler::new();
     let remote = sched.remote().unwrap();
+    let poll = |set: &mut Vec<libc::pollfd>| {
+        // SAFETY: the pointer and the length are those of a live vector.
+        unsafe { libc::poll(set.as_mut_ptr(), set.len() as libc::nfds_t, -1) }
+    };
+    sched.dispatch(&[]).unwrap(); // starts the hidden task that receives the Remote's calls
     let mut set = Vec::new();
-    assert_eq!(sched.pollfds(&mut set), None);
-    remote.wake(); // on the scheduler's own thread
-                   // SAFETY: the pointer and the length are those of a live vector.
-    assert_eq!(unsafe { libc::poll(set.as_mut_ptr(), set.len() as libc::nfds_t, -1) }, 1);
+    for _ in 0..2 {
+        set.clear();
+        assert_eq!(sched.pollfds(&mut set), None);
+        remote.wake(); // in the scheduler's own thread
+        assert_eq!(poll(&mut set), 1);
+        sched.dispatch(&set).unwrap();
+    }
+    remote.wake();
+    set.clear();
+    sched.pollfds(&mut set);
+    assert_eq!(poll(&mut set), 1, "a wake before pollfds ends it, too");
+    let (called, calls) = mpsc::channel();
     sched.dispatch(&set).unwrap();
     set.clear();
     assert_eq!(sched.pollfds(&mut set), None);
-    remote.wake();
-    assert_eq!(sched.pollfds(&mut Vec::new()), Some(Duration::ZERO), "and the next pollfds knows it, too");
+    remote.run(move |_sched| called.send(()).unwrap());
+    assert_eq!(poll(&mut set), 1, "and so does a call");
+    sched.dispatch(&set).unwrap();
+    assert_eq!(calls.try_recv(), Ok(()));
 }
 
-/// While `join` waits for one task, the failure of another that nobody holds is kept, and that is no work.
+/// While `join` waits for one task, a detached task's failure is kept, and that is no work.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_failure_that_is_kept_for_the_next_drive_does_not_make_the_loop_spin() {
     let _watchdog = watchdog();
     let mut sched = Scheduler::new();
     let _remote = sched.remote().unwrap(); // something to poll for
-    sched.spawn(yield_now(), |_task| -> Flow { Err(ErrorKind::AddrInUse.into()) });
+    sched.spawn(yield_now(), |_task| -> Flow {
+        Err(ErrorKind::AddrInUse.into())
+    });
     let before = polls();
     sched.block_on(sleep(Duration::from_millis(20))).unwrap();
     assert!(polls() - before <= 3, "{} polls", polls() - before);
@@ -686,4 +774,240 @@ fn a_closure_may_put_another_scheduler_in_the_place_of_this_one() {
     assert!(matches!(sched.join(asleep), Err(TaskError::Cancelled)));
     sched.run().unwrap();
     assert_eq!(is_done.load(Ordering::Relaxed), 1);
+}
+
+// ---- the hidden task, and when calls are made
+
+#[test]
+fn a_remote_counts_neither_for_the_end_of_run_nor_in_the_number_of_tasks() {
+    let _watchdog = watchdog();
+    let mut sched = Scheduler::new();
+    let remote = sched.remote().unwrap();
+    assert_eq!(sched.turn(None).unwrap(), 0, "without tasks it returns");
+    asleep(&mut sched);
+    assert_eq!(sched.turn(Some(Duration::ZERO)).unwrap(), 1);
+    assert_eq!(sched.dispatch(&[]).unwrap(), 1);
+    let lines = format!("{sched:?}");
+    assert_eq!(lines.lines().count(), 1, "{lines}");
+    remote.run(|sched| {
+        sched.spawn(yield_now(), |_task| done(()));
+    });
+    assert_eq!(sched.turn(Some(Duration::ZERO)).unwrap(), 2);
+    assert_eq!(sched.turn(Some(Duration::ZERO)).unwrap(), 1);
+    drop(sched);
+    let mut sched = Scheduler::new();
+    let _remote = sched.remote().unwrap();
+    sched.run().unwrap();
+}
+
+#[test]
+fn no_observer_sees_what_a_remote_does() {
+    let _watchdog = watchdog();
+    let seen = RefCell::new(Vec::new());
+    let mut sched = Scheduler::new();
+    sched.observe(|trace| seen.borrow_mut().push(trace.task));
+    let remote = sched.remote().unwrap();
+    remote.run(|_sched| {});
+    remote.wake();
+    sched.run().unwrap();
+    drop(remote);
+    sched.run().unwrap();
+    assert!(seen.borrow().is_empty());
+    let task = sched.spawn(yield_now(), |_task| done(()));
+    sched.run().unwrap();
+    assert!(!seen.borrow().is_empty());
+    assert!(seen.borrow().iter().all(|id| *id == task.id()));
+}
+
+#[test]
+fn after_the_last_remote_a_task_is_stalled_also_if_it_was_dropped_in_the_own_thread() {
+    let _watchdog = watchdog();
+    for is_driven in [false, true] {
+        let mut sched = Scheduler::new();
+        sched.spawn(sleep(Duration::MAX), for_ever);
+        let remote = sched.remote().unwrap();
+        if is_driven {
+            assert_eq!(sched.turn(Some(Duration::ZERO)).unwrap(), 1);
+        }
+        drop(remote);
+        assert!(matches!(sched.run(), Err(TaskError::Stalled(_))));
+    }
+}
+
+#[test]
+fn a_remote_can_be_had_again_after_the_last_one() {
+    let _watchdog = watchdog();
+    let mut sched = Scheduler::new();
+    for n in 0..3 {
+        let remote = sched.remote().unwrap();
+        let (called, calls) = mpsc::channel();
+        assert!(remote.run(move |_sched| called.send(n).unwrap()));
+        drop(remote);
+        sched.run().unwrap();
+        assert_eq!(calls.try_recv(), Ok(n));
+    }
+}
+
+#[test]
+fn a_call_just_before_the_last_remote_is_dropped_is_made() {
+    let _watchdog = watchdog();
+    for _ in 0..500 {
+        let mut sched = Scheduler::new();
+        sched.spawn(sleep(Duration::MAX), for_ever);
+        let remote = sched.remote().unwrap();
+        let (called, calls) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            assert!(remote.run(move |_sched| called.send(()).unwrap()));
+            drop(remote);
+        });
+        assert!(matches!(sched.run(), Err(TaskError::Stalled(_))));
+        assert_eq!(calls.try_recv(), Ok(()));
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn all_calls_before_run_are_made_by_a_run_without_tasks() {
+    const CALLS: usize = 5000;
+    let _watchdog = watchdog();
+    let mut sched = Scheduler::new();
+    let remotes = [sched.remote().unwrap(), sched.remote().unwrap()];
+    let (called, calls) = mpsc::channel();
+    for n in 0..CALLS {
+        let called = called.clone();
+        remotes[n % 2].run(move |_sched| called.send(n).unwrap());
+    }
+    sched.run().unwrap();
+    assert!(calls.try_iter().eq(0..CALLS), "in order, whichever Remote");
+}
+
+#[test]
+fn a_call_that_comes_during_a_nested_drive_is_made_by_it_and_in_order() {
+    let _watchdog = watchdog();
+    let mut sched = Scheduler::new();
+    let remote = sched.remote().unwrap();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let note = |what| {
+        let log = Arc::clone(&log);
+        move || log.lock().unwrap().push(what)
+    };
+    let (first, second, third, end) = (note(1), note(2), note(3), note(4));
+    let sender = remote.clone();
+    remote.run(move |sched| {
+        let (go, gone) = asyncfile::channel();
+        let task = sched.spawn(gone.ready(), |task| done(task.ok()?));
+        // The nested join ends only when the third call was made.
+        let thread = thread::spawn(move || {
+            sender.run(move |_sched| {
+                third();
+                go.send(()).unwrap();
+            });
+        });
+        first();
+        sched.join(task).unwrap();
+        thread.join().unwrap();
+        end();
+        drop(gone);
+    });
+    remote.run(move |_sched| second());
+    sched.run().unwrap();
+    assert_eq!(*log.lock().unwrap(), [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_remote_that_a_closure_asks_for_works_also_if_it_was_the_last_ones_closure() {
+    let _watchdog = watchdog();
+    let mut sched = Scheduler::new();
+    let remote = sched.remote().unwrap();
+    let (called, calls) = mpsc::channel();
+    remote.run(move |sched| {
+        let another = sched.remote().unwrap();
+        thread::spawn(move || another.run(move |_sched| called.send(()).unwrap()))
+            .join()
+            .unwrap();
+    });
+    drop(remote);
+    sched.run().unwrap();
+    assert_eq!(calls.try_recv(), Ok(()));
+}
+
+#[test]
+fn a_stop_between_two_calls_leaves_the_second_to_the_next_drive() {
+    let _watchdog = watchdog();
+    let mut sched = Scheduler::new();
+    let remote = sched.remote().unwrap();
+    let (called, calls) = mpsc::channel();
+    for n in 0..2 {
+        let (called, stopper) = (called.clone(), remote.clone());
+        remote.run(move |_sched| {
+            called.send(n).unwrap();
+            stopper.stop();
+        });
+    }
+    sched.run().unwrap();
+    assert_eq!(calls.try_iter().collect::<Vec<_>>(), [0]);
+    let work = sched.pollfds(&mut Vec::new());
+    assert_eq!(work, Some(Duration::ZERO), "a call is left");
+    sched.run().unwrap();
+    assert_eq!(calls.try_iter().collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn a_call_that_a_stop_has_left_is_dropped_with_the_scheduler() {
+    let _watchdog = watchdog();
+    let mut sched = Scheduler::new();
+    let remote = sched.remote().unwrap();
+    let (called, calls) = mpsc::channel::<()>();
+    let stopper = remote.clone();
+    remote.run(move |_sched| stopper.stop());
+    remote.run(move |_sched| called.send(()).unwrap());
+    sched.run().unwrap();
+    assert_eq!(calls.try_recv(), Err(mpsc::TryRecvError::Empty));
+    drop(sched);
+    assert_eq!(calls.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+}
+
+#[test]
+fn a_scheduler_that_takes_anothers_place_makes_none_of_its_calls() {
+    let _watchdog = watchdog();
+    let mut sched = Scheduler::new();
+    let remote = sched.remote().unwrap();
+    let (called, calls) = mpsc::channel::<()>();
+    remote.run(|sched| *sched = Scheduler::new());
+    remote.run(move |_sched| called.send(()).unwrap());
+    sched.run().unwrap();
+    assert_eq!(calls.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+    assert!(!remote.run(|_sched| {}), "its scheduler is gone");
+    sched.run().unwrap();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_wake_pipe_is_closed_with_the_scheduler_and_its_remotes() {
+    use std::os::unix::fs::FileTypeExt;
+    let is_pipe = |fd: i32| {
+        let file = std::fs::metadata(format!("/proc/self/fd/{fd}"));
+        file.map_or(false, |file| file.file_type().is_fifo())
+    };
+    let inode = |fd: i32| std::fs::read_link(format!("/proc/self/fd/{fd}")).ok();
+    for remote_is_last in [false, true] {
+        let mut sched = Scheduler::new();
+        let remote = sched.remote().unwrap();
+        let mut set = Vec::new();
+        sched.pollfds(&mut set);
+        let (fd, pipe) = (set[0].fd, inode(set[0].fd));
+        assert!(is_pipe(fd));
+        if remote_is_last {
+            drop(sched);
+            assert_eq!(inode(fd), pipe, "a Remote may write");
+            remote.wake();
+            drop(remote);
+        } else {
+            drop(remote);
+            sched.run().unwrap();
+            assert_eq!(inode(fd), pipe, "it serves the next Remote");
+            drop(sched);
+        }
+        assert_ne!(inode(fd), pipe);
+    }
 }

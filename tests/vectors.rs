@@ -33,8 +33,14 @@ struct Request {
 
 #[derive(Clone, Copy)]
 enum What {
-    Readline { limit: Option<usize>, size_hint: Option<usize> },
-    Read { size: usize, full: bool },
+    Readline {
+        limit: Option<usize>,
+        size_hint: Option<usize>,
+    },
+    Read {
+        size: usize,
+        full: bool,
+    },
     ReadToEnd,
 }
 
@@ -53,7 +59,10 @@ enum Delivery {
 #[test]
 fn lines_delivered_whole() {
     let _watchdog = watchdog();
-    for case in cases(include_str!("vectors/lines.json")).iter().filter(|case| case.any_delivery) {
+    for case in cases(include_str!("vectors/lines.json"))
+        .iter()
+        .filter(|case| case.any_delivery)
+    {
         run_whole(case, pipe());
         run_whole(case, socketpair());
     }
@@ -64,7 +73,13 @@ fn lines_delivered_a_chunk_at_a_time() {
     let _watchdog = watchdog();
     for case in cases(include_str!("vectors/lines.json")) {
         for stream in [pipe, socketpair] {
-            assert!(run_in_lock_step(&case, Delivery::ByChunk, stream(), &[], LONG));
+            assert!(run_in_lock_step(
+                &case,
+                Delivery::ByChunk,
+                stream(),
+                &[],
+                LONG
+            ));
         }
     }
 }
@@ -72,9 +87,18 @@ fn lines_delivered_a_chunk_at_a_time() {
 #[test]
 fn lines_delivered_a_byte_at_a_time() {
     let _watchdog = watchdog();
-    for case in cases(include_str!("vectors/lines.json")).iter().filter(|case| case.any_delivery) {
+    for case in cases(include_str!("vectors/lines.json"))
+        .iter()
+        .filter(|case| case.any_delivery)
+    {
         for stream in [pipe, socketpair] {
-            assert!(run_in_lock_step(case, Delivery::ByByte, stream(), &[], LONG));
+            assert!(run_in_lock_step(
+                case,
+                Delivery::ByByte,
+                stream(),
+                &[],
+                LONG
+            ));
         }
     }
 }
@@ -94,7 +118,12 @@ fn timeouts_keep_what_was_read() {
                 let mut time = SHORT;
                 while !run_in_lock_step(&case, *delivery, stream(), &timed_out, time) {
                     time *= 4;
-                    assert!(time < LONG, "{}: {:?} are to time out", case.name, timed_out);
+                    assert!(
+                        time < LONG,
+                        "{}: {:?} are to time out",
+                        case.name,
+                        timed_out
+                    );
                 }
             }
         }
@@ -103,7 +132,11 @@ fn timeouts_keep_what_was_read() {
 
 /// A read that takes what is there would take single bytes, too, if they came one by one.
 fn deliveries(case: &Case) -> &'static [Delivery] {
-    match case.ops.iter().any(|op| matches!(op.what, What::Read { full: false, .. })) {
+    match case
+        .ops
+        .iter()
+        .any(|op| matches!(op.what, What::Read { full: false, .. }))
+    {
         true => &[Delivery::ByChunk],
         false => &[Delivery::ByChunk, Delivery::ByByte],
     }
@@ -130,7 +163,9 @@ fn run_whole(case: &Case, (reader, writer): (OwnedFd, OwnedFd)) -> Vec<usize> {
             None => done(()),
         }
     });
-    sched.join(run).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    sched
+        .join(run)
+        .unwrap_or_else(|error| panic!("{}: {error}", case.name));
     drop(sched);
     assert_eq!(answers, case.expect, "{}, delivered whole", case.name);
     timed_out
@@ -148,16 +183,29 @@ fn run_in_lock_step(
 ) -> bool {
     let probe = support::dup(&reader);
     let file = AsyncFile::new(reader).unwrap();
-    let mut feed = Feed::new(case.chunks.iter().flat_map(|chunk| by.pieces(chunk)), writer);
+    let mut feed = Feed::new(
+        case.chunks.iter().flat_map(|chunk| by.pieces(chunk)),
+        writer,
+    );
     let answers = RefCell::new(Vec::new());
     let waiting_since = Cell::new(Instant::now());
-    let timeout = |op: usize| if to_time_out.contains(&op) { time } else { LONG };
+    let timeout = |op: usize| {
+        if to_time_out.contains(&op) {
+            time
+        } else {
+            LONG
+        }
+    };
     let mut sched = Scheduler::new();
     sched.spawn(case.ops[0].on(&file, timeout(0)), |task| {
         let mut answers = answers.borrow_mut();
         let answer = case.ops[answers.len()].answer(task)?;
         if task.end() == End::TimedOut {
-            assert!(waiting_since.get().elapsed() >= time, "{}: timed out early", case.name);
+            assert!(
+                waiting_since.get().elapsed() >= time,
+                "{}: timed out early",
+                case.name
+            );
         }
         answers.push(answer);
         waiting_since.set(Instant::now());
@@ -178,11 +226,19 @@ fn run_in_lock_step(
             Some(None) if !to_time_out.contains(&before) => return false,
             Some(None) => turn_until(&mut sched, || ended() > before),
             None if feed.writer.is_some() => feed.writer = None,
-            None => panic!("{} {by:?}: operation {before} waits for more than the end", case.name),
+            None => panic!(
+                "{} {by:?}: operation {before} waits for more than the end",
+                case.name
+            ),
         }
     }
     drop(sched);
-    assert_eq!(answers.into_inner(), case.expect, "{}, delivered {by:?}", case.name);
+    assert_eq!(
+        answers.into_inner(),
+        case.expect,
+        "{}, delivered {by:?}",
+        case.name
+    );
     true
 }
 
@@ -195,7 +251,10 @@ struct Feed {
 
 impl Feed {
     fn new(pieces: impl Iterator<Item = Option<Vec<u8>>>, writer: OwnedFd) -> Feed {
-        Feed { pieces: pieces.collect(), writer: Some(writer) }
+        Feed {
+            pieces: pieces.collect(),
+            writer: Some(writer),
+        }
     }
 
     fn write_until_pause(&mut self) {
@@ -236,7 +295,11 @@ impl Request {
                 }
             }
             What::Read { size, full } => {
-                let op = if full { file.read(size).full() } else { file.read(size) };
+                let op = if full {
+                    file.read(size).full()
+                } else {
+                    file.read(size)
+                };
                 if self.has_timeout {
                     op.timeout(timeout).into()
                 } else {
@@ -271,7 +334,9 @@ impl Request {
     fn expected_end(self, bytes: &[u8]) -> End {
         match self.what {
             What::Readline { .. } if bytes.ends_with(b"\n") => End::Complete,
-            What::Readline { limit: Some(limit), .. } if bytes.len() == limit => End::Limit,
+            What::Readline {
+                limit: Some(limit), ..
+            } if bytes.len() == limit => End::Limit,
             What::Read { size, full: true } if bytes.len() == size => End::Complete,
             What::Read { full: false, .. } if !bytes.is_empty() => End::Complete,
             _ => End::Eof,
@@ -289,7 +354,9 @@ fn case(json: &Value) -> Case {
     let case = Case {
         name: json["name"].as_str().unwrap().to_owned(),
         any_delivery: json["delivery"] == "any",
-        chunks: list("chunks").map(|chunk| chunk.as_str().map(base64)).collect(),
+        chunks: list("chunks")
+            .map(|chunk| chunk.as_str().map(base64))
+            .collect(),
         ops: list("ops").map(request).collect(),
         expect: list("expect").map(answer).collect(),
     };
@@ -300,12 +367,21 @@ fn case(json: &Value) -> Case {
 fn request(json: &Value) -> Request {
     let positive = |key: &str| json[key].as_i64().filter(|&n| n > 0).map(|n| n as usize);
     let what = match (json["op"].as_str().unwrap(), positive("size")) {
-        ("readline", limit) => What::Readline { limit, size_hint: positive("sizehint") },
-        ("read", Some(size)) => What::Read { size, full: json["full"] == true },
+        ("readline", limit) => What::Readline {
+            limit,
+            size_hint: positive("sizehint"),
+        },
+        ("read", Some(size)) => What::Read {
+            size,
+            full: json["full"] == true,
+        },
         ("read", None) => What::ReadToEnd,
         (other, _) => panic!("unknown operation {other}"),
     };
-    Request { what, has_timeout: json["timeout"] == true }
+    Request {
+        what,
+        has_timeout: json["timeout"] == true,
+    }
 }
 
 fn answer(json: &Value) -> Answer {

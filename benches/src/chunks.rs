@@ -44,7 +44,8 @@ pub fn limit(command: Command, sink: &mut impl Sink) {
     }
 }
 
-/// poll(2) before each read(2): what a loop that has more than one descriptor to wait for cannot do without.
+/// poll(2) before each read(2): what a loop that has more than one descriptor to wait for cannot do
+/// without.
 pub fn polling(command: Command, sink: &mut impl Sink) {
     let (child, out) = start(command);
     let mut buffer = vec![0; CHUNK];
@@ -92,7 +93,10 @@ pub fn std(command: Command, sink: &mut impl Sink) {
 /// The crate's own way to start a child; what it reads from is std's File.
 pub fn start_subprocess(command: &Command) -> (subprocess::Job, File) {
     let exec = subprocess::Exec::cmd(command.get_program()).args(command.get_args());
-    let mut job = exec.stdout(subprocess::Redirection::Pipe).start().expect("this program starts again");
+    let mut job = exec
+        .stdout(subprocess::Redirection::Pipe)
+        .start()
+        .expect("this program starts again");
     let out = job.stdout.take().expect("piped");
     (job, out)
 }
@@ -105,7 +109,9 @@ pub fn subprocess(command: Command, sink: &mut impl Sink) {
 
 pub fn tokio(command: Command, sink: &mut impl Sink) {
     on_tokio(async {
-        let mut child = tokio::process::Command::from(command).spawn().expect("this program starts again");
+        let mut child = tokio::process::Command::from(command)
+            .spawn()
+            .expect("this program starts again");
         let mut out = child.stdout.take().expect("piped");
         let mut buffer = vec![0; CHUNK];
         loop {
@@ -120,7 +126,10 @@ pub fn tokio(command: Command, sink: &mut impl Sink) {
 
 pub fn start_smol(command: Command) -> smol::process::Child {
     let mut command = smol::process::Command::from(command); // knows nothing of the pipe
-    command.stdout(Stdio::piped()).spawn().expect("this program starts again")
+    command
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this program starts again")
 }
 
 pub fn smol(command: Command, sink: &mut impl Sink) {
@@ -138,7 +147,8 @@ pub fn smol(command: Command, sink: &mut impl Sink) {
     });
 }
 
-/// Edge-triggered: reads until a short read says that the pipe is empty (epoll(7), question 9), or, if its end was told of, until that.
+/// Edge-triggered: reads until a short read says that the pipe is empty (epoll(7), question 9), or,
+/// if its end was told of, until that.
 pub fn mio(command: Command, sink: &mut impl Sink) {
     let (child, out) = start(command);
     let mut out = mio::unix::pipe::Receiver::from(out);
@@ -169,16 +179,27 @@ pub fn mio(command: Command, sink: &mut impl Sink) {
 pub fn calloop(command: Command, sink: &mut impl Sink) {
     let (child, out) = start(command);
     nonblocking(&out);
-    let out = Generic::new(OwnedFd::from(out), calloop::Interest::READ, calloop::Mode::Level);
+    let out = Generic::new(
+        OwnedFd::from(out),
+        calloop::Interest::READ,
+        calloop::Mode::Level,
+    );
     let mut buffer = vec![0; CHUNK];
     let mut event_loop: EventLoop<bool> = EventLoop::try_new().expect("epoll");
     let read_once = |_, out: &mut NoIoDrop<OwnedFd>, at_end: &mut bool| {
         let read = peers::read(&**out, &mut buffer)?;
         sink.chunk(&buffer[..read]);
         *at_end = read == 0;
-        Ok(if *at_end { PostAction::Remove } else { PostAction::Continue })
+        Ok(if *at_end {
+            PostAction::Remove
+        } else {
+            PostAction::Continue
+        })
     };
-    event_loop.handle().insert_source(out, read_once).expect("it can be polled");
+    event_loop
+        .handle()
+        .insert_source(out, read_once)
+        .expect("it can be polled");
     let mut at_end = false;
     while !at_end {
         event_loop.dispatch(None, &mut at_end).expect("epoll_wait");

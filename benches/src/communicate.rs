@@ -1,9 +1,9 @@
 //! Work 3: a child is fed, its output collected, its exit waited for.
 //!
-//! The child is `cat`, which gives back what it gets. Once with 256 MiB, and often with 100 bytes: there
-//! starting and reaping are what costs.
+//! The child is `cat`, which gives back what it gets. Once with 256 MiB, and often with 100 bytes:
+//! there starting and reaping are what costs.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -30,6 +30,13 @@ pub fn works() -> Vec<Work> {
             variant("calloop", |size| exchange(size, calloop)),
         ]
     };
+    // 100 bytes fit into the pipe: the writer needs no reader, and no thread.
+    let in_steps = [
+        variant("asyncfile in steps", |size| {
+            exchange(size, asyncfile_in_steps)
+        }),
+        variant("std in steps", |size| exchange(size, std_in_steps)),
+    ];
     vec![
         Work {
             name: "communicate".into(),
@@ -45,12 +52,13 @@ pub fn works() -> Vec<Work> {
         Work {
             name: "children".into(),
             unit: "child",
-            about: "`cat` started, fed 100 bytes, its output read, reaped; one after the other".into(),
+            about: "`cat` started, fed 100 bytes, its output read, reaped; one after the other"
+                .into(),
             full: 2_000,
             quick: 200,
             param: 100,
             shows: Shows::Children,
-            variants: variants(),
+            variants: variants().into_iter().chain(in_steps).collect(),
             left_out: Vec::new(),
         },
     ]
@@ -68,7 +76,13 @@ fn exchange(size: Size, exchange: Exchange) -> u64 {
     measure::start();
     let output = exchange(input, times);
     measure::stop();
-    assert!(output.iter().enumerate().all(|(at, byte)| *byte == (at % 251) as u8), "not what was fed");
+    assert!(
+        output
+            .iter()
+            .enumerate()
+            .all(|(at, byte)| *byte == (at % 251) as u8),
+        "not what was fed"
+    );
     (output.len() * 1000 + times) as u64
 }
 
@@ -93,7 +107,10 @@ struct Passage {
 
 impl Passage {
     fn new(input: Vec<u8>) -> Passage {
-        Passage { input, ..Passage::default() }
+        Passage {
+            input,
+            ..Passage::default()
+        }
     }
 
     /// Writes what fits, once. None: all is written. Some: how much was.
@@ -129,7 +146,10 @@ fn limit(input: Vec<u8>, times: usize) -> Vec<u8> {
         stdin.iter().for_each(nonblocking);
         let mut passage = Passage::new(input);
         loop {
-            if stdin.as_ref().is_some_and(|stdin| passage.feed(stdin).is_none()) {
+            if stdin
+                .as_ref()
+                .is_some_and(|stdin| passage.feed(stdin).is_none())
+            {
                 stdin = None;
             }
             let mut set = [pollfd(&stdout, libc::POLLIN), pollfd(&stdout, 0)];
@@ -152,10 +172,46 @@ fn asyncfile(input: Vec<u8>, times: usize) -> Vec<u8> {
     let mut sched = asyncfile::Scheduler::new();
     let mut output = Vec::new();
     for input in each(input, times) {
-        let pipe = asyncfile::AsyncPipe::spawn(&mut Command::new("cat")).expect("cat");
+        let pipe = asyncfile::AsyncPipe::piped(Command::new("cat")).expect("cat");
         let ended = sched.block_on(pipe.communicate(input)).expect("cat");
         assert!(ended.status.success());
         output = ended.stdout;
+    }
+    output
+}
+
+/// Write, close, read to the end, reap: an operation for each step.
+fn asyncfile_in_steps(input: Vec<u8>, times: usize) -> Vec<u8> {
+    let mut sched = asyncfile::Scheduler::new();
+    let mut output = Vec::new();
+    for input in each(input, times) {
+        let pipe = asyncfile::AsyncPipe::piped(Command::new("cat")).expect("cat");
+        sched.block_on(pipe.write(input).full()).expect("a pipe");
+        pipe.close_stdin();
+        output = sched.block_on(pipe.read_to_end()).expect("a pipe");
+        assert!(sched.block_on(pipe.exit()).expect("it is ours").success());
+    }
+    output
+}
+
+fn std_in_steps(input: Vec<u8>, times: usize) -> Vec<u8> {
+    let mut output = Vec::new();
+    for input in each(input, times) {
+        let mut child = cat().spawn().expect("cat");
+        child
+            .stdin
+            .take()
+            .expect("piped")
+            .write_all(&input)
+            .expect("a pipe");
+        output = Vec::new();
+        child
+            .stdout
+            .take()
+            .expect("piped")
+            .read_to_end(&mut output)
+            .expect("a pipe");
+        reap(child);
     }
     output
 }
@@ -177,7 +233,9 @@ fn std(input: Vec<u8>, times: usize) -> Vec<u8> {
 fn subprocess(input: Vec<u8>, times: usize) -> Vec<u8> {
     let mut output = Vec::new();
     for input in each(input, times) {
-        let exec = subprocess::Exec::cmd("cat").stdin(input).stdout(subprocess::Redirection::Pipe);
+        let exec = subprocess::Exec::cmd("cat")
+            .stdin(input)
+            .stdout(subprocess::Redirection::Pipe);
         let capture = exec.capture().expect("cat");
         assert!(capture.success());
         output = capture.stdout;
@@ -200,15 +258,23 @@ fn tokio(input: Vec<u8>, times: usize) -> Vec<u8> {
     })
 }
 
-/// Not `Child::output`: futures-lite's `read_to_end` clears all the room it has anew with each poll.
+/// Not `Child::output`: futures-lite's `read_to_end` clears all the room that it has anew with each
+/// poll.
 fn smol(input: Vec<u8>, times: usize) -> Vec<u8> {
     on_smol(|_| async {
         let mut output = Vec::new();
         let mut chunk = vec![0; CHUNK];
         for input in each(input, times) {
             let mut command = smol::process::Command::new("cat");
-            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("cat");
-            let (mut stdin, mut stdout) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+            let mut child = command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("cat");
+            let (mut stdin, mut stdout) = (
+                child.stdin.take().expect("piped"),
+                child.stdout.take().expect("piped"),
+            );
             let feed = async move { stdin.write_all(&input).await };
             let collect = async {
                 let mut output = Vec::new();
@@ -228,15 +294,22 @@ fn smol(input: Vec<u8>, times: usize) -> Vec<u8> {
     })
 }
 
-/// Edge-triggered: writes until the pipe is full, reads until a short read, or the end if that was told of.
+/// Edge-triggered: writes until the pipe is full, reads until a short read, or until the end if the
+/// event says that it has come.
 fn mio(input: Vec<u8>, times: usize) -> Vec<u8> {
     let mut output = Vec::new();
     let mut mio = Mio::new();
     for input in each(input, times) {
         let mut child = cat().spawn().expect("cat");
-        let mut stdin = Some(mio::unix::pipe::Sender::from(child.stdin.take().expect("piped")));
+        let mut stdin = Some(mio::unix::pipe::Sender::from(
+            child.stdin.take().expect("piped"),
+        ));
         let mut stdout = mio::unix::pipe::Receiver::from(child.stdout.take().expect("piped"));
-        stdin.as_ref().expect("taken above").set_nonblocking(true).expect("a pipe");
+        stdin
+            .as_ref()
+            .expect("taken above")
+            .set_nonblocking(true)
+            .expect("a pipe");
         stdout.set_nonblocking(true).expect("a pipe");
         mio.add(stdin.as_mut().expect("taken above"), 0, Interest::WRITABLE);
         mio.add(&mut stdout, 1, Interest::READABLE);
@@ -274,21 +347,37 @@ fn calloop(input: Vec<u8>, times: usize) -> Vec<u8> {
     let mut output = Vec::new();
     for input in each(input, times) {
         let mut child = cat().spawn().expect("cat");
-        let (stdin, stdout) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+        let (stdin, stdout) = (
+            child.stdin.take().expect("piped"),
+            child.stdout.take().expect("piped"),
+        );
         nonblocking(&stdin);
         let stdin = Generic::new(stdin, calloop::Interest::WRITE, calloop::Mode::Level);
         let stdout = Generic::new(stdout, calloop::Interest::READ, calloop::Mode::Level);
         let feed =
-            |_, stdin: &mut NoIoDrop<ChildStdin>, (passage, _): &mut (Passage, bool)| match passage.feed(&**stdin) {
+            |_, stdin: &mut NoIoDrop<ChildStdin>, (passage, _): &mut (Passage, bool)| match passage
+                .feed(&**stdin)
+            {
                 Some(_) => Ok(PostAction::Continue),
                 None => Ok(PostAction::Remove),
             };
-        let collect = |_, stdout: &mut NoIoDrop<ChildStdout>, (passage, at_end): &mut (Passage, bool)| {
-            *at_end = passage.collect(&**stdout) == Some(0);
-            Ok(if *at_end { PostAction::Remove } else { PostAction::Continue })
-        };
-        event_loop.handle().insert_source(stdin, feed).expect("it can be polled");
-        event_loop.handle().insert_source(stdout, collect).expect("it can be polled");
+        let collect =
+            |_, stdout: &mut NoIoDrop<ChildStdout>, (passage, at_end): &mut (Passage, bool)| {
+                *at_end = passage.collect(&**stdout) == Some(0);
+                Ok(if *at_end {
+                    PostAction::Remove
+                } else {
+                    PostAction::Continue
+                })
+            };
+        event_loop
+            .handle()
+            .insert_source(stdin, feed)
+            .expect("it can be polled");
+        event_loop
+            .handle()
+            .insert_source(stdout, collect)
+            .expect("it can be polled");
         let mut passage = (Passage::new(input), false);
         while !passage.1 {
             event_loop.dispatch(None, &mut passage).expect("epoll_wait");

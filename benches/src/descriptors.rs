@@ -1,7 +1,8 @@
 //! Work 5: many descriptors, ten of them active, always the same ones or moving through all.
 //!
-//! Who takes the last of a round's ten signals sends the next ten, so nothing but the loop and its tasks is measured.
-//! The descriptors are eventfds (Linux), because ten thousand pipes or sockets are twenty thousand descriptors.
+//! Who takes the last of a round's ten signals sends the next ten, so nothing but the loop and its
+//! tasks is measured. The descriptors are eventfds (Linux), because ten thousand pipes or sockets
+//! are twenty thousand descriptors.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -26,9 +27,15 @@ const WARM: u64 = 2;
 
 pub fn works() -> Vec<Work> {
     let work = |descriptors: u64, moving: bool, full: u64| Work {
-        name: format!("descriptors-{descriptors}-{}", if moving { "moving" } else { "fixed" }),
+        name: format!(
+            "descriptors-{descriptors}-{}",
+            if moving { "moving" } else { "fixed" }
+        ),
         unit: "event",
-        about: format!("{descriptors} descriptors, {ACTIVE} active, {}", if moving { "moving" } else { "fixed" }),
+        about: format!(
+            "{descriptors} descriptors, {ACTIVE} active, {}",
+            if moving { "moving" } else { "fixed" }
+        ),
         full,
         quick: full / 20,
         param: descriptors * 2 + u64::from(moving),
@@ -47,7 +54,11 @@ pub fn works() -> Vec<Work> {
             }
             variants
         },
-        left_out: if descriptors <= 1000 { Vec::new() } else { vec![("std + threads", "10,000 threads are too many")] },
+        left_out: if descriptors <= 1000 {
+            Vec::new()
+        } else {
+            vec![("std + threads", "10,000 threads are too many")]
+        },
     };
     vec![
         work(10, false, 1_000_000),
@@ -60,7 +71,8 @@ pub fn works() -> Vec<Work> {
     ]
 }
 
-/// The descriptors' numbers, and how far the rounds have come. Atomics, for the variant with threads.
+/// The descriptors' numbers, and how far the rounds have come. Atomics, for the variant with
+/// threads.
 struct Rounds {
     fds: Vec<i32>,
     moving: bool,
@@ -172,7 +184,8 @@ fn asyncfile(size: Size) -> u64 {
 
 pub fn async_fd(fd: OwnedFd) -> AsyncFd<OwnedFd> {
     // SAFETY: an OwnedFd always gives the same number, and keeps it open as long as it lives.
-    unsafe { AsyncFd::register_with_interest(fd, tokio::io::Interest::READABLE) }.expect("an eventfd")
+    unsafe { AsyncFd::register_with_interest(fd, tokio::io::Interest::READABLE) }
+        .expect("an eventfd")
 }
 
 fn tokio(size: Size) -> u64 {
@@ -210,13 +223,16 @@ fn smol(size: Size) -> u64 {
                     let fd = smol::Async::new(fd).expect("an eventfd");
                     let mut bytes = [0; 8];
                     loop {
-                        fd.read_with(|fd| peers::read(fd, &mut bytes)).await.expect("an eventfd");
+                        fd.read_with(|fd| peers::read(fd, &mut bytes))
+                            .await
+                            .expect("an eventfd");
                         rounds.took(&bytes);
                     }
                 });
                 task.detach();
             }
-            let over = smol::Async::new(rounds.over.try_clone().expect("one more")).expect("an eventfd");
+            let over =
+                smol::Async::new(rounds.over.try_clone().expect("one more")).expect("an eventfd");
             rounds.begin();
             over.readable().await.expect("an eventfd");
         }
@@ -252,7 +268,10 @@ fn calloop(size: Size) -> u64 {
             rounds.took(&bytes);
             Ok(PostAction::Continue)
         };
-        event_loop.handle().insert_source(source, take).expect("it can be polled");
+        event_loop
+            .handle()
+            .insert_source(source, take)
+            .expect("it can be polled");
     }
     let mut state = Arc::clone(&rounds);
     rounds.begin();

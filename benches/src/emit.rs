@@ -1,4 +1,5 @@
-//! The child at the other end of the pipe: this program again, writing lines or bytes as fast as the pipe takes them.
+//! The child at the other end of the pipe: this program again, writing lines or bytes as fast as
+//! the pipe takes them.
 
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
@@ -24,7 +25,8 @@ fn emitter(what: &str, count: u64, length: u64) -> Command {
 pub fn emit(what: &str, count: u64, length: u64) -> io::Result<()> {
     let size = 64 * 1024;
     let mut total = count * length;
-    // As many whole lines as make up a multiple of the pipe's size; their first bytes go through the alphabet.
+    // As many whole lines as make up a multiple of the pipe's size; their first bytes go through
+    // the alphabet.
     let whole = (size * length as usize).min(size * 26);
     let block: Vec<u8> = match what {
         "lines" => (0..whole as u64)
@@ -37,9 +39,13 @@ pub fn emit(what: &str, count: u64, length: u64) -> io::Result<()> {
     };
     let block = &block[..block.len() - block.len() % length as usize];
     // SAFETY: not a Stdout, whose line buffer would look for newlines; the descriptor stays open.
-    let mut out = std::mem::ManuallyDrop::new(unsafe { <std::fs::File as std::os::fd::FromRawFd>::from_raw_fd(1) });
+    let mut out = std::mem::ManuallyDrop::new(unsafe {
+        <std::fs::File as std::os::fd::FromRawFd>::from_raw_fd(1)
+    });
     while total > 0 {
-        let part = block.len().min(usize::try_from(total).unwrap_or(usize::MAX));
+        let part = block
+            .len()
+            .min(usize::try_from(total).unwrap_or(usize::MAX));
         out.write_all(&block[..part])?;
         total -= part as u64;
     }

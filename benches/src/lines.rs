@@ -1,13 +1,16 @@
 //! Work 1: the lines of a child's output.
 //!
-//! Two ways to take them: one at a time (one resume, one future, one call for each line), and all that are there
-//! at once (readlines, chunks). Of the first there are two again: `read_until`, which copies each line into a Vec, and `fill_buf`
-//! with memchr, which looks at it where it lies. Every variant must see each line, whole, in order: its length and first byte go into the check value.
+//! Two ways to take them: one at a time (one resume, one future, one call for each line), and all
+//! that are there at once (readlines, chunks). asyncfile takes one at a time in two ways: `wait`
+//! names a new operation for each line, `again` repeats the one that ended. Others have two more:
+//! `read_until` copies each line into a Vec, `fill_buf` with memchr looks at it where it lies.
+//! Every variant must see each line, whole, in order: its length and first byte go into the check
+//! value.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Command;
 
-use asyncfile::{done, wait, AsyncFile, Scheduler};
+use asyncfile::{again, done, wait, AsyncFile, Scheduler};
 use memchr::memchr;
 use smol::io::AsyncBufReadExt as _;
 use tokio::io::AsyncBufReadExt as _;
@@ -21,7 +24,10 @@ pub fn works() -> Vec<Work> {
     let work = |name: &str, length, full| Work {
         name: name.into(),
         unit: "line",
-        about: format!("lines of {length} bytes through a pipe from a child, one at a time or all that are there"),
+        about: format!(
+            "lines of {length} bytes through a pipe from a child, one at a time or all that are \
+             there"
+        ),
         full,
         quick: full / 20,
         param: length,
@@ -30,6 +36,7 @@ pub fn works() -> Vec<Work> {
             variant("limit", |size| by_chunks(size, chunks::limit)),
             variant("limit + poll", |size| by_chunks(size, chunks::polling)),
             variant("asyncfile readline", asyncfile_readline),
+            variant("asyncfile again", asyncfile_again),
             variant("asyncfile readlines", asyncfile_readlines),
             variant("std read_until", std_read_until),
             variant("std fill_buf", std_fill_buf),
@@ -46,7 +53,11 @@ pub fn works() -> Vec<Work> {
         ],
         left_out: Vec::new(),
     };
-    vec![work("lines-20", 20, 20_000_000), work("lines-100", 100, 10_000_000), work("lines-64K", 64 * 1024, 40_000)]
+    vec![
+        work("lines-20", 20, 20_000_000),
+        work("lines-100", 100, 10_000_000),
+        work("lines-64K", 64 * 1024, 40_000),
+    ]
 }
 
 /// What has been seen of the lines.
@@ -60,7 +71,8 @@ impl Seen {
     }
 }
 
-/// Lines out of chunks: in place, and only the one that a chunk's end cuts is put together in a buffer of its own.
+/// Lines out of chunks: in place, and only the one that a chunk's end cuts is put together in a
+/// buffer of its own.
 #[derive(Default)]
 struct Split {
     seen: Seen,
@@ -136,6 +148,25 @@ fn asyncfile_readline(size: Size) -> u64 {
     seen.0
 }
 
+/// The same with `again` in place of a new operation for each line.
+fn asyncfile_again(size: Size) -> u64 {
+    let (child, out) = start(command(size));
+    let out = AsyncFile::new(out).expect("a pipe");
+    let mut sched = Scheduler::new();
+    let mut seen = Seen::default();
+    let reader = sched.spawn(out.readline(), |task| match task.line()? {
+        Some(line) => {
+            seen.line(line);
+            again()
+        }
+        None => done(()),
+    });
+    sched.join(reader).expect("it reads to the end");
+    drop(sched);
+    end(child);
+    seen.0
+}
+
 fn asyncfile_readlines(size: Size) -> u64 {
     let (child, out) = start(command(size));
     let out = AsyncFile::new(out).expect("a pipe");
@@ -201,8 +232,11 @@ fn subprocess_read_until(size: Size) -> u64 {
 
 fn tokio_read_until(size: Size) -> u64 {
     on_tokio(async {
-        let mut child = tokio::process::Command::from(command(size)).spawn().expect("this program starts again");
-        let mut out = tokio::io::BufReader::with_capacity(CHUNK, child.stdout.take().expect("piped"));
+        let mut child = tokio::process::Command::from(command(size))
+            .spawn()
+            .expect("this program starts again");
+        let mut out =
+            tokio::io::BufReader::with_capacity(CHUNK, child.stdout.take().expect("piped"));
         let mut seen = Seen::default();
         let mut line = Vec::new();
         while out.read_until(b'\n', &mut line).await.expect("a pipe") > 0 {
@@ -216,8 +250,11 @@ fn tokio_read_until(size: Size) -> u64 {
 
 fn tokio_fill_buf(size: Size) -> u64 {
     on_tokio(async {
-        let mut child = tokio::process::Command::from(command(size)).spawn().expect("this program starts again");
-        let mut out = tokio::io::BufReader::with_capacity(CHUNK, child.stdout.take().expect("piped"));
+        let mut child = tokio::process::Command::from(command(size))
+            .spawn()
+            .expect("this program starts again");
+        let mut out =
+            tokio::io::BufReader::with_capacity(CHUNK, child.stdout.take().expect("piped"));
         let mut split = Split::default();
         loop {
             match split.line(out.fill_buf().await.expect("a pipe")) {
@@ -233,7 +270,8 @@ fn tokio_fill_buf(size: Size) -> u64 {
 fn smol_read_until(size: Size) -> u64 {
     on_smol(|_| async {
         let mut child = start_smol(command(size));
-        let mut out = smol::io::BufReader::with_capacity(CHUNK, child.stdout.take().expect("piped"));
+        let mut out =
+            smol::io::BufReader::with_capacity(CHUNK, child.stdout.take().expect("piped"));
         let mut seen = Seen::default();
         let mut line = Vec::new();
         while out.read_until(b'\n', &mut line).await.expect("a pipe") > 0 {
@@ -248,7 +286,8 @@ fn smol_read_until(size: Size) -> u64 {
 fn smol_fill_buf(size: Size) -> u64 {
     on_smol(|_| async {
         let mut child = start_smol(command(size));
-        let mut out = smol::io::BufReader::with_capacity(CHUNK, child.stdout.take().expect("piped"));
+        let mut out =
+            smol::io::BufReader::with_capacity(CHUNK, child.stdout.take().expect("piped"));
         let mut split = Split::default();
         loop {
             match split.line(out.fill_buf().await.expect("a pipe")) {

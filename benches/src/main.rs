@@ -1,7 +1,8 @@
-//! The measuring bench: the same work by asyncfile, by its peers and by hand, in the same run, alternating.
+//! The measuring bench: the same work by asyncfile, by its peers and by hand, in the same run,
+//! alternating.
 //!
-//! Each variant of a work runs in a process of its own: this program, started again with `--run`. A round runs every variant once; the
-//! tables show the medians of the rounds.
+//! Each variant of a work runs in a process of its own: this program, started again with `--run`. A
+//! round runs every variant once; the tables show the medians of the rounds.
 
 mod bulk;
 mod chunks;
@@ -77,9 +78,14 @@ fn main() -> ExitCode {
 
 fn act(args: &[String]) -> Result<bool, Box<dyn Error>> {
     let mut args = args.to_vec();
-    let pinned = args.iter().position(|arg| arg == "--pin").map(|at| args.drain(at..args.len().min(at + 2)).nth(1));
+    let pinned = args
+        .iter()
+        .position(|arg| arg == "--pin")
+        .map(|at| args.drain(at..args.len().min(at + 2)).nth(1));
     if let Some(cpu) = &pinned {
-        let cpu = cpu.as_deref().ok_or("--pin needs the number of a processor")?;
+        let cpu = cpu
+            .as_deref()
+            .ok_or("--pin needs the number of a processor")?;
         measure::pin(cpu.parse()?).map_err(|error| format!("--pin {cpu}: {error}"))?;
     }
     let words: Vec<&str> = args.iter().map(|arg| arg.as_str()).collect();
@@ -94,26 +100,42 @@ fn act(args: &[String]) -> Result<bool, Box<dyn Error>> {
 }
 
 fn options(args: &[String]) -> Result<Options, Box<dyn Error>> {
-    let mut options = Options { works: Vec::new(), quick: false, rounds: None, only: None, json: false, svg: None };
+    let mut options = Options {
+        works: Vec::new(),
+        quick: false,
+        rounds: None,
+        only: None,
+        json: false,
+        svg: None,
+    };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
-        let mut value = || args.next().cloned().ok_or(format!("{arg} needs a value\n\n{USAGE}"));
+        let mut value = || {
+            args.next()
+                .cloned()
+                .ok_or(format!("{arg} needs a value\n\n{USAGE}"))
+        };
         match arg.as_str() {
             "--quick" => options.quick = true,
             "--json" => options.json = true,
             "--rounds" => options.rounds = Some(value()?.parse::<usize>()?.max(1)),
             "--only" => options.only = Some(value()?),
             "--svg" => options.svg = Some(value()?),
-            flag if flag.starts_with('-') => return Err(format!("what is {flag}?\n\n{USAGE}").into()),
+            flag if flag.starts_with('-') => {
+                return Err(format!("what is {flag}?\n\n{USAGE}").into())
+            }
             work => options.works.push(work.to_string()),
         }
     }
     Ok(options)
 }
 
-/// Measures what is asked for, and tells it work by work. True if all variants of each work have run, and agree.
+/// Measures what is asked for, and tells it work by work. True if all variants of each work have
+/// run, and agree.
 fn run_all(options: &Options) -> Result<bool, Box<dyn Error>> {
-    let is_asked = |name: &str| options.works.is_empty() || options.works.iter().any(|start| name.starts_with(start));
+    let is_asked = |name: &str| {
+        options.works.is_empty() || options.works.iter().any(|start| name.starts_with(start))
+    };
     let rounds = options.rounds.unwrap_or(if options.quick { 1 } else { 5 });
     let (mut all, mut all_agree, mut objects) = (Vec::new(), true, Vec::new());
     for work in works().into_iter().filter(|work| is_asked(&work.name)) {
@@ -146,13 +168,17 @@ fn run_all(options: &Options) -> Result<bool, Box<dyn Error>> {
 fn measure_work(mut work: Work, rounds: usize, options: &Options) -> Measured {
     if let Some(only) = &options.only {
         let limit = work.variants[0].name;
-        work.variants.retain(|variant| variant.name == limit || variant.name.contains(only.as_str()));
-        work.left_out.retain(|(name, _)| name.contains(only.as_str()));
+        work.variants
+            .retain(|variant| variant.name == limit || variant.name.contains(only.as_str()));
+        work.left_out
+            .retain(|(name, _)| name.contains(only.as_str()));
     }
-    let mut taken: Vec<Result<Vec<_>, String>> = work.variants.iter().map(|_| Ok(Vec::new())).collect();
+    let mut taken: Vec<Result<Vec<_>, String>> =
+        work.variants.iter().map(|_| Ok(Vec::new())).collect();
     for round in 1..=rounds {
         eprintln!("{}, round {round} of {rounds} ...", work.name);
-        // Each round begins with another variant, so that none is always the first or always follows the same one.
+        // Each round begins with another variant, so that none is always the first or always
+        // follows the same one.
         for at in 0..work.variants.len() {
             let at = (at + round) % work.variants.len();
             let variant = &work.variants[at];
@@ -161,7 +187,11 @@ fn measure_work(mut work: Work, rounds: usize, options: &Options) -> Measured {
                 if work.fills_memory() {
                     measure::touch_memory();
                 }
-                match measure::run_apart(&work.name, variant.name, work.count(variant, options.quick)) {
+                match measure::run_apart(
+                    &work.name,
+                    variant.name,
+                    work.count(variant, options.quick),
+                ) {
                     Ok(round) => rounds.push(round),
                     Err(why) => taken[at] = Err(why),
                 }
@@ -171,7 +201,11 @@ fn measure_work(mut work: Work, rounds: usize, options: &Options) -> Measured {
     let row = |(variant, taken): (&Variant, Result<Vec<_>, String>)| {
         let count = work.count(variant, options.quick);
         let figures = taken.map(|rounds| report::figures(count, &rounds));
-        Row { name: variant.name, count, figures }
+        Row {
+            name: variant.name,
+            count,
+            figures,
+        }
     };
     let rows = work.variants.iter().zip(taken).map(row).collect();
     let count = if options.quick { work.quick } else { work.full };
@@ -179,17 +213,32 @@ fn measure_work(mut work: Work, rounds: usize, options: &Options) -> Measured {
 }
 
 fn run_here(work: &str, variant: &str, count: u64) -> Result<(), Box<dyn Error>> {
-    let work = works().into_iter().find(|other| other.name == work).ok_or(format!("no work {work:?}"))?;
+    let work = works()
+        .into_iter()
+        .find(|other| other.name == work)
+        .ok_or(format!("no work {work:?}"))?;
     let found = work.variants.iter().find(|other| other.name == variant);
     let variant = found.ok_or(format!("no variant {variant:?} of {}", work.name))?;
-    measure::run_here(variant.run, Size { count, param: work.param });
+    measure::run_here(
+        variant.run,
+        Size {
+            count,
+            param: work.param,
+        },
+    );
     Ok(())
 }
 
 fn list() {
     for work in works() {
         for variant in &work.variants {
-            println!("{}\t{}\t{}\t{}", work.name, variant.name, work.count(variant, true), work.unit);
+            println!(
+                "{}\t{}\t{}\t{}",
+                work.name,
+                variant.name,
+                work.count(variant, true),
+                work.unit
+            );
         }
     }
 }

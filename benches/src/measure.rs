@@ -1,7 +1,9 @@
-//! What a measured process counts of itself: CPU time (its own and its children's), wall time, a check value.
+//! What a measured process counts of itself: CPU time (its own and its children's), wall time, a
+//! check value.
 //!
-//! Every variant runs in a process of its own, so `getrusage` speaks of nothing else, and neither memory nor
-//! threads leak from one into the next. The process prints one line, and [`run_apart`] reads it.
+//! Every variant runs in a process of its own, so `getrusage` speaks of nothing else, and neither
+//! memory nor threads leak from one into the next. The process prints one line, and [`run_apart`]
+//! reads it.
 
 use std::io;
 use std::process::{Command, Output, Stdio};
@@ -35,7 +37,11 @@ impl Clocks {
     fn read() -> Clocks {
         let children = cpu(libc::RUSAGE_CHILDREN);
         let own = cpu(libc::RUSAGE_SELF);
-        Clocks { wall: Instant::now(), own, children }
+        Clocks {
+            wall: Instant::now(),
+            own,
+            children,
+        }
     }
 }
 
@@ -43,7 +49,8 @@ static STARTED: Mutex<Option<Clocks>> = Mutex::new(None);
 static STOPPED: Mutex<Option<Clocks>> = Mutex::new(None);
 static NOTES: Mutex<Vec<(&'static str, f64)>> = Mutex::new(Vec::new());
 
-/// What was until now does not count: preparation. Otherwise the beginning of the work is the start.
+/// What was until now does not count: preparation. Otherwise the beginning of the work is the
+/// start.
 pub fn start() {
     *STARTED.lock().expect("nobody panics with it") = Some(Clocks::read());
 }
@@ -55,7 +62,10 @@ pub fn stop() {
 
 /// Something else that is to be told of this run.
 pub fn note(name: &'static str, value: f64) {
-    NOTES.lock().expect("nobody panics with it").push((name, value));
+    NOTES
+        .lock()
+        .expect("nobody panics with it")
+        .push((name, value));
 }
 
 /// User and system time.
@@ -80,7 +90,11 @@ pub fn heap() -> u64 {
 /// Resident bytes of this process.
 pub fn resident() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").expect("/proc is mounted");
-    let pages: u64 = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("statm has seven numbers");
+    let pages: u64 = text
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse().ok())
+        .expect("statm has seven numbers");
     // SAFETY: takes a number.
     pages * unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64
 }
@@ -91,8 +105,16 @@ pub fn run_here(run: Run, size: Size) {
     unsafe { libc::alarm(300) };
     start();
     let check = run(size);
-    let stopped = STOPPED.lock().expect("nobody panics with it").take().unwrap_or_else(Clocks::read);
-    let started = STARTED.lock().expect("nobody panics with it").take().expect("started above");
+    let stopped = STOPPED
+        .lock()
+        .expect("nobody panics with it")
+        .take()
+        .unwrap_or_else(Clocks::read);
+    let started = STARTED
+        .lock()
+        .expect("nobody panics with it")
+        .take()
+        .expect("started above");
     let own = (stopped.own - started.own).as_nanos();
     let children = (stopped.children - started.children).as_nanos();
     let wall = (stopped.wall - started.wall).as_nanos();
@@ -107,25 +129,48 @@ pub fn run_here(run: Run, size: Size) {
 pub fn run_apart(work: &str, variant: &str, count: u64) -> Result<Taken, String> {
     let output = run_again(work, variant, count).map_err(|error| error.to_string())?;
     let last_words = String::from_utf8_lossy(&output.stderr);
-    let last_word = last_words.lines().rev().find(|line| !line.is_empty() && !line.starts_with("note:"));
+    let last_word = last_words
+        .lines()
+        .rev()
+        .find(|line| !line.is_empty() && !line.starts_with("note:"));
     match parse(&String::from_utf8_lossy(&output.stdout)) {
         Some(taken) if output.status.success() => Ok(taken),
-        _ => Err(format!("{}: {}", output.status, last_word.unwrap_or("no word of why"))),
+        _ => Err(format!(
+            "{}: {}",
+            output.status,
+            last_word.unwrap_or("no word of why")
+        )),
     }
 }
 
 fn run_again(work: &str, variant: &str, count: u64) -> io::Result<Output> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--run", work, variant, &count.to_string()]).env("RUST_BACKTRACE", "0").stdin(Stdio::null()).output()
+    command
+        .args(["--run", work, variant, &count.to_string()])
+        .env("RUST_BACKTRACE", "0")
+        .stdin(Stdio::null())
+        .output()
 }
 
-/// Takes a GiB of memory and gives it back. In a virtual machine the host provides memory when it is touched for the first time, which can cost
-/// more than the work does: whoever comes first would pay for all.
+/// Takes a GiB of memory and gives it back. In a virtual machine the host provides memory when it
+/// is touched for the first time, which can cost more than the work does: whoever comes first would
+/// pay for all.
 pub fn touch_memory() {
-    // SAFETY: a new mapping, which nobody looks at, and its own length. If there is none, nothing is lost.
+    // SAFETY: a new mapping, which nobody looks at, and its own length. If there is none, nothing
+    // is lost.
     unsafe {
-        let (none, flags) = (std::ptr::null_mut(), libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE);
-        let memory = libc::mmap(none, 1 << 30, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+        let (none, flags) = (
+            std::ptr::null_mut(),
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE,
+        );
+        let memory = libc::mmap(
+            none,
+            1 << 30,
+            libc::PROT_READ | libc::PROT_WRITE,
+            flags,
+            -1,
+            0,
+        );
         if memory != libc::MAP_FAILED {
             libc::munmap(memory, 1 << 30);
         }
@@ -134,7 +179,8 @@ pub fn touch_memory() {
 
 /// From here on this process, and all that it starts, runs on this processor only.
 pub fn pin(cpu: usize) -> io::Result<()> {
-    // SAFETY: zero is an empty set; the calls get a live one, its size, and a number that CPU_SET checks against it.
+    // SAFETY: zero is an empty set; the calls get a live one, its size, and a number that CPU_SET
+    // checks against it.
     let answer = unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         libc::CPU_SET(cpu, &mut set);
@@ -156,5 +202,11 @@ fn parse(text: &str) -> Option<Taken> {
         Some((name.replace('_', " "), value.parse().ok()?))
     });
     let time = Duration::from_nanos;
-    Some(Taken { own: time(own), children: time(children), wall: time(wall), check, notes: notes.collect() })
+    Some(Taken {
+        own: time(own),
+        children: time(children),
+        wall: time(wall),
+        check,
+        notes: notes.collect(),
+    })
 }

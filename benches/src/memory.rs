@@ -32,7 +32,11 @@ pub fn works() -> Vec<Work> {
     let waiting_to_read = vec![
         variant("limit", limit_waiting),
         variant("asyncfile", asyncfile_waiting),
-        Variant { name: "std + threads", run: std_waiting, share: 10 },
+        Variant {
+            name: "std + threads",
+            run: std_waiting,
+            share: 10,
+        },
         variant("tokio", tokio_waiting),
         variant("smol", smol_waiting),
         variant("mio", mio_waiting),
@@ -45,7 +49,10 @@ pub fn works() -> Vec<Work> {
         variant("smol", smol_asleep),
         variant("calloop", calloop_asleep),
     ];
-    let no_timers = vec![("std + threads", "100,000 threads are too many"), ("mio", "has no timers")];
+    let no_timers = vec![
+        ("std + threads", "100,000 threads are too many"),
+        ("mio", "has no timers"),
+    ];
     vec![
         work(
             "memory-read",
@@ -54,7 +61,13 @@ pub fn works() -> Vec<Work> {
             waiting_to_read,
             vec![],
         ),
-        work("memory-sleep", "tasks asleep for an hour", 100_000, asleep, no_timers),
+        work(
+            "memory-sleep",
+            "tasks asleep for an hour",
+            100_000,
+            asleep,
+            no_timers,
+        ),
     ]
 }
 
@@ -66,13 +79,22 @@ struct Memory {
 
 impl Memory {
     fn now() -> Memory {
-        Memory { heap: heap(), resident: resident() }
+        Memory {
+            heap: heap(),
+            resident: resident(),
+        }
     }
 
     fn told(self, size: Size) -> u64 {
         let now = Memory::now();
-        note("heap bytes", now.heap.saturating_sub(self.heap) as f64 / size.count as f64);
-        note("resident bytes", now.resident.saturating_sub(self.resident) as f64 / size.count as f64);
+        note(
+            "heap bytes",
+            now.heap.saturating_sub(self.heap) as f64 / size.count as f64,
+        );
+        note(
+            "resident bytes",
+            now.resident.saturating_sub(self.resident) as f64 / size.count as f64,
+        );
         1
     }
 }
@@ -105,7 +127,13 @@ fn asyncfile_waiting(size: Size) -> u64 {
     let mut sched = Scheduler::new();
     for fd in fds {
         let file = AsyncFile::new(fd).expect("an eventfd");
-        sched.spawn(file.read(8), move |task| if task.bytes()?.is_empty() { done(()) } else { wait(file.read(8)) });
+        sched.spawn(file.read(8), move |task| {
+            if task.bytes()?.is_empty() {
+                done(())
+            } else {
+                wait(file.read(8))
+            }
+        });
     }
     while sched.turn(Some(Duration::ZERO)).expect("nobody fails") as u64 != size.count {}
     settle(&mut sched);
@@ -119,7 +147,8 @@ fn settle(sched: &mut Scheduler) {
     }
 }
 
-/// What a thread keeps is not malloc's: only the resident bytes count, and the kernel's stack comes on top.
+/// What a thread keeps is not malloc's: only the resident bytes count, and the kernel's stack comes
+/// on top.
 fn std_waiting(size: Size) -> u64 {
     let (fds, memory) = descriptors(size);
     let started = std::sync::Arc::new(std::sync::Barrier::new(fds.len() + 1));
@@ -174,7 +203,11 @@ fn mio_waiting(size: Size) -> u64 {
     let mut mio = Mio::new();
     let mut calls: Vec<Box<dyn FnMut() -> usize>> = Vec::with_capacity(fds.len());
     for (token, fd) in fds.into_iter().enumerate() {
-        mio.add(&mut SourceFd(&fd.as_fd().as_raw_fd()), token, Interest::READABLE);
+        mio.add(
+            &mut SourceFd(&fd.as_fd().as_raw_fd()),
+            token,
+            Interest::READABLE,
+        );
         calls.push(Box::new(move || peers::read(&fd, &mut [0; 8]).unwrap_or(0)));
     }
     mio.turn(Some(Duration::ZERO), |_| {});
@@ -190,9 +223,14 @@ fn calloop_waiting(size: Size) -> u64 {
             peers::read(&**fd, &mut [0; 8])?;
             Ok(PostAction::Continue)
         };
-        event_loop.handle().insert_source(source, read).expect("it can be polled");
+        event_loop
+            .handle()
+            .insert_source(source, read)
+            .expect("it can be polled");
     }
-    event_loop.dispatch(Duration::ZERO, &mut ()).expect("epoll_wait");
+    event_loop
+        .dispatch(Duration::ZERO, &mut ())
+        .expect("epoll_wait");
     memory.told(size)
 }
 
@@ -203,7 +241,10 @@ fn limit_asleep(size: Size) -> u64 {
     let mut times = std::collections::BinaryHeap::with_capacity(size.count as usize);
     for n in 0..size.count {
         calls.push(Box::new(move || n));
-        times.push((std::cmp::Reverse(std::time::Instant::now() + HOUR), n as u32));
+        times.push((
+            std::cmp::Reverse(std::time::Instant::now() + HOUR),
+            n as u32,
+        ));
     }
     memory.told(size)
 }
@@ -256,7 +297,10 @@ fn calloop_asleep(size: Size) -> u64 {
             *sum += n;
             TimeoutAction::Drop
         };
-        event_loop.handle().insert_source(Timer::from_duration(HOUR), wake).expect("a timer");
+        event_loop
+            .handle()
+            .insert_source(Timer::from_duration(HOUR), wake)
+            .expect("a timer");
     }
     memory.told(size)
 }

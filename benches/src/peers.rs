@@ -12,7 +12,10 @@ pub const CHUNK: usize = 64 * 1024;
 
 /// Runs a future on tokio's current-thread runtime.
 pub fn on_tokio<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(future)
 }
 
@@ -30,15 +33,25 @@ pub struct Mio {
 
 impl Mio {
     pub fn new() -> Mio {
-        Mio { poll: mio::Poll::new().expect("epoll"), events: mio::Events::with_capacity(1024) }
+        Mio {
+            poll: mio::Poll::new().expect("epoll"),
+            events: mio::Events::with_capacity(1024),
+        }
     }
 
     pub fn add(&self, source: &mut impl mio::event::Source, token: usize, interest: mio::Interest) {
-        self.poll.registry().register(source, mio::Token(token), interest).expect("it can be polled");
+        self.poll
+            .registry()
+            .register(source, mio::Token(token), interest)
+            .expect("it can be polled");
     }
 
     /// Polls once, and calls `f` with what is ready.
-    pub fn turn(&mut self, timeout: Option<std::time::Duration>, mut f: impl FnMut(&mio::event::Event)) {
+    pub fn turn(
+        &mut self,
+        timeout: Option<std::time::Duration>,
+        mut f: impl FnMut(&mio::event::Event),
+    ) {
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             answer => answer.expect("epoll_wait"),
@@ -51,7 +64,13 @@ impl Mio {
 pub fn nonblocking(file: &impl AsFd) {
     let fd = file.as_fd().as_raw_fd();
     // SAFETY: both calls take numbers.
-    let answer = unsafe { libc::fcntl(fd, libc::F_SETFL, libc::fcntl(fd, libc::F_GETFL) | libc::O_NONBLOCK) };
+    let answer = unsafe {
+        libc::fcntl(
+            fd,
+            libc::F_SETFL,
+            libc::fcntl(fd, libc::F_GETFL) | libc::O_NONBLOCK,
+        )
+    };
     assert_eq!(answer, 0);
 }
 
@@ -59,7 +78,13 @@ pub fn nonblocking(file: &impl AsFd) {
 pub fn blocking(file: &impl AsFd) {
     let fd = file.as_fd().as_raw_fd();
     // SAFETY: both calls take numbers.
-    let answer = unsafe { libc::fcntl(fd, libc::F_SETFL, libc::fcntl(fd, libc::F_GETFL) & !libc::O_NONBLOCK) };
+    let answer = unsafe {
+        libc::fcntl(
+            fd,
+            libc::F_SETFL,
+            libc::fcntl(fd, libc::F_GETFL) & !libc::O_NONBLOCK,
+        )
+    };
     assert_eq!(answer, 0);
 }
 
@@ -67,7 +92,13 @@ pub fn blocking(file: &impl AsFd) {
 pub fn read(file: &impl AsFd, bytes: &mut [u8]) -> io::Result<usize> {
     loop {
         // SAFETY: the pointer and the length are those of a live, exclusive slice.
-        match unsafe { libc::read(file.as_fd().as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len()) } {
+        match unsafe {
+            libc::read(
+                file.as_fd().as_raw_fd(),
+                bytes.as_mut_ptr().cast(),
+                bytes.len(),
+            )
+        } {
             -1 => match io::Error::last_os_error() {
                 error if error.kind() == io::ErrorKind::Interrupted => {}
                 error => return Err(error),
@@ -81,7 +112,8 @@ pub fn read(file: &impl AsFd, bytes: &mut [u8]) -> io::Result<usize> {
 pub fn read_more(file: &impl AsFd, bytes: &mut Vec<u8>, most: usize) -> io::Result<usize> {
     bytes.reserve(most);
     let (fd, held) = (file.as_fd().as_raw_fd(), bytes.len());
-    // SAFETY: behind its length, the vector has room for so many bytes; as many as were read are initialised.
+    // SAFETY: behind its length, the vector has room for so many bytes; as many as were read are
+    // initialised.
     unsafe {
         match libc::read(fd, bytes.as_mut_ptr().add(held).cast(), most) {
             -1 => Err(io::Error::last_os_error()),
@@ -115,10 +147,15 @@ pub fn poll(set: &mut [libc::pollfd], milliseconds: i32) -> usize {
 }
 
 pub fn pollfd(file: &impl AsFd, events: i16) -> libc::pollfd {
-    libc::pollfd { fd: file.as_fd().as_raw_fd(), events, revents: 0 }
+    libc::pollfd {
+        fd: file.as_fd().as_raw_fd(),
+        events,
+        revents: 0,
+    }
 }
 
-/// eventfd(2): one descriptor that is readable once it was written to. Ten thousand of them fit under the usual limit, pipes would not.
+/// eventfd(2): one descriptor that is readable once it was written to. Ten thousand of them fit
+/// under the usual limit, pipes would not.
 pub fn eventfd() -> OwnedFd {
     // SAFETY: takes numbers.
     let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
@@ -136,7 +173,10 @@ pub fn signal(fd: i32) {
 
 /// Raises the limit of open descriptors as far as it goes.
 pub fn many_descriptors() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: the pointers are to a live structure.
     unsafe {
         assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);

@@ -1,6 +1,8 @@
-//! Work 4: ping-pong over a socketpair between two tasks; and, of work 7, the same with a deadline on each read.
+//! Work 4: ping-pong over a socketpair between two tasks; and, of work 7, the same with a deadline
+//! on each read.
 //!
-//! The ball is a number. Whoever has it adds one and sends it back; so many round trips, then it is the check value.
+//! The ball is a number. Whoever has it adds one and sends it back; so many round trips, then it is
+//! the check value.
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -24,7 +26,11 @@ pub fn works() -> Vec<Work> {
         vec![
             variant("limit", limit),
             variant("asyncfile", asyncfile),
-            Variant { name: "std + thread", run: std, share: 4 },
+            Variant {
+                name: "std + thread",
+                run: std,
+                share: 4,
+            },
             variant("tokio", tokio),
             variant("smol", smol),
             variant("mio", mio),
@@ -62,7 +68,8 @@ fn plan(size: Size) -> (u64, bool) {
     (size.count / (size.param + 1), size.param == 1)
 }
 
-/// Both variants of a run must end with the ball having been hit so often; the check is free of the count.
+/// Both variants of a run must end with the ball having been hit so often; the check is free of the
+/// count.
 fn check(ball: u64, rounds: u64) -> u64 {
     assert_eq!(ball, rounds * 2);
     1
@@ -76,13 +83,16 @@ fn number(bytes: &[u8]) -> u64 {
     u64::from_ne_bytes(bytes.try_into().expect("8 bytes at once"))
 }
 
-/// Reads a ball that has come, and sends it back. The one that has been hit often enough is kept: None.
+/// Reads a ball that has come, and sends it back. The one that has been hit often enough is kept:
+/// None.
 fn hit(mut socket: &UnixStream, rounds: u64) -> Option<u64> {
     let mut bytes = [0; 8];
     assert_eq!(socket.read(&mut bytes).expect("it has come"), 8);
     let ball = number(&bytes);
     if ball < rounds * 2 {
-        socket.write_all(&(ball + 1).to_ne_bytes()).expect("it fits");
+        socket
+            .write_all(&(ball + 1).to_ne_bytes())
+            .expect("it fits");
     }
     (ball < rounds * 2).then_some(ball)
 }
@@ -92,7 +102,8 @@ fn serve(mut socket: &UnixStream) {
     socket.write_all(&1u64.to_ne_bytes()).expect("it fits");
 }
 
-/// poll(2) for two sockets, a read and a write for whoever is ready. A deadline is a time for poll, computed each turn.
+/// poll(2) for two sockets, a read and a write for whoever is ready. A deadline is a time for poll,
+/// computed each turn.
 fn limit(size: Size) -> u64 {
     let (rounds, with_deadline) = plan(size);
     let (one, other) = pair();
@@ -101,7 +112,11 @@ fn limit(size: Size) -> u64 {
     serve(&one);
     loop {
         let first = deadlines[0].min(deadlines[1]);
-        let time = if with_deadline { (first - Instant::now()).as_millis() as i32 + 1 } else { -1 };
+        let time = if with_deadline {
+            (first - Instant::now()).as_millis() as i32 + 1
+        } else {
+            -1
+        };
         assert!(poll(&mut set, time) > 0, "no ball for a second");
         for (at, socket) in [&one, &other].into_iter().enumerate() {
             if set[at].revents != 0 {
@@ -121,9 +136,18 @@ fn asyncfile(size: Size) -> u64 {
     let (one, other) = pair();
     let ball = Cell::new(0);
     let mut sched = Scheduler::new();
-    let (one, other) = (AsyncFile::new(one).expect("a socket"), AsyncFile::new(other).expect("a socket"));
-    let server = sched.spawn(one.write(&1u64.to_ne_bytes()), player(&one, rounds, with_deadline, &ball));
-    sched.spawn(read(&other, with_deadline), player(&other, rounds, with_deadline, &ball));
+    let (one, other) = (
+        AsyncFile::new(one).expect("a socket"),
+        AsyncFile::new(other).expect("a socket"),
+    );
+    let server = sched.spawn(
+        one.write(&1u64.to_ne_bytes()),
+        player(&one, rounds, with_deadline, &ball),
+    );
+    sched.spawn(
+        read(&other, with_deadline),
+        player(&other, rounds, with_deadline, &ball),
+    );
     sched.join(server).expect("no ball is lost");
     check(ball.get(), rounds)
 }
@@ -183,16 +207,25 @@ fn tokio(size: Size) -> u64 {
         let mut bytes = [0; 8];
         let mut ball = 0;
         if serves {
-            socket.write_all(&1u64.to_ne_bytes()).await.expect("it fits");
+            socket
+                .write_all(&1u64.to_ne_bytes())
+                .await
+                .expect("it fits");
         }
         while ball + 1 < rounds * 2 {
             let read = socket.read(&mut bytes);
-            let read =
-                if with_deadline { tokio::time::timeout(SECOND, read).await.expect("in time") } else { read.await };
+            let read = if with_deadline {
+                tokio::time::timeout(SECOND, read).await.expect("in time")
+            } else {
+                read.await
+            };
             assert_eq!(read.expect("it comes"), 8);
             ball = number(&bytes);
             if ball < rounds * 2 {
-                socket.write_all(&(ball + 1).to_ne_bytes()).await.expect("it fits");
+                socket
+                    .write_all(&(ball + 1).to_ne_bytes())
+                    .await
+                    .expect("it fits");
             }
         }
         ball
@@ -213,7 +246,10 @@ fn smol(size: Size) -> u64 {
         let mut bytes = [0; 8];
         let mut ball = 0;
         if serves {
-            socket.write_all(&1u64.to_ne_bytes()).await.expect("it fits");
+            socket
+                .write_all(&1u64.to_ne_bytes())
+                .await
+                .expect("it fits");
         }
         while ball + 1 < rounds * 2 {
             let read = socket.read(&mut bytes);
@@ -221,11 +257,18 @@ fn smol(size: Size) -> u64 {
                 smol::Timer::after(SECOND).await;
                 Err(std::io::ErrorKind::TimedOut.into())
             };
-            let read = if with_deadline { smol::future::or(read, late).await } else { read.await };
+            let read = if with_deadline {
+                smol::future::or(read, late).await
+            } else {
+                read.await
+            };
             assert_eq!(read.expect("it comes"), 8);
             ball = number(&bytes);
             if ball < rounds * 2 {
-                socket.write_all(&(ball + 1).to_ne_bytes()).await.expect("it fits");
+                socket
+                    .write_all(&(ball + 1).to_ne_bytes())
+                    .await
+                    .expect("it fits");
             }
         }
         ball
@@ -262,7 +305,10 @@ fn mio(size: Size) -> u64 {
                 deadlines[at] = Instant::now() + SECOND;
             }
         });
-        assert!(!with_deadline || deadlines[0].min(deadlines[1]) > Instant::now(), "no ball for a second");
+        assert!(
+            !with_deadline || deadlines[0].min(deadlines[1]) > Instant::now(),
+            "no ball for a second"
+        );
     }
     check(rounds * 2, rounds)
 }
@@ -274,20 +320,28 @@ fn calloop(size: Size) -> u64 {
     let mut event_loop: EventLoop<([Instant; 2], bool)> = EventLoop::try_new().expect("epoll");
     for (at, socket) in [one, other].into_iter().enumerate() {
         let source = Generic::new(socket, calloop::Interest::READ, calloop::Mode::Level);
-        let play = move |_, socket: &mut calloop::generic::NoIoDrop<UnixStream>, state: &mut ([Instant; 2], bool)| {
+        let play = move |_,
+                         socket: &mut calloop::generic::NoIoDrop<UnixStream>,
+                         state: &mut ([Instant; 2], bool)| {
             state.1 |= hit(socket, rounds).is_none();
             if with_deadline {
                 state.0[at] = Instant::now() + SECOND;
             }
             Ok(PostAction::Continue)
         };
-        event_loop.handle().insert_source(source, play).expect("it can be polled");
+        event_loop
+            .handle()
+            .insert_source(source, play)
+            .expect("it can be polled");
     }
     let mut state = ([Instant::now() + SECOND; 2], false);
     while !state.1 {
         let time = with_deadline.then(|| state.0[0].min(state.0[1]) - Instant::now());
         event_loop.dispatch(time, &mut state).expect("epoll_wait");
-        assert!(!with_deadline || state.0[0].min(state.0[1]) > Instant::now(), "no ball for a second");
+        assert!(
+            !with_deadline || state.0[0].min(state.0[1]) > Instant::now(),
+            "no ball for a second"
+        );
     }
     check(rounds * 2, rounds)
 }

@@ -1,4 +1,5 @@
-//! A picture of all ratios: a line for each work, a dot for each variant, on a logarithmic scale. The limit stands at 1.
+//! A picture of all ratios: a line for each work, a dot for each variant, on a logarithmic scale.
+//! The limit stands at 1.
 
 use std::fmt::Write;
 
@@ -26,7 +27,10 @@ const LEAST: f64 = 1.0 / 32.0;
 const MOST: f64 = 128.0;
 
 pub fn svg(measured: &[Measured]) -> String {
-    let shown: Vec<&Measured> = measured.iter().filter(|m| m.work.shows != Shows::Memory).collect();
+    let shown: Vec<&Measured> = measured
+        .iter()
+        .filter(|m| m.work.shows != Shows::Memory)
+        .collect();
     let height = TOP + ROW * shown.len() as f64;
     let (wide, high) = (LEFT + WIDTH + 30.0, height + 50.0);
     let mut svg = format!(
@@ -55,7 +59,11 @@ pub fn svg(measured: &[Measured]) -> String {
             y + 4.0,
             measured.work.name
         );
-        let _ = writeln!(svg, "<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{y}\" y2=\"{y}\" stroke=\"#eee\"/>", LEFT + WIDTH);
+        let _ = writeln!(
+            svg,
+            "<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{y}\" y2=\"{y}\" stroke=\"#eee\"/>",
+            LEFT + WIDTH
+        );
         dots(&mut svg, measured, y);
     }
     svg += "</svg>\n";
@@ -67,9 +75,20 @@ fn scale(svg: &mut String, height: f64) {
     while tick <= MOST {
         let x = place(tick);
         let colour = if tick == 1.0 { "#333" } else { "#ddd" };
-        let label = if tick < 1.0 { format!("1/{}", 1.0 / tick) } else { tick.to_string() };
-        let _ = writeln!(svg, "<line x1=\"{x}\" x2=\"{x}\" y1=\"{TOP}\" y2=\"{height}\" stroke=\"{colour}\"/>");
-        let _ = writeln!(svg, "<text x=\"{x}\" y=\"{}\" text-anchor=\"middle\">{label}</text>", height + 18.0);
+        let label = if tick < 1.0 {
+            format!("1/{}", 1.0 / tick)
+        } else {
+            tick.to_string()
+        };
+        let _ = writeln!(
+            svg,
+            "<line x1=\"{x}\" x2=\"{x}\" y1=\"{TOP}\" y2=\"{height}\" stroke=\"{colour}\"/>"
+        );
+        let _ = writeln!(
+            svg,
+            "<text x=\"{x}\" y=\"{}\" text-anchor=\"middle\">{label}</text>",
+            height + 18.0
+        );
         tick *= 2.0;
     }
     let _ = writeln!(
@@ -85,7 +104,10 @@ fn dots(svg: &mut String, measured: &Measured, y: f64) {
     rows.sort_by_key(|row| row.name.starts_with("asyncfile"));
     for row in rows {
         let Ok(figures) = &row.figures else { continue };
-        let colour = COLOURS.iter().find(|(name, _)| row.name.starts_with(name)).map_or("black", |(_, colour)| colour);
+        let colour = COLOURS
+            .iter()
+            .find(|(name, _)| row.name.starts_with(name))
+            .map_or("black", |(_, colour)| colour);
         let is_bulk = row.name.ends_with("chunks") || row.name.ends_with("readlines");
         let fill = if is_bulk { "white" } else { colour };
         let x = place(figures.ratio.clamp(LEAST, MOST));

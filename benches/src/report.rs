@@ -40,12 +40,20 @@ pub struct Measured {
 /// Sums up the rounds of one variant, which did so many units in each.
 pub fn figures(count: u64, rounds: &[Taken]) -> Figures {
     let per_unit = |of: fn(&Taken) -> std::time::Duration| -> Vec<f64> {
-        rounds.iter().map(|taken| of(taken).as_nanos() as f64 / count as f64).collect()
+        rounds
+            .iter()
+            .map(|taken| of(taken).as_nanos() as f64 / count as f64)
+            .collect()
     };
     let mut cpu = per_unit(|taken| taken.own);
     let notes = rounds[0].notes.iter().map(|(note, _)| {
-        let values = rounds.iter().flat_map(|taken| taken.notes.iter().filter(|(other, _)| other == note));
-        (note.clone(), median(&mut values.map(|(_, value)| *value).collect::<Vec<_>>()))
+        let values = rounds
+            .iter()
+            .flat_map(|taken| taken.notes.iter().filter(|(other, _)| other == note));
+        (
+            note.clone(),
+            median(&mut values.map(|(_, value)| *value).collect::<Vec<_>>()),
+        )
     });
     let middle = median(&mut cpu);
     Figures {
@@ -74,13 +82,25 @@ impl Measured {
     /// The first variant is the limit.
     pub fn new(work: Work, count: u64, rounds: usize, mut rows: Vec<Row>) -> Measured {
         let limit = rows[0].figures.as_ref().map_or(f64::NAN, |limit| limit.cpu);
-        rows.iter_mut().flat_map(|row| &mut row.figures).for_each(|figures| figures.ratio = figures.cpu / limit);
-        Measured { work, count, rounds, rows }
+        rows.iter_mut()
+            .flat_map(|row| &mut row.figures)
+            .for_each(|figures| figures.ratio = figures.cpu / limit);
+        Measured {
+            work,
+            count,
+            rounds,
+            rows,
+        }
     }
 
-    /// Which variants have come to something else than the first that has come to anything, in whichever round.
+    /// Which variants have come to something else than the first that has come to anything, in
+    /// whichever round.
     fn disagree(&self) -> Vec<&'static str> {
-        let checks = |row: &Row| row.figures.as_ref().map_or(Vec::new(), |figures| figures.checks.clone());
+        let checks = |row: &Row| {
+            row.figures
+                .as_ref()
+                .map_or(Vec::new(), |figures| figures.checks.clone())
+        };
         let right = self.rows.iter().flat_map(checks).next();
         let wrong = |row: &&Row| checks(row).iter().any(|check| Some(*check) != right);
         self.rows.iter().filter(wrong).map(|row| row.name).collect()
@@ -94,7 +114,12 @@ impl Measured {
     /// A table.
     pub fn table(&self) -> String {
         let Measured { work, rows, .. } = self;
-        let mut text = format!("### {}\n\n{} ({}", work.name, work.about, thousands(self.count));
+        let mut text = format!(
+            "### {}\n\n{} ({}",
+            work.name,
+            work.about,
+            thousands(self.count)
+        );
         let rounds = if self.rounds == 1 { "round" } else { "rounds" };
         let _ = writeln!(text, " {}, {} {rounds}).\n", work.units(), self.rounds);
         let mut head = vec!["variant".to_string()];
@@ -109,9 +134,18 @@ impl Measured {
         if work.shows == Shows::Children {
             head.push("children's CPU".into());
         }
-        let notes = rows.iter().flat_map(|row| &row.figures).map(|figures| &figures.notes).next();
+        let notes = rows
+            .iter()
+            .flat_map(|row| &row.figures)
+            .map(|figures| &figures.notes)
+            .next();
         head.extend(notes.into_iter().flatten().map(|(note, _)| note.clone()));
-        let _ = writeln!(text, "| {} |\n|---{}|", head.join(" | "), "|--:".repeat(head.len() - 1));
+        let _ = writeln!(
+            text,
+            "| {} |\n|---{}|",
+            head.join(" | "),
+            "|--:".repeat(head.len() - 1)
+        );
         for row in rows {
             let mut cells = vec![row.name.to_string()];
             if row.count != self.count {
@@ -127,8 +161,15 @@ impl Measured {
             let _ = writeln!(text, "| {name} | not run: {why} |");
         }
         let _ = match self.disagree()[..] {
-            [] => writeln!(text, "\nChecked: all rounds of all that ran have come to the same."),
-            ref wrong => writeln!(text, "\n**Do not agree with the rest: {}**", wrong.join(", ")),
+            [] => writeln!(
+                text,
+                "\nChecked: all rounds of all that ran have come to the same."
+            ),
+            ref wrong => writeln!(
+                text,
+                "\n**Do not agree with the rest: {}**",
+                wrong.join(", ")
+            ),
         };
         text
     }
@@ -140,7 +181,8 @@ impl Measured {
             Err(why) => format!("{{\"variant\":{:?},\"failed\":{}}}", row.name, quoted(why)),
         });
         let left_out = self.work.left_out.iter();
-        let left_out = left_out.map(|(name, why)| format!("{{\"variant\":{name:?},\"not_run\":{why:?}}}"));
+        let left_out =
+            left_out.map(|(name, why)| format!("{{\"variant\":{name:?},\"not_run\":{why:?}}}"));
         let rows = rows.chain(left_out);
         format!(
             "{{\"work\":{:?},\"about\":{:?},\"unit\":{:?},\"count\":{},\"rounds\":{},\"all_agree\":{},\
@@ -161,19 +203,37 @@ impl Figures {
         let mut cells = Vec::new();
         if shows != Shows::Memory {
             let spread = format!("{:.0} %", self.spread * 100.0);
-            cells.extend([time(self.cpu), format!("{:.2}", self.ratio), spread, time(self.wall)]);
+            cells.extend([
+                time(self.cpu),
+                format!("{:.2}", self.ratio),
+                spread,
+                time(self.wall),
+            ]);
         }
         if shows == Shows::Children {
             cells.push(time(self.children));
         }
-        cells.extend(self.notes.iter().map(|(_, value)| thousands(value.round() as u64)));
+        cells.extend(
+            self.notes
+                .iter()
+                .map(|(_, value)| thousands(value.round() as u64)),
+        );
         cells
     }
 
     fn json(&self, name: &str, count: u64) -> String {
-        let number = |value: f64| if value.is_finite() { format!("{value:.4}") } else { "null".into() };
-        let notes: Vec<String> =
-            self.notes.iter().map(|(note, value)| format!("{note:?}:{}", number(*value))).collect();
+        let number = |value: f64| {
+            if value.is_finite() {
+                format!("{value:.4}")
+            } else {
+                "null".into()
+            }
+        };
+        let notes: Vec<String> = self
+            .notes
+            .iter()
+            .map(|(note, value)| format!("{note:?}:{}", number(*value)))
+            .collect();
         let times = [
             ("cpu_ns", self.cpu),
             ("ratio", self.ratio),
@@ -181,7 +241,10 @@ impl Figures {
             ("wall_ns", self.wall),
             ("children_ns", self.children),
         ];
-        let times: Vec<String> = times.iter().map(|(name, value)| format!("{name:?}:{}", number(*value))).collect();
+        let times: Vec<String> = times
+            .iter()
+            .map(|(name, value)| format!("{name:?}:{}", number(*value)))
+            .collect();
         let (times, notes) = (times.join(","), notes.join(","));
         format!("{{\"variant\":{name:?},\"count\":{count},{times},\"checks\":{:?},\"notes\":{{{notes}}}}}", self.checks)
     }
@@ -198,12 +261,17 @@ fn quoted(text: &str) -> String {
 }
 
 pub fn footprint_table(rows: &[Footprint]) -> String {
-    let mut text =
-        String::from("### footprint\n\nA program that runs a command and counts the lines of its output.\n\n");
+    let mut text = String::from(
+        "### footprint\n\nA program that runs a command and counts the lines of its output.\n\n",
+    );
     text += "| library | crates | clean build | stripped bytes | built for size |\n|---|--:|--:|--:|--:|\n";
     for row in rows {
         let (bytes, small) = (thousands(row.bytes), thousands(row.small_bytes));
-        let _ = writeln!(text, "| {} | {} | {:.1} s | {bytes} | {small} |", row.name, row.crates, row.seconds);
+        let _ = writeln!(
+            text,
+            "| {} | {} | {:.1} s | {bytes} | {small} |",
+            row.name, row.crates, row.seconds
+        );
     }
     text
 }
@@ -215,7 +283,10 @@ pub fn footprint_json(rows: &[Footprint]) -> String {
             row.name, row.crates, row.seconds, row.bytes, row.small_bytes
         )
     });
-    format!("{{\"work\":\"footprint\",\"programs\":[\n  {}\n]}}", rows.collect::<Vec<_>>().join(",\n  "))
+    format!(
+        "{{\"work\":\"footprint\",\"programs\":[\n  {}\n]}}",
+        rows.collect::<Vec<_>>().join(",\n  ")
+    )
 }
 
 /// Three digits are enough.

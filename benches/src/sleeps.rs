@@ -1,7 +1,8 @@
-//! Work 7: a hundred thousand sleeps, and how late they end. (A read's deadline armed a million times: `ping_pong`.)
+//! Work 7: a hundred thousand sleeps, and how late they end. (A read's deadline armed a million
+//! times: `ping_pong`.)
 //!
-//! Each sleeps for its own part of a second, from the moment it runs first. Late is what is between the time it asked for
-//! and the moment it runs again.
+//! Each sleeps for its own part of a second, from the moment it runs first. Late is what is between
+//! the time it asked for and the moment it runs again.
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -30,7 +31,11 @@ pub fn works() -> Vec<Work> {
         variants: vec![
             variant("limit", limit),
             variant("asyncfile", asyncfile),
-            Variant { name: "std + threads", run: std, share: 100 },
+            Variant {
+                name: "std + threads",
+                run: std,
+                share: 100,
+            },
             variant("tokio", tokio),
             variant("smol", smol),
             variant("mio", mio),
@@ -64,7 +69,10 @@ impl Late {
 
     fn told(&self, size: Size) -> u64 {
         assert_eq!(self.ended, size.count);
-        note("us late on average", self.sum.as_secs_f64() * 1e6 / self.ended as f64);
+        note(
+            "us late on average",
+            self.sum.as_secs_f64() * 1e6 / self.ended as f64,
+        );
         note("us late at most", self.most.as_secs_f64() * 1e6);
         1
     }
@@ -73,7 +81,9 @@ impl Late {
 /// A heap of times; `rest` waits until one has come or, rounded up to what it can, a little longer.
 fn heap(size: Size, mut rest: impl FnMut(Duration)) -> u64 {
     let mut late = Late::default();
-    let mut times: BinaryHeap<Reverse<Instant>> = (0..size.count).map(|n| Reverse(Instant::now() + time(n))).collect();
+    let mut times: BinaryHeap<Reverse<Instant>> = (0..size.count)
+        .map(|n| Reverse(Instant::now() + time(n)))
+        .collect();
     while let Some(&Reverse(first)) = times.peek() {
         let now = Instant::now();
         match first.checked_duration_since(now) {
@@ -134,7 +144,9 @@ fn std(size: Size) -> u64 {
                 std::thread::sleep(time(n * 100));
                 late.lock().expect("nobody panics").woken(due);
             };
-            builder.spawn_scoped(scope, sleeper).expect("threads can be had");
+            builder
+                .spawn_scoped(scope, sleeper)
+                .expect("threads can be had");
         }
     });
     let late = late.into_inner().expect("nobody panics");
@@ -193,7 +205,10 @@ fn calloop(size: Size) -> u64 {
             late.woken(due);
             TimeoutAction::Drop
         };
-        event_loop.handle().insert_source(Timer::from_deadline(due), wake).expect("a timer");
+        event_loop
+            .handle()
+            .insert_source(Timer::from_deadline(due), wake)
+            .expect("a timer");
     }
     while late.ended < size.count {
         event_loop.dispatch(None, &mut late).expect("epoll_wait");

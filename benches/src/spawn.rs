@@ -24,7 +24,11 @@ pub fn works() -> Vec<Work> {
         variant("limit", limit_one_by_one),
         variant("asyncfile join", asyncfile_one_by_one),
         variant("asyncfile finished", asyncfile_inside),
-        Variant { name: "std + threads", run: std_one_by_one, share: 100 },
+        Variant {
+            name: "std + threads",
+            run: std_one_by_one,
+            share: 100,
+        },
         variant("tokio", tokio_one_by_one),
         variant("smol", smol_one_by_one),
         variant("calloop idle", calloop_one_by_one),
@@ -32,14 +36,26 @@ pub fn works() -> Vec<Work> {
     let at_once = vec![
         variant("limit", limit_at_once),
         variant("asyncfile join", asyncfile_at_once),
-        Variant { name: "std + threads", run: std_at_once, share: 1000 },
+        Variant {
+            name: "std + threads",
+            run: std_at_once,
+            share: 1000,
+        },
         variant("tokio", tokio_at_once),
         variant("smol", smol_at_once),
         variant("calloop idle", calloop_at_once),
     ];
     vec![
-        work("spawn-one-by-one", "a task started and joined, then the next", one_by_one),
-        work("spawn-at-once", "all tasks started, then all joined", at_once),
+        work(
+            "spawn-one-by-one",
+            "a task started and joined, then the next",
+            one_by_one,
+        ),
+        work(
+            "spawn-at-once",
+            "all tasks started, then all joined",
+            at_once,
+        ),
     ]
 }
 
@@ -64,8 +80,16 @@ fn limit_one_by_one(size: Size) -> u64 {
 
 /// Boxed closures in a queue.
 fn limit_at_once(size: Size) -> u64 {
-    let queue: Vec<Call> = (0..size.count).map(|n| Box::new(move || n) as Call).collect();
-    check(std::hint::black_box(queue).into_iter().map(|call| call()).sum(), size)
+    let queue: Vec<Call> = (0..size.count)
+        .map(|n| Box::new(move || n) as Call)
+        .collect();
+    check(
+        std::hint::black_box(queue)
+            .into_iter()
+            .map(|call| call())
+            .sum(),
+        size,
+    )
 }
 
 fn asyncfile_one_by_one(size: Size) -> u64 {
@@ -100,8 +124,16 @@ fn asyncfile_inside(size: Size) -> u64 {
 
 fn asyncfile_at_once(size: Size) -> u64 {
     let mut sched = Scheduler::new();
-    let handles: Vec<_> = (0..size.count).map(|n| sched.spawn(yield_now(), move |_| done(n))).collect();
-    check(handles.into_iter().map(|handle| sched.join(handle).expect("it ends well")).sum(), size)
+    let handles: Vec<_> = (0..size.count)
+        .map(|n| sched.spawn(yield_now(), move |_| done(n)))
+        .collect();
+    check(
+        handles
+            .into_iter()
+            .map(|handle| sched.join(handle).expect("it ends well"))
+            .sum(),
+        size,
+    )
 }
 
 fn thread(n: u64) -> std::thread::JoinHandle<u64> {
@@ -110,12 +142,23 @@ fn thread(n: u64) -> std::thread::JoinHandle<u64> {
 }
 
 fn std_one_by_one(size: Size) -> u64 {
-    check((0..size.count).map(|n| thread(n).join().expect("no panic")).sum(), size)
+    check(
+        (0..size.count)
+            .map(|n| thread(n).join().expect("no panic"))
+            .sum(),
+        size,
+    )
 }
 
 fn std_at_once(size: Size) -> u64 {
     let threads: Vec<_> = (0..size.count).map(thread).collect();
-    check(threads.into_iter().map(|thread| thread.join().expect("no panic")).sum(), size)
+    check(
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("no panic"))
+            .sum(),
+        size,
+    )
 }
 
 fn tokio_one_by_one(size: Size) -> u64 {
@@ -130,7 +173,9 @@ fn tokio_one_by_one(size: Size) -> u64 {
 
 fn tokio_at_once(size: Size) -> u64 {
     on_tokio(async move {
-        let tasks: Vec<_> = (0..size.count).map(|n| tokio::spawn(async move { n })).collect();
+        let tasks: Vec<_> = (0..size.count)
+            .map(|n| tokio::spawn(async move { n }))
+            .collect();
         let mut sum = 0;
         for task in tasks {
             sum += task.await.expect("no panic");
@@ -151,7 +196,9 @@ fn smol_one_by_one(size: Size) -> u64 {
 
 fn smol_at_once(size: Size) -> u64 {
     on_smol(|executor| async move {
-        let tasks: Vec<_> = (0..size.count).map(|n| executor.spawn(async move { n })).collect();
+        let tasks: Vec<_> = (0..size.count)
+            .map(|n| executor.spawn(async move { n }))
+            .collect();
         let mut sum = 0;
         for task in tasks {
             sum += task.await;
@@ -166,7 +213,9 @@ fn calloop_one_by_one(size: Size) -> u64 {
     let mut sum = 0;
     for n in 0..size.count {
         event_loop.handle().insert_idle(move |sum| *sum += n);
-        event_loop.dispatch(Duration::ZERO, &mut sum).expect("epoll_wait");
+        event_loop
+            .dispatch(Duration::ZERO, &mut sum)
+            .expect("epoll_wait");
     }
     check(sum, size)
 }
@@ -177,6 +226,8 @@ fn calloop_at_once(size: Size) -> u64 {
     for n in 0..size.count {
         event_loop.handle().insert_idle(move |sum| *sum += n);
     }
-    event_loop.dispatch(Duration::ZERO, &mut sum).expect("epoll_wait");
+    event_loop
+        .dispatch(Duration::ZERO, &mut sum)
+        .expect("epoll_wait");
     check(sum, size)
 }

@@ -61,7 +61,10 @@ impl Work {
 
     /// It fills so much memory that it matters whether the machine has it at hand.
     pub fn fills_memory(&self) -> bool {
-        matches!(self.name.as_str(), "communicate" | "spawn-at-once" | "sleeps")
+        matches!(
+            self.name.as_str(),
+            "communicate" | "spawn-at-once" | "sleeps"
+        )
     }
 
     /// How many units a variant is to do.
@@ -72,5 +75,9 @@ impl Work {
 }
 
 pub fn variant(name: &'static str, run: Run) -> Variant {
-    Variant { name, run, share: 1 }
+    Variant {
+        name,
+        run,
+        share: 1,
+    }
 }

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Builds the library and the two programs in C, runs them, and runs them again under valgrind. What is missing is skipped with
-# a word. Everything that is built goes to $CARGO_TARGET_DIR (target/ beside this file if that is not set).
+# Builds the library and the two programs in C, runs them, and runs them again under valgrind. What
+# is not installed is skipped, with a line that says so. Everything that is built goes to
+# $CARGO_TARGET_DIR (target/ beside this file if that is not set).
 set -eu
 cd "$(dirname "$0")"
 out=${CARGO_TARGET_DIR:-$PWD/target}
@@ -33,7 +34,8 @@ run host
 
 if pkg-config --exists glib-2.0 2>/dev/null; then
     # shellcheck disable=SC2086,SC2046
-    $cc $warnings $(pkg-config --cflags glib-2.0) glib_host.c -o "$out/glib_host" $libs $(pkg-config --libs glib-2.0)
+    $cc $warnings $(pkg-config --cflags glib-2.0) glib_host.c -o "$out/glib_host" $libs \
+        $(pkg-config --libs glib-2.0)
     run glib_host
 else
     echo "skipped: glib_host needs glib-2.0 (Debian: libglib2.0-dev)"

@@ -1,5 +1,5 @@
-/* The same in a GLib main loop: a GSource around the four functions. prepare asks what to wait for, check looks at the answers,
- * dispatch hands them on. A GLib timer runs beside it. */
+/* The same in a GLib main loop: a GSource around the four functions. prepare asks what to wait for,
+ * check looks at the answers, dispatch hands them on. A GLib timer runs beside it. */
 
 #include "lines.h"
 
@@ -20,7 +20,7 @@ typedef struct {
     int timeout;
 } LinesSource;
 
-/* Before poll: the set as it is to be, and how long it may sleep. */
+/* Before poll(2): what to wait for, and how long. */
 static gboolean lines_prepare(GSource *base, gint *timeout)
 {
     LinesSource *source = (LinesSource *)base;
@@ -29,13 +29,15 @@ static gboolean lines_prepare(GSource *base, gint *timeout)
     source->len = lines_pollfds(source->lines, source->set, ENTRIES, &source->timeout);
     g_assert(source->len <= ENTRIES);
     for (size_t i = 0; i < source->len; i++)
-        source->tags[i] = g_source_add_unix_fd(base, source->set[i].fd, (GIOCondition)source->set[i].events);
-    g_source_set_ready_time(base, source->timeout < 0 ? -1 : g_get_monotonic_time() + source->timeout * G_GINT64_CONSTANT(1000));
-    *timeout = -1; /* the ready time is what counts */
+        source->tags[i] = g_source_add_unix_fd(base, source->set[i].fd,
+                                               (GIOCondition)source->set[i].events);
+    gint64 due = g_get_monotonic_time() + source->timeout * G_GINT64_CONSTANT(1000);
+    g_source_set_ready_time(base, source->timeout < 0 ? -1 : due);
+    *timeout = -1; /* the ready time is used instead */
     return source->timeout == 0;
 }
 
-/* After poll: on Linux the bits of GIOCondition are those of poll(2). */
+/* After poll(2). On Linux the bits of GIOCondition are those of poll(2). */
 static gboolean lines_check(GSource *base)
 {
     LinesSource *source = (LinesSource *)base;
@@ -65,7 +67,9 @@ static void lines_finalize(GSource *base)
     lines_free(((LinesSource *)base)->lines);
 }
 
-static GSourceFuncs functions = {lines_prepare, lines_check, lines_source_dispatch, lines_finalize, NULL, NULL};
+static GSourceFuncs functions = {
+    lines_prepare, lines_check, lines_source_dispatch, lines_finalize, NULL, NULL,
+};
 
 /* ---- the program */
 
@@ -112,9 +116,10 @@ int main(void)
 {
     loop = g_main_loop_new(NULL, FALSE);
     guint tick = g_timeout_add(10, on_tick, NULL);
-    static char talk[] = "for i in 1 2 3; do echo $i; sleep 0.05; done", cat[] = "cat; exit 7", never[] = "exec sleep 1000";
+    static char talk[] = "for i in 1 2 3; do echo $i; sleep 0.05; done";
+    static char cat[] = "cat; exit 7", never[] = "exec sleep 1000";
     GSource *sources[] = {start(talk), start(cat), start(never)};
-    running--; /* the last one does not end: it goes when its source goes */
+    running--; /* the last one does not end: its source is destroyed while it runs */
     g_main_loop_run(loop);
     for (size_t i = 0; i < G_N_ELEMENTS(sources); i++) {
         g_source_destroy(sources[i]);
@@ -122,7 +127,7 @@ int main(void)
     }
     g_source_remove(tick);
     g_main_loop_unref(loop);
-    /* 150 ms of sleep in the first command: GLib's own timer went on meanwhile. */
+    /* The first command sleeps 150 ms: GLib's own timer has fired meanwhile. */
     if (ticks == 0 || waitpid(-1, NULL, WNOHANG) != -1 || errno != ECHILD) {
         fprintf(stderr, "glib_host: %d ticks, or a child is left\n", ticks);
         return 1;

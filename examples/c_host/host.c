@@ -1,5 +1,6 @@
-/* A program with a poll(2) loop of its own: it has a timer, and runs commands in the loop. Says what it saw, and checks that
- * nothing is left. SIGPIPE is at its default, which ends a process that writes to a pipe without reader. */
+/* A program with a poll(2) loop of its own: it has a timer, and runs commands in the loop. It
+ * prints what it saw, and checks that no child is left. SIGPIPE is at its default, which ends a
+ * process that writes to a pipe without reader. */
 
 #include "lines.h"
 
@@ -31,7 +32,8 @@ static void on_line(void *arg, const char *line, size_t len)
     command->count++;
     command->bytes += len;
     if (command->count <= 2)
-        printf("%s: %.*s%s", command->name, (int)len, line, line[len - 1] == '\n' ? "" : " (and no newline)\n");
+        printf("%s: %.*s%s", command->name, (int)len, line,
+               line[len - 1] == '\n' ? "" : " (and no newline)\n");
 }
 
 static void check(int is_right, const char *what)
@@ -49,7 +51,7 @@ static long milliseconds_now(void)
     return now.tv_sec * 1000L + now.tv_nsec / 1000000;
 }
 
-/* The loop: until the first so many commands are over, and the timer has come at least once. */
+/* The loop. It ends when the first so many commands are over, and the timer has fired. */
 static void run(struct command *commands, int wanted)
 {
     long next_tick = milliseconds_now() + 10, ticks = 0;
@@ -85,7 +87,8 @@ static void run(struct command *commands, int wanted)
 int main(void)
 {
     struct sigaction action;
-    check(sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL, "SIGPIPE is not at its default");
+    check(sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL,
+          "SIGPIPE is not at its default");
 
     size_t size = 8 * 1000 * 1000;
     char *input = malloc(size);
@@ -96,12 +99,12 @@ int main(void)
     struct command commands[COMMANDS] = {
         {.name = "cat"}, {.name = "head"}, {.name = "exit 3"}, {.name = "sleep"},
     };
-    /* All that is fed comes back. */
+    /* Everything that is fed comes back. */
     commands[0].lines = lines_start("cat", input, size, on_line, &commands[0]);
-    /* Stops reading while much is still to be written: EPIPE, and no SIGPIPE. */
+    /* It stops reading while much is still to be written: EPIPE, and no SIGPIPE. */
     commands[1].lines = lines_start("head -n 3", input, size, on_line, &commands[1]);
     commands[2].lines = lines_start("printf 'the end'; exit 3", NULL, 0, on_line, &commands[2]);
-    /* Never ends: it is freed while it runs. */
+    /* It never ends: it is freed while it runs. */
     commands[3].lines = lines_start("exec sleep 1000", NULL, 0, on_line, &commands[3]);
     for (int i = 0; i < COMMANDS; i++)
         check(commands[i].lines != NULL, "lines_start");
@@ -109,19 +112,23 @@ int main(void)
 
     run(commands, COMMANDS - 1);
     for (int i = 0; i < COMMANDS; i++) {
-        printf("%s: %zu lines, %zu bytes, %s %zu\n", commands[i].name, commands[i].count, commands[i].bytes,
-               commands[i].is_over ? "status" : "still running", commands[i].status);
+        printf("%s: %zu lines, %zu bytes, %s %zu\n", commands[i].name, commands[i].count,
+               commands[i].bytes, commands[i].is_over ? "status" : "still running",
+               commands[i].status);
         lines_free(commands[i].lines);
     }
     lines_free(NULL);
-    check(commands[0].count == size / 8 && commands[0].bytes == size && commands[0].status == 0, "cat lost something");
+    check(commands[0].count == size / 8 && commands[0].bytes == size && commands[0].status == 0,
+          "cat lost something");
     check(commands[1].count == 3 && commands[1].status == 0, "head");
-    check(commands[2].count == 1 && commands[2].bytes == 7 && commands[2].status == 3, "exit 3");
+    check(commands[2].count == 1 && commands[2].bytes == 7 && commands[2].status == 3,
+          "exit 3");
     check(!commands[3].is_over && commands[3].count == 0, "sleep");
 
     errno = 0;
     check(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD, "a child is left");
-    check(sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL, "SIGPIPE was changed");
+    check(sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL,
+          "SIGPIPE was changed");
     sigset_t pending;
     check(sigpending(&pending) == 0 && !sigismember(&pending, SIGPIPE), "a SIGPIPE is pending");
     puts("nothing is left running");

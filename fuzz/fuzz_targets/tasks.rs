@@ -1,4 +1,5 @@
-//! `cargo +nightly fuzz run tasks`: random programs of tasks on the simulated kernel. See tests/simulation.
+//! `cargo +nightly fuzz run tasks`: random programs of tasks on the simulated kernel. See
+//! tests/simulation.
 
 #![no_main]
 

@@ -1,15 +1,17 @@
-//! The communicating machine and a child that is simulated: it reads its stdin and writes its stdout and stderr through pipes,
-//! closes ends, forks and exits, all in the order that a fuzzer's bytes say.
+//! The communicating machine and a child that is simulated: it reads its stdin and writes its
+//! stdout and stderr through pipes, closes ends, forks and exits, all in the order that a fuzzer's
+//! bytes say.
 //!
-//! The oracle judges each call and each answer. What it cannot know is seen here: that the child and the machine, left alone,
-//! come to an end, and that then everything has arrived on the other side.
+//! The oracle judges each call and each answer. What it cannot know is seen here: that the child
+//! and the machine, left alone, come to an end, and that then everything has arrived on the other
+//! side.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::sync::OnceLock;
 
 use arbitrary::{Arbitrary, Unstructured};
-use asyncfile::machine::communicate::Interests;
+use asyncfile::machine::communicate::{Child, Interests};
 use asyncfile::machine::read::Reader;
 
 use crate::naive::communicating::{Answer, Input, Ports, Rig, Standing};
@@ -39,7 +41,8 @@ pub enum Fed {
 /// What happens to the child and the conversation.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Step {
-    /// poll(2) speaks of those things that the bits say, as far as they are true, and the machine is advanced.
+    /// poll(2) speaks of those things that the bits say, as far as they are true, and the machine
+    /// is advanced.
     Turn {
         told: u8,
     },
@@ -74,7 +77,7 @@ pub enum Step {
     Read(Which, Kind, Size),
     /// It is cut; what goes on with it has this limit.
     Limit(Size),
-    /// The time for stragglers is over as soon as the child has exited.
+    /// The time to linger is over as soon as the child has exited.
     Linger,
 }
 
@@ -216,7 +219,11 @@ struct World {
 
 impl World {
     fn new(beginning: Beginning) -> World {
-        let capacity = if beginning.are_large { 1024 * 1024 } else { 64 * 1024 };
+        let capacity = if beginning.are_large {
+            1024 * 1024
+        } else {
+            64 * 1024
+        };
         let [has_stdin, has_stdout, has_stderr] = beginning.is_piped;
         let mut input = Pipe::new(usize::MAX);
         let mut arrived = 0;
@@ -239,10 +246,16 @@ impl World {
         World {
             rig,
             is_there,
-            standing: Standing { turns: is_there, ..Standing::default() },
+            standing: Standing {
+                turns: is_there,
+                ..Standing::default()
+            },
             lingers: false,
             interests: Interests::default(),
-            stdin: Pipe { has_reader: has_stdin, ..Pipe::new(capacity) },
+            stdin: Pipe {
+                has_reader: has_stdin,
+                ..Pipe::new(capacity)
+            },
             streams: [Pipe::new(capacity), Pipe::new(capacity)],
             input,
             arrived,
@@ -283,7 +296,9 @@ impl World {
             Step::Exits => self.exits(),
             Step::Arrives(size) => {
                 let size = size.get().min(MOST_BYTES - self.arrived);
-                self.input.bytes.extend(&text(2)[self.arrived..self.arrived + size]);
+                self.input
+                    .bytes
+                    .extend(&text(2)[self.arrived..self.arrived + size]);
                 self.arrived += size;
             }
             Step::InputEnds => self.input.writers = 0,
@@ -295,7 +310,8 @@ impl World {
                 }
             }
             Step::Elsewhere { parts } => {
-                self.standing.turns = std::array::from_fn(|part| self.is_there[part] && parts >> part & 1 == 0);
+                self.standing.turns =
+                    std::array::from_fn(|part| self.is_there[part] && parts >> part & 1 == 0);
             }
             Step::Read(which, kind, size) => {
                 let which = which as usize;
@@ -307,8 +323,8 @@ impl World {
             Step::Linger => self.lingers = true,
         }
         for which in 0..2 {
-            self.streams[which].writers =
-                usize::from(self.is_alive && self.holds[which]) + usize::from(self.grandchild_holds[which]);
+            self.streams[which].writers = usize::from(self.is_alive && self.holds[which])
+                + usize::from(self.grandchild_holds[which]);
         }
     }
 
@@ -336,7 +352,10 @@ impl World {
         let which = which as usize;
         let pipe = &mut self.streams[which];
         if pipe.writers > 0 {
-            let size = bytes.len().min(pipe.room()).min(MOST_BYTES - self.said[which].len());
+            let size = bytes
+                .len()
+                .min(pipe.room())
+                .min(MOST_BYTES - self.said[which].len());
             self.said[which].extend_from_slice(&bytes[..size]);
             pipe.bytes.extend(&bytes[..size]);
         }
@@ -347,14 +366,22 @@ impl World {
         self.stdin.has_reader = false;
     }
 
-    /// What poll(2) and others tell, as far as the bits say; what is not true only if it lies. The answer is whether there
-    /// was anything to tell.
+    /// What poll(2) and others tell, as far as the bits say; what is not true only if it lies. The
+    /// answer is whether there was anything to tell.
     fn tell(&mut self, told: u8, lies: bool) -> bool {
-        let World { rig, stdin, streams, input, interests, standing, .. } = self;
+        let World {
+            rig,
+            stdin,
+            streams,
+            input,
+            interests,
+            standing,
+            ..
+        } = self;
         let is_told = |bit: u8| told >> bit & 1 == 1;
         let mut anything = false;
         if interests.stdin && is_told(0) && (lies || stdin.can_be_written()) {
-            rig.outflow.ready = true;
+            rig.is_stdin_ready = true;
             anything = true;
         }
         for (which, interest) in [interests.stdout, interests.stderr].into_iter().enumerate() {
@@ -367,17 +394,19 @@ impl World {
             rig.feed.poll_said();
             anything = true;
         }
-        if interests.hangup && is_told(4) && !stdin.has_reader {
+        if interests.input && is_told(4) && !stdin.has_reader {
             standing.is_hung_up = true;
             anything = true;
         }
-        if is_told(5) && !self.is_alive && !standing.has_exited {
-            standing.has_exited = true;
+        if is_told(5) && !self.is_alive && standing.child == Child::Running {
+            standing.child = Child::Exited;
             anything = true;
         }
-        let is_over = standing.has_exited && self.lingers;
-        anything |= is_over && !standing.is_over;
-        standing.is_over = is_over;
+        if standing.child == Child::Exited && self.lingers {
+            standing.child = Child::Over;
+            anything = true;
+        }
+        standing.is_last = standing.child == Child::Over;
         anything
     }
 
@@ -387,7 +416,13 @@ impl World {
             return None;
         }
         let [stdout, stderr] = &mut self.streams;
-        let ports = Ports { stdin: &mut self.stdin, stdout, stderr, input: &mut self.input };
+        let ports = Ports {
+            stdin: &mut self.stdin,
+            stdout,
+            stderr,
+            input: &mut self.input,
+        };
+        let state = self.rig.state();
         let answer = self.rig.advance(self.standing, ports);
         if self.rig.is_fed() {
             self.stdin.writers = 0;
@@ -398,10 +433,13 @@ impl World {
         };
         if answer == Answer::Ended {
             for which in (0..2).filter(|which| self.standing.turns[1 + which]) {
-                assert!(self.streams[which].bytes.is_empty(), "what the child said before its exit is left in a pipe");
+                assert!(
+                    self.streams[which].bytes.is_empty(),
+                    "what the child said before its exit is left in a pipe"
+                );
             }
         }
-        self.answers.push((self.rig.state(), answer));
+        self.answers.push((state, answer));
         Some(answer)
     }
 
@@ -420,26 +458,44 @@ impl World {
                 self.step(Step::GrandchildExits);
             }
             match answer {
-                Answer::Blocked(_) => assert!(self.tell(u8::MAX, false), "{answer:?}, and nothing comes any more"),
+                Answer::Blocked(_) => assert!(
+                    self.tell(u8::MAX, false),
+                    "{answer:?}, and nothing comes any more"
+                ),
                 Answer::Yield => {}
-                Answer::Failed(_) if failures > 0 => failures -= 1,
+                Answer::Failed(..) if failures > 0 => failures -= 1,
                 _ => assert!(self.rig.is_over(), "{answer:?}, and it goes on so"),
             }
         }
     }
 
-    /// All that was said has arrived, once and in order: the oracle has seen that it was handed over so, or is held.
+    /// All that was said has arrived, once and in order: the oracle has seen that it was handed
+    /// over so, or is held.
     fn check(&self) {
         for which in 0..2 {
             let arrived = self.rig.streams[which].naive.given();
             let said = &self.said[which];
             let left = self.streams[which].bytes.len();
-            assert!(*arrived == said[..arrived.len()], "other bytes came from stream {which}");
-            assert_eq!(arrived.len() + left, said.len(), "stream {which} was read in part");
+            assert!(
+                *arrived == said[..arrived.len()],
+                "other bytes came from stream {which}"
+            );
+            assert_eq!(
+                arrived.len() + left,
+                said.len(),
+                "stream {which} was read in part"
+            );
         }
         let got = self.rig.feed.naive.taken();
-        assert!(self.read == got[..self.read.len()], "the child read something else");
-        assert_eq!(self.read.len() + self.stdin.bytes.len(), got.len(), "the child was given something in part");
+        assert!(
+            self.read == got[..self.read.len()],
+            "the child read something else"
+        );
+        assert_eq!(
+            self.read.len() + self.stdin.bytes.len(),
+            got.len(),
+            "the child was given something in part"
+        );
     }
 }
 
@@ -450,10 +506,12 @@ pub fn steps(data: &[u8]) -> (Option<Beginning>, Vec<Step>) {
     (beginning, script::steps(data.take_rest()))
 }
 
-/// Takes the steps that these bytes stand for, and fails if the oracle disagrees. The answer is what the machine said, and how it
-/// stood then.
+/// Takes the steps that these bytes stand for, and fails if the oracle disagrees. The answer is
+/// what the machine said, and how it stood then.
 pub fn run(data: &[u8]) -> Vec<(&'static str, Answer)> {
-    let (Some(beginning), steps) = steps(data) else { return Vec::new() };
+    let (Some(beginning), steps) = steps(data) else {
+        return Vec::new();
+    };
     let mut world = World::new(beginning);
     for step in steps {
         world.step(step);

@@ -1,6 +1,6 @@
-//! The line buffer and the reading machine against the oracle, told what to do by a fuzzer's bytes.
+//! The line buffer and the reading machine against the oracle. A fuzzer's bytes are the steps.
 //!
-//! The fuzz target runs this, and so does a plain test with each file of the corpus.
+//! The fuzz target runs this, and tests/corpus.rs runs it with each file of the corpus.
 
 use arbitrary::Arbitrary;
 use asyncfile::machine::read::{Reader, Want};
@@ -11,26 +11,28 @@ use crate::script::{self, write_text, Kind, Reply, Script, Size, MOST_BYTES};
 /// What happens to a file and its readers.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Step {
-    /// A reader begins, in place of those that are reading or (as in a `first`) after them. The window is 0 for the default.
+    /// A reader begins. `beside`: after the reader that is there, as in a `first`; otherwise in the
+    /// place of all readers. The window is 0 for the default.
     Begin {
         kind: Kind,
         size: Size,
         window: u8,
         beside: bool,
     },
-    /// poll(2) speaks, and the source answers this and then that; after them it would block.
+    /// poll(2) says that the source is ready. It gives these two answers; after them it would
+    /// block.
     Source(Reply, Reply),
     /// The readers are advanced although poll(2) has said nothing.
     Spurious,
-    /// The first reader's time is over.
+    /// The first reader's deadline has come.
     Due,
     /// The readers are dropped.
     Cancel,
-    /// The buffer rests, as while its reader is blocked.
-    Rest,
-    /// Nobody takes what is found.
+    /// The reader parks: the buffer releases its spare memory.
+    ReleaseSpare,
+    /// The buffer is asked for lines, and they are not taken.
     Look(Size),
-    /// Bytes come in, or are taken, and no reader is there.
+    /// Bytes come in, or are taken, without a reader.
     Append {
         len: u16,
         newlines: u8,
@@ -38,20 +40,25 @@ pub enum Step {
     Consume(Size),
 }
 
-/// A file, its readers in the order in which they are advanced, and how each that has gone has answered.
+/// A file, its readers in the order in which they are advanced, and each answer of each reader.
 struct Bench {
     rig: Rig,
     script: Script,
     readers: Vec<Reader>,
     answers: Vec<(Want, Answer)>,
-    /// Searched for those who only looked: it may be searched again.
+    /// How many bytes `Step::Look` has searched: they may be searched again.
     looked: u64,
 }
 
 impl Bench {
     fn step(&mut self, step: Step) {
         match step {
-            Step::Begin { kind, size, window, beside } => {
+            Step::Begin {
+                kind,
+                size,
+                window,
+                beside,
+            } => {
                 if !beside || self.readers.len() == 2 {
                     self.readers.clear();
                 }
@@ -75,7 +82,7 @@ impl Bench {
                 }
             }
             Step::Cancel => self.readers.clear(),
-            Step::Rest => self.rig.rest(),
+            Step::ReleaseSpare => self.rig.release_spare(),
             Step::Look(size) if size.get() > 0 => {
                 let before = searched(&self.rig);
                 self.rig.look(size.get());
@@ -87,19 +94,26 @@ impl Bench {
                 let mut text = vec![0; size];
                 write_text(newlines, &mut text);
                 self.script.given += size;
-                self.readers.clear(); // a blocked one would be told
+                self.readers.clear(); // a blocked reader would be woken
                 self.rig.append(&text);
             }
             Step::Consume(size) => {
                 self.readers.clear();
-                self.rig.consume(size.get().min(self.rig.naive.held().len()));
+                self.rig
+                    .consume(size.get().min(self.rig.naive.held().len()));
             }
         }
     }
 
-    /// Advances the readers. The first to end is served, and the others are dropped.
+    /// Advances the readers. The first to end gets its bytes, and the others are dropped.
     fn advance(&mut self) {
-        let Bench { rig, script, readers, answers, .. } = self;
+        let Bench {
+            rig,
+            script,
+            readers,
+            answers,
+            ..
+        } = self;
         for reader in readers.iter_mut() {
             let answer = rig.advance(reader, script);
             answers.push((reader.want(), answer));
@@ -116,24 +130,39 @@ pub fn steps(data: &[u8]) -> Vec<Step> {
     script::steps(data)
 }
 
-/// Takes the steps that these bytes stand for, and fails if the oracle disagrees. The answer is what each reader said.
+/// Takes the steps that these bytes stand for, and fails if the oracle disagrees. Returns each
+/// answer of each reader.
 pub fn run(data: &[u8]) -> Vec<(Want, Answer)> {
-    let mut bench =
-        Bench { rig: Rig::new(), script: Script::default(), readers: Vec::new(), answers: Vec::new(), looked: 0 };
+    let mut bench = Bench {
+        rig: Rig::new(),
+        script: Script::default(),
+        readers: Vec::new(),
+        answers: Vec::new(),
+        looked: 0,
+    };
     for step in steps(data) {
         bench.step(step);
         let given = bench.script.given as u64;
-        assert!(searched(&bench.rig) <= 2 * given + bench.looked, "{} bytes searched of {given}", searched(&bench.rig));
+        assert!(
+            searched(&bench.rig) <= 2 * given + bench.looked,
+            "{} bytes searched of {given}",
+            searched(&bench.rig)
+        );
     }
-    // Whatever was done: all that came in was handed over, or is handed over now.
+    // After all steps: all bytes that came in were handed over, or are handed over now.
     bench.script.replies.clear();
-    bench.step(Step::Begin { kind: Kind::ToEnd, size: Size::Max, window: 0, beside: false });
+    bench.step(Step::Begin {
+        kind: Kind::ToEnd,
+        size: Size::Max,
+        window: 0,
+        beside: false,
+    });
     bench.step(Step::Source(Reply::EndOfFile, Reply::EndOfFile));
     assert!(bench.rig.inflow.is_empty() && bench.rig.naive.taken().len() == bench.script.given);
     bench.answers
 }
 
-/// How many bytes were searched for a newline, where that is counted.
+/// How many bytes were searched for a newline. Only fuzzing builds count them.
 fn searched(_rig: &Rig) -> u64 {
     #[cfg(fuzzing)]
     return _rig.inflow.buffer.searched;

@@ -1,13 +1,15 @@
-//! All the machines on the same three streams and children, told what to do by a fuzzer's bytes: readers of stdout and stderr in
-//! all their wants, writers to stdin, a communicate over all three, a wait for the exits. Each may be dropped at any step, and
-//! another may begin on what it leaves behind.
+//! All machines on the same three streams and children: readers of stdout and stderr of all kinds,
+//! writers to stdin, a communicate over all three, a wait for the exits. A fuzzer's bytes are the
+//! steps. Each machine may be dropped at any step, and another one goes on with what it leaves.
 //!
-//! Each has an oracle at its side, and those that share a stream share what the oracles know of it.
+//! Each machine has an oracle beside it. Machines that share a stream share the oracle's knowledge
+//! of it.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
+use asyncfile::machine::communicate::Child;
 use asyncfile::machine::read::{Reader, Want};
 use asyncfile::machine::write::Writer;
 
@@ -18,42 +20,45 @@ use crate::script::{self, write_text, Kind, Reply, Script, Size, Which, MOST_BYT
 /// What happens to the streams, the children and the machines.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Step {
-    /// A reader begins, in place of those that are reading from this stream or (as in a `first`) after them.
+    /// A reader begins. `beside`: after the reader of this stream that is there, as in a `first`;
+    /// otherwise in the place of all its readers.
     Read {
         stream: Which,
         kind: Kind,
         size: Size,
         beside: bool,
     },
-    /// A writer begins, in place of the one that is writing.
+    /// A writer begins, in the place of the one that is there.
     Write {
         full: bool,
         size: Size,
     },
-    /// A communicate begins or goes on, where no reader or writer is before it, with this limit.
+    /// A communicate begins or goes on, with this limit, on the streams that no reader or writer
+    /// uses.
     Communicate {
         limit: Size,
     },
     /// A wait for the exits begins again.
     Exit,
-    /// poll(2) speaks of a stream, and it answers this and then that; after them it would block.
+    /// poll(2) says that a stream is ready. It gives these two answers; after them it would block.
     Source(Which, Reply, Reply),
-    /// The same of stdin.
+    /// The same for stdin.
     Sink(Taking, Taking),
-    /// All that wait are advanced although nothing has happened.
+    /// All machines are advanced although nothing has happened.
     Spurious,
-    /// Their time is over.
+    /// A deadline has come.
     Due(Who),
     Cancel(Who),
-    /// A stream's buffer rests, as while its reader is blocked.
-    Rest(Which),
-    LastExits,
-    OthersExit,
-    /// So many quarters of a millisecond pass.
+    /// The reader parks: the stream's buffer releases its spare memory.
+    ReleaseSpare(Which),
+    Exits,
+    /// The wait for the exit is advanced although nothing has happened.
+    Asks,
+    /// This many quarters of a millisecond pass.
     Passes(u16),
-    /// Whether something tells of the exits.
-    Told(bool),
-    /// The time for stragglers is over as soon as the children have exited.
+    /// Whether poll(2) will tell of the exit.
+    Watched(bool),
+    /// The time to linger is over as soon as the child has exited.
     Linger,
 }
 
@@ -68,7 +73,7 @@ pub enum Who {
 /// How stdin answers.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Taking {
-    /// It takes so many bytes, or all if they are fewer.
+    /// It takes so many bytes, or all if there are fewer.
     Some(Size),
     Nothing,
     WouldBlock,
@@ -77,7 +82,7 @@ pub enum Taking {
     BrokenPipe,
 }
 
-/// The answers of stdin that are left, the last one first; after them it would block.
+/// The next answers of stdin, the last one first. After them it would block.
 #[derive(Default)]
 struct Sink {
     answers: Vec<Taking>,
@@ -100,7 +105,7 @@ impl io::Write for Sink {
     }
 }
 
-/// What a machine said, and which it was.
+/// A machine, and its answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Said {
     Reader(Want, reading::Answer),
@@ -146,7 +151,12 @@ impl Bench {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Read { stream, kind, size, beside } => {
+            Step::Read {
+                stream,
+                kind,
+                size,
+                beside,
+            } => {
                 let readers = &mut self.readers[stream as usize];
                 if !beside || readers.len() == 2 {
                     readers.clear();
@@ -192,36 +202,46 @@ impl Bench {
                 self.advance_writer();
                 if let Some(mut writer) = self.writer.take() {
                     let answer = self.writing.time_out(&mut writer, &self.data);
-                    self.said.push(Said::Writer { full: writer.is_full(), answer });
+                    self.said.push(Said::Writer {
+                        full: writer.is_full(),
+                        answer,
+                    });
                 }
             }
             Step::Cancel(Who::StdoutReaders) => self.readers[0].clear(),
             Step::Cancel(Who::StderrReaders) => self.readers[1].clear(),
             Step::Cancel(Who::Writer) => self.writer = None,
-            // What it has collected is in the streams: there is nothing to hand over.
+            // What it has collected is in the streams' buffers: there is nothing to hand over.
             Step::Due(Who::Communicate) | Step::Cancel(Who::Communicate) => self.communicate = None,
-            Step::Rest(which) => self.rig.streams[which as usize].rest(),
-            Step::LastExits => {
-                self.exits.last_exits();
+            Step::ReleaseSpare(which) => self.rig.streams[which as usize].release_spare(),
+            Step::Exits => {
+                self.exits.exits();
                 self.waits();
             }
-            Step::OthersExit => {
-                self.exits.others_exit();
-                self.waits();
-            }
+            Step::Asks => self.waits(),
             Step::Passes(quarters) => {
-                self.exits.passes(Duration::from_micros(250) * u32::from(quarters));
+                self.exits
+                    .passes(Duration::from_micros(250) * u32::from(quarters));
                 self.waits();
             }
-            Step::Told(is_told) => self.exits.is_told = is_told,
+            Step::Watched(is_watched) => self.exits.is_watched = is_watched,
             Step::Linger => self.lingers = true,
         }
     }
 
-    /// Advances a stream's readers. The first to end is served, and the others are dropped.
+    /// Advances a stream's readers. The first to end gets its bytes, and the others are dropped.
     fn advance_readers(&mut self, which: Which) {
-        let Bench { rig, scripts, readers, said, .. } = self;
-        let (stream, script) = (&mut rig.streams[which as usize], &mut scripts[which as usize]);
+        let Bench {
+            rig,
+            scripts,
+            readers,
+            said,
+            ..
+        } = self;
+        let (stream, script) = (
+            &mut rig.streams[which as usize],
+            &mut scripts[which as usize],
+        );
         let readers = &mut readers[which as usize];
         for reader in readers.iter_mut() {
             let answer = stream.advance(reader, script);
@@ -233,7 +253,7 @@ impl Bench {
         }
     }
 
-    /// The time of the first of a stream's readers is over.
+    /// The deadline of the first of a stream's readers has come.
     fn reader_is_due(&mut self, which: Which) {
         self.readers[which as usize].truncate(1);
         self.advance_readers(which);
@@ -245,32 +265,56 @@ impl Bench {
 
     fn advance_writer(&mut self) {
         if let Some(mut writer) = self.writer.take() {
-            let answer = self.writing.advance(&mut writer, &self.data, &mut self.sink);
-            self.said.push(Said::Writer { full: writer.is_full(), answer });
+            let answer = self
+                .writing
+                .advance(&mut writer, &self.data, &mut self.sink);
+            self.said.push(Said::Writer {
+                full: writer.is_full(),
+                answer,
+            });
             if let writing::Answer::Blocked | writing::Answer::Yield = answer {
                 self.writer = Some(writer);
             }
         }
     }
 
-    /// Advances the communicate over those streams that nobody else uses.
+    /// Advances the communicate, on the streams that no reader or writer uses.
     fn communicate(&mut self) {
-        let Some(limit) = self.communicate.filter(|_| !self.rig.is_over()) else { return };
-        let has_exited = self.exits.has_exited();
+        let Some(limit) = self.communicate.filter(|_| !self.rig.is_over()) else {
+            return;
+        };
+        let child = match self.exits.has_exited() {
+            true if self.lingers => Child::Over,
+            true => Child::Exited,
+            false => Child::Running,
+        };
         let standing = Standing {
-            turns: [self.writer.is_none(), self.readers[0].is_empty(), self.readers[1].is_empty(), true],
+            turns: [
+                self.writer.is_none(),
+                self.readers[0].is_empty(),
+                self.readers[1].is_empty(),
+                true,
+            ],
             is_hung_up: false,
-            has_exited,
-            is_over: has_exited && self.lingers,
+            child,
+            is_last: child == Child::Over,
             limit,
         };
         let [stdout, stderr] = &mut self.scripts;
-        let ports = Ports { stdin: &mut self.sink, stdout, stderr, input: &mut io::empty() };
-        self.rig.outflow = self.writing.outflow;
+        let ports = Ports {
+            stdin: &mut self.sink,
+            stdout,
+            stderr,
+            input: &mut io::empty(),
+        };
+        self.rig.is_stdin_ready = self.writing.is_ready;
         let answer = self.rig.advance(standing, ports);
-        self.writing.outflow = self.rig.outflow;
+        self.writing.is_ready = self.rig.is_stdin_ready;
         self.said.push(Said::Communicator(self.rig.state(), answer));
-        if !matches!(answer, communicating::Answer::Blocked(_) | communicating::Answer::Yield) {
+        if !matches!(
+            answer,
+            communicating::Answer::Blocked(_) | communicating::Answer::Yield
+        ) {
             self.communicate = None;
         }
     }
@@ -287,13 +331,14 @@ pub fn steps(data: &[u8]) -> Vec<Step> {
     script::steps(data)
 }
 
-/// Takes the steps that these bytes stand for, and fails if an oracle disagrees. The answer is what each machine said.
+/// Takes the steps that these bytes stand for, and fails if an oracle disagrees. Returns each
+/// answer of each machine.
 pub fn run(data: &[u8]) -> Vec<Said> {
     let mut bench = Bench::new();
     for step in steps(data) {
         bench.step(step);
     }
-    // Whatever was done: all that came in was handed over, or is handed over now.
+    // After all steps: all bytes that came in were handed over, or are handed over now.
     for (stream, script) in bench.rig.streams.iter_mut().zip(&bench.scripts) {
         let mut end: &[u8] = &[];
         stream.poll_said();

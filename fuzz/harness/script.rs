@@ -1,13 +1,13 @@
-//! What the harnesses share: the words of which a fuzzer's steps are made, and a source that answers as they say.
+//! What the harnesses share: the parts of a fuzzer's steps, and a source that answers as they say.
 
-#![allow(dead_code)] // each of those who include it uses a part
+#![allow(dead_code)] // each harness uses a part of it
 
 use std::io::{self, ErrorKind};
 
 use arbitrary::{Arbitrary, Unstructured};
 use asyncfile::machine::read::Want;
 
-/// More comes from no source: what a run may cost is bounded.
+/// The most that comes from a source: it bounds what a run may cost.
 pub const MOST_BYTES: usize = 448 * 1024;
 const MOST_STEPS: usize = 64;
 
@@ -40,24 +40,25 @@ pub enum Kind {
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Size {
     Small(u8),
-    /// So many times four.
+    /// Four times this number.
     Large(u16),
     Max,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Reply {
-    /// The first `len` of these, if the window has room for them.
+    /// The first `len` of these bytes, as far as the window has room for them.
     Short {
         bytes: [u8; 4],
         len: u8,
     },
-    /// So many whole windows, one after the other, with a newline after so many other bytes (0: none).
+    /// So many whole windows, one after the other. A newline follows after each `newlines` other
+    /// bytes (0: there is none).
     Fill {
         windows: u8,
         newlines: u8,
     },
-    /// All but so many bytes of the window.
+    /// All of the window but so many bytes.
     AllBut {
         bytes: u8,
         newlines: u8,
@@ -90,7 +91,8 @@ impl Kind {
     }
 }
 
-/// Bytes that tell where they belong: no two neighbours are the same, and a piece that is lost or given twice shows.
+/// Writes bytes that show where they belong: no two neighbours are the same, so a piece that is
+/// lost or handed over twice is noticed.
 pub fn write_text(newlines: u8, to: &mut [u8]) {
     const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwABCDEFGHIJKLMNOPQRSTUVW01234567";
     for piece in to.chunks_mut(LETTERS.len()) {
@@ -98,20 +100,23 @@ pub fn write_text(newlines: u8, to: &mut [u8]) {
     }
     if newlines > 0 {
         let newlines = usize::from(newlines);
-        to.iter_mut().skip(newlines).step_by(newlines + 1).for_each(|byte| *byte = b'\n');
+        to.iter_mut()
+            .skip(newlines)
+            .step_by(newlines + 1)
+            .for_each(|byte| *byte = b'\n');
     }
 }
 
-/// The answers of a source that are left, the last one first; after them it would block.
+/// The next answers of a source, the last one first. After them it would block.
 #[derive(Default)]
 pub struct Script {
     pub replies: Vec<Reply>,
-    /// How many bytes came from it.
+    /// How many bytes the source has given.
     pub given: usize,
 }
 
 impl Script {
-    /// It answers this and then that.
+    /// Its next answers are these two.
     pub fn answers(&mut self, first: Reply, second: Reply) {
         self.replies = vec![second, first];
     }
@@ -132,11 +137,16 @@ impl io::Read for Script {
             }
             Some(Reply::Fill { windows, newlines }) => {
                 if windows > 1 {
-                    self.replies.push(Reply::Fill { windows: windows - 1, newlines });
+                    self.replies.push(Reply::Fill {
+                        windows: windows - 1,
+                        newlines,
+                    });
                 }
                 (window.len(), newlines)
             }
-            Some(Reply::AllBut { bytes, newlines }) => (window.len().saturating_sub(bytes.into()), newlines),
+            Some(Reply::AllBut { bytes, newlines }) => {
+                (window.len().saturating_sub(bytes.into()), newlines)
+            }
         };
         let size = size.min(MOST_BYTES.saturating_sub(self.given));
         if size == 0 {

@@ -3,7 +3,8 @@
 use super::*;
 use crate::pool::{CHUNK, LARGE, SMALL};
 
-/// Puts all of it in, in one piece or several. The answer is how many bytes that were held before were moved.
+/// Appends all of these bytes, in one piece or several. The answer is how many bytes that were held
+/// before were moved.
 fn append(buffer: &mut LineBuffer, mut bytes: &[u8]) -> usize {
     let mut moved = 0;
     while !bytes.is_empty() {
@@ -19,7 +20,12 @@ fn append(buffer: &mut LineBuffer, mut bytes: &[u8]) -> usize {
 
 /// Asks for room. The answer is how many bytes were moved for it.
 fn make_room(buffer: &mut LineBuffer, most: usize) -> usize {
-    let place = |buffer: &LineBuffer| (buffer.storage.as_ref().map(|storage| storage.as_ptr()), buffer.start);
+    let place = |buffer: &LineBuffer| {
+        (
+            buffer.storage.as_ref().map(|storage| storage.as_ptr()),
+            buffer.start,
+        )
+    };
     let held = buffer.len();
     let before = place(buffer);
     buffer.room(most);
@@ -66,10 +72,19 @@ fn a_line_that_arrives_byte_by_byte_is_scanned_once_and_moved_at_most_twice() {
         buffer.filled(1);
         assert!(buffer.line(usize::MAX).is_none());
         assert_eq!(buffer.searched, held as u64 + 1);
-        assert!(moved <= 2 * held, "{moved} bytes were moved, and {held} held");
+        assert!(
+            moved <= 2 * held,
+            "{moved} bytes were moved, and {held} held"
+        );
     }
     append(&mut buffer, b"\n");
-    assert_eq!(buffer.line(usize::MAX), Some(Found { len: LENGTH, whole: true }));
+    assert_eq!(
+        buffer.line(usize::MAX),
+        Some(Found {
+            len: LENGTH,
+            whole: true
+        })
+    );
     assert_eq!(buffer.searched, LENGTH as u64);
 }
 
@@ -83,18 +98,24 @@ fn readlines_of_a_line_that_arrives_byte_by_byte_scans_it_once() {
         assert_eq!(buffer.searched, buffer.len() as u64);
     }
     append(&mut buffer, b"\n");
-    assert_eq!(buffer.lines(usize::MAX), Some(Found { len: LENGTH, whole: true }));
+    assert_eq!(
+        buffer.lines(usize::MAX),
+        Some(Found {
+            len: LENGTH,
+            whole: true
+        })
+    );
     assert_eq!(buffer.searched, LENGTH as u64);
 }
 
 #[test]
-fn a_blocked_reader_whose_buffer_rests_after_each_byte_scans_them_once_too() {
+fn a_parked_reader_whose_buffer_releases_its_spare_after_each_byte_scans_them_once_too() {
     const LENGTH: usize = 3 * SMALL;
     let mut buffer = LineBuffer::new();
     for _ in 0..LENGTH {
         append(&mut buffer, b"a");
         assert!(buffer.line(usize::MAX).is_none());
-        buffer.rest();
+        buffer.release_spare();
     }
     assert_eq!(buffer.searched, LENGTH as u64);
 }
@@ -105,7 +126,13 @@ fn a_million_short_lines_in_one_buffer_are_scanned_once_and_not_moved() {
     let mut buffer = buffer_with(&b"ab\n".repeat(LINES));
     let place = buffer.bytes().as_ptr();
     for line in 0..LINES {
-        assert_eq!(buffer.line(usize::MAX), Some(Found { len: 3, whole: true }));
+        assert_eq!(
+            buffer.line(usize::MAX),
+            Some(Found {
+                len: 3,
+                whole: true
+            })
+        );
         assert_eq!(buffer.bytes().as_ptr() as usize, place as usize + 3 * line);
         buffer.consume(3);
     }
@@ -123,7 +150,13 @@ fn a_million_short_lines_that_arrive_byte_by_byte_take_linear_work() {
             assert!(buffer.line(usize::MAX).is_none());
             moved += append(&mut buffer, byte);
         }
-        assert_eq!(buffer.line(usize::MAX), Some(Found { len: 3, whole: true }));
+        assert_eq!(
+            buffer.line(usize::MAX),
+            Some(Found {
+                len: 3,
+                whole: true
+            })
+        );
         buffer.consume(3);
     }
     assert_eq!(buffer.searched, 3 * LINES as u64);
@@ -135,21 +168,52 @@ fn a_million_short_lines_that_arrive_byte_by_byte_take_linear_work() {
 fn all_whole_lines_are_found_by_scanning_what_follows_them() {
     let mut buffer = buffer_with(&b"ab\n".repeat(1000));
     append(&mut buffer, b"half");
-    assert_eq!(buffer.lines(usize::MAX), Some(Found { len: 3000, whole: true }));
-    assert_eq!(buffer.searched, 5, "the half line, and the newline before it");
+    assert_eq!(
+        buffer.lines(usize::MAX),
+        Some(Found {
+            len: 3000,
+            whole: true
+        })
+    );
+    assert_eq!(
+        buffer.searched, 5,
+        "the half line, and the newline before it"
+    );
     buffer.consume(3000);
     assert_eq!(buffer.lines(usize::MAX), None);
     append(&mut buffer, b" a line\n");
-    assert_eq!(buffer.lines(usize::MAX), Some(Found { len: 12, whole: true }));
-    assert_eq!(buffer.searched, 5 + 4 + 1, "the half line a second time, as the front, and its newline");
+    assert_eq!(
+        buffer.lines(usize::MAX),
+        Some(Found {
+            len: 12,
+            whole: true
+        })
+    );
+    assert_eq!(
+        buffer.searched,
+        5 + 4 + 1,
+        "the half line a second time, as the front, and its newline"
+    );
 }
 
 #[test]
 fn a_limit_bounds_the_scan() {
     let mut buffer = buffer_with(&[b'a'; 10_000]);
     for limit in [1, 10, 100, 100] {
-        assert_eq!(buffer.line(limit), Some(Found { len: limit, whole: false }));
-        assert_eq!(buffer.lines(limit), Some(Found { len: limit, whole: false }));
+        assert_eq!(
+            buffer.line(limit),
+            Some(Found {
+                len: limit,
+                whole: false
+            })
+        );
+        assert_eq!(
+            buffer.lines(limit),
+            Some(Found {
+                len: limit,
+                whole: false
+            })
+        );
     }
     assert_eq!(buffer.searched, 100);
     for _ in 0..100 {
@@ -165,9 +229,21 @@ fn a_newline_that_was_found_is_not_looked_for_again() {
     append(&mut buffer, b"\n");
     assert_eq!(buffer.line(usize::MAX).map(|found| found.len), Some(1000));
     for limit in [1000, 2000, usize::MAX] {
-        assert_eq!(buffer.line(limit), Some(Found { len: 1000, whole: true }));
+        assert_eq!(
+            buffer.line(limit),
+            Some(Found {
+                len: 1000,
+                whole: true
+            })
+        );
     }
-    assert_eq!(buffer.line(999), Some(Found { len: 999, whole: false }));
+    assert_eq!(
+        buffer.line(999),
+        Some(Found {
+            len: 999,
+            whole: false
+        })
+    );
     assert_eq!(buffer.searched, 1000 + 3, "each time the newline itself");
 }
 
@@ -176,8 +252,11 @@ fn a_newline_that_was_found_is_not_looked_for_again() {
 #[test]
 fn an_empty_buffer_has_no_storage() {
     let mut buffer = LineBuffer::new();
-    assert_eq!((capacity(&buffer), buffer.len(), buffer.bytes()), (0, 0, &b""[..]));
-    buffer.rest();
+    assert_eq!(
+        (capacity(&buffer), buffer.len(), buffer.bytes()),
+        (0, 0, &b""[..])
+    );
+    buffer.release_spare();
     assert_eq!((buffer.line(1), buffer.lines(1)), (None, None));
     assert_eq!(capacity(&buffer), 0);
 }
@@ -196,7 +275,11 @@ fn there_is_never_more_room_than_was_asked_for() {
     for most in [1, 2, SMALL - 1, SMALL, SMALL + 1, CHUNK, LARGE] {
         assert_eq!(LineBuffer::new().room(most).len(), most);
     }
-    assert_eq!(LineBuffer::new().room(LARGE + 1).len(), LARGE, "what is not there is not reserved");
+    assert_eq!(
+        LineBuffer::new().room(LARGE + 1).len(),
+        LARGE,
+        "what is not there is not reserved"
+    );
     assert_eq!(LineBuffer::new().room(usize::MAX).len(), LARGE);
 }
 
@@ -243,25 +326,35 @@ fn an_emptied_buffer_begins_at_its_beginning() {
     let place = buffer.bytes().as_ptr();
     buffer.consume(LARGE);
     assert_eq!(append(&mut buffer, b"more"), 0);
-    assert_eq!((buffer.bytes(), buffer.bytes().as_ptr()), (&b"more"[..], place));
+    assert_eq!(
+        (buffer.bytes(), buffer.bytes().as_ptr()),
+        (&b"more"[..], place)
+    );
 }
 
 #[test]
-fn a_short_rest_rolls_to_the_beginning_and_the_buffer_does_not_grow() {
+fn a_short_partial_line_rolls_to_the_beginning_and_the_buffer_does_not_grow() {
     let mut buffer = LineBuffer::new();
     let mut moved = 0;
     let mut lines = 0;
-    let piece = [&b"the end of a line\nthe beginning of another, and it is this long: "[..], &[b'a'; 1000]].concat();
+    let piece = [
+        &b"the end of a line\nthe beginning of another, and it is this long: "[..],
+        &[b'a'; 1000],
+    ]
+    .concat();
     for _ in 0..10_000 {
         moved += append(&mut buffer, &piece);
         lines += usize::from(!take_line(&mut buffer).is_empty());
     }
     assert_eq!((lines, capacity(&buffer)), (10_000, LARGE));
-    assert!(moved <= piece.len() * 10_000 / 16, "{moved} bytes were moved");
+    assert!(
+        moved <= piece.len() * 10_000 / 16,
+        "{moved} bytes were moved"
+    );
 }
 
 #[test]
-fn a_rest_that_is_longer_than_what_was_consumed_stays_until_the_buffer_doubles() {
+fn a_partial_line_that_is_longer_than_what_was_consumed_stays_until_the_buffer_doubles() {
     let mut buffer = buffer_with(&[b'a'; LARGE]);
     buffer.consume(LARGE / 2 - 1);
     assert_eq!(make_room(&mut buffer, usize::MAX), LARGE / 2 + 1);
@@ -270,7 +363,10 @@ fn a_rest_that_is_longer_than_what_was_consumed_stays_until_the_buffer_doubles()
     buffer.consume(LARGE / 2);
     let place = buffer.bytes().as_ptr() as usize - LARGE / 2;
     assert_eq!(make_room(&mut buffer, usize::MAX), LARGE / 2);
-    assert_eq!((capacity(&buffer), buffer.bytes().as_ptr() as usize), (LARGE, place));
+    assert_eq!(
+        (capacity(&buffer), buffer.bytes().as_ptr() as usize),
+        (LARGE, place)
+    );
 }
 
 #[test]
@@ -280,7 +376,7 @@ fn what_was_scanned_is_known_wherever_the_bytes_have_moved() {
     assert_eq!(buffer.line(usize::MAX), None);
     append(&mut buffer, b"b"); // rolls
     assert_eq!((buffer.start, buffer.scanned, buffer.end), (0, 100, 101));
-    buffer.rest(); // moves to a small one
+    buffer.release_spare(); // moves to a small one
     assert_eq!((buffer.start, buffer.scanned, buffer.end), (0, 100, 101));
     append(&mut buffer, &[b'c'; LARGE]); // moves to a large one, and doubles
     assert_eq!(buffer.line(usize::MAX), None);
@@ -294,35 +390,51 @@ fn what_was_scanned_is_known_wherever_the_bytes_have_moved() {
 #[test]
 fn lent_bytes_stay_as_they_are_while_the_buffer_is_refilled() {
     let mut buffer = buffer_with(b"lent\nkept");
-    let (lent, start) = buffer.lend();
-    let lent = lent.unwrap();
-    buffer.consume(5);
-    assert_eq!(append(&mut buffer, b" and more"), 4, "what is not lent is copied");
-    assert_eq!((&lent[start..start + 5], buffer.bytes()), (&b"lent\n"[..], &b"kept and more"[..]));
+    let lent = buffer.lend(5);
+    assert_eq!(
+        append(&mut buffer, b" and more"),
+        4,
+        "what is not lent is copied"
+    );
+    assert_eq!(
+        (lent.bytes(), buffer.bytes()),
+        (&b"lent\n"[..], &b"kept and more"[..])
+    );
     drop(lent);
     let place = buffer.bytes().as_ptr();
-    assert_eq!(append(&mut buffer, b"\n"), 0, "nobody looks on any more");
-    assert_eq!((buffer.bytes().as_ptr(), take_line(&mut buffer)), (place, b"kept and more\n".to_vec()));
+    assert_eq!(
+        append(&mut buffer, b"\n"),
+        0,
+        "nobody looks at the bytes any more"
+    );
+    assert_eq!(
+        (buffer.bytes().as_ptr(), take_line(&mut buffer)),
+        (place, b"kept and more\n".to_vec())
+    );
 }
 
 #[test]
 fn lent_bytes_stay_as_they_are_when_all_was_consumed() {
     let mut buffer = buffer_with(b"lent\n");
-    let (lent, start) = buffer.lend();
-    buffer.consume(5);
-    buffer.rest();
+    let lent = buffer.lend(5);
+    buffer.release_spare();
     append(&mut buffer, b"other\n");
-    assert_eq!((&lent.unwrap()[start..start + 5], buffer.bytes()), (&b"lent\n"[..], &b"other\n"[..]));
+    assert_eq!(
+        (lent.bytes(), buffer.bytes()),
+        (&b"lent\n"[..], &b"other\n"[..])
+    );
 }
 
 #[test]
 fn lent_bytes_stay_as_they_are_when_the_buffer_is_dropped() {
     let mut buffer = buffer_with(b"lent\n");
-    let (lent, start) = buffer.lend();
-    buffer.consume(5);
+    let lent = buffer.lend(5);
     drop(buffer);
     let other = buffer_with(b"other\n");
-    assert_eq!((&lent.unwrap()[start..start + 5], other.bytes()), (&b"lent\n"[..], &b"other\n"[..]));
+    assert_eq!(
+        (lent.bytes(), other.bytes()),
+        (&b"lent\n"[..], &b"other\n"[..])
+    );
 }
 
 #[test]
@@ -330,84 +442,159 @@ fn a_loan_that_nothing_refills_costs_no_copy() {
     let mut buffer = buffer_with(b"one\ntwo\n");
     let place = buffer.bytes().as_ptr() as usize;
     for (line, expected) in [b"one\n", b"two\n"].into_iter().enumerate() {
-        let (lent, start) = buffer.lend();
-        let lent = lent.unwrap();
-        buffer.consume(4);
-        assert_eq!((&lent[start..start + 4], &lent[start] as *const u8 as usize), (&expected[..], place + 4 * line));
+        let lent = buffer.lend(4);
+        assert_eq!(
+            (lent.bytes(), lent.bytes().as_ptr() as usize),
+            (&expected[..], place + 4 * line)
+        );
     }
 }
 
 #[test]
 fn what_is_put_back_is_found_again() {
     let mut buffer = buffer_with(b"one\ntwo\nthr");
-    assert_eq!(take_line(&mut buffer), b"one\n");
-    assert_eq!(take_line(&mut buffer), b"two\n");
+    let (mut one, mut two) = (buffer.lend(4), buffer.lend(4));
+    assert_eq!(one.bytes(), b"one\n");
+    assert_eq!(two.bytes(), b"two\n");
     assert_eq!(buffer.line(usize::MAX), None);
-    buffer.put_back(8);
-    assert_eq!(buffer.lines(usize::MAX), Some(Found { len: 8, whole: true }));
-    assert_eq!((take_line(&mut buffer), take_line(&mut buffer)), (b"one\n".to_vec(), b"two\n".to_vec()));
+    buffer.put_back(&mut two, 4);
+    buffer.put_back(&mut one, 4);
+    assert_eq!(
+        buffer.lines(usize::MAX),
+        Some(Found {
+            len: 8,
+            whole: true
+        })
+    );
+    assert_eq!(
+        (take_line(&mut buffer), take_line(&mut buffer)),
+        (b"one\n".to_vec(), b"two\n".to_vec())
+    );
     assert_eq!(buffer.bytes(), b"thr");
 }
 
 #[test]
-fn a_line_is_taken_from_lent_bytes_as_long_as_the_buffer_is_where_they_are() {
+fn what_is_put_back_is_found_again_where_all_was_lent() {
+    for (size, expected) in [(8, &b"one\n"[..]), (4, b"two\n"), (1, b"\n")] {
+        let mut buffer = buffer_with(b"one\ntwo\n");
+        let place = buffer.bytes().as_ptr() as usize;
+        let mut lent = buffer.lend(8);
+        assert_eq!((capacity(&buffer), lent.is_shared()), (0, false));
+        buffer.put_back(&mut lent, size);
+        assert_eq!(buffer.bytes().as_ptr() as usize, place + 8 - size);
+        assert_eq!(take_line(&mut buffer), expected);
+    }
+    let mut buffer = buffer_with(b"one\n");
+    let mut lent = buffer.lend(4);
+    buffer.put_back(&mut lent, 0);
+    assert_eq!((capacity(&buffer), buffer.bytes()), (0, &b""[..]));
+}
+
+#[test]
+fn a_loan_shows_the_bytes_behind_it_and_they_stay_as_they_are() {
     let mut buffer = buffer_with(b"one\ntwo\nthree");
-    let lent = buffer.lend().0.unwrap();
-    assert_eq!(buffer.take_line_in(&lent, usize::MAX), Some((&b"one\n"[..], true)));
-    assert_eq!(buffer.take_line_in(&lent, 3), Some((&b"two"[..], false)));
-    assert_eq!(buffer.take_line_in(&lent, usize::MAX), Some((&b"\n"[..], true)));
-    assert_eq!(buffer.take_line_in(&lent, usize::MAX), None, "half a line stays");
+    let lent = buffer.lend(4);
+    assert_eq!(
+        (lent.bytes(), lent.behind()),
+        (&b"one\n"[..], &b"two\nthree"[..])
+    );
+    assert_eq!((lent.len(), lent.is_shared()), (4, true));
+    buffer.consume(4); // a task took the second line out of the slice behind the first
     append(&mut buffer, b"\nfour\n");
-    assert_eq!(buffer.take_line_in(&lent, usize::MAX), None, "the buffer is elsewhere");
-    assert_eq!((take_line(&mut buffer), buffer.bytes()), (b"three\n".to_vec(), &b"four\n"[..]));
+    assert_eq!(
+        (lent.bytes(), lent.behind()),
+        (&b"one\n"[..], &b"two\nthree"[..]),
+        "the buffer is elsewhere"
+    );
+    assert_eq!(
+        (take_line(&mut buffer), buffer.bytes()),
+        (b"three\n".to_vec(), &b"four\n"[..])
+    );
+}
+
+#[test]
+fn what_a_task_has_searched_behind_its_line_is_not_searched_again() {
+    let mut buffer = buffer_with(b"one\nhalf a line");
+    let lent = buffer.lend(4);
+    buffer.skip_search(lent.behind().len());
+    drop(lent);
+    assert_eq!((buffer.line(usize::MAX), buffer.searched), (None, 0));
+    append(&mut buffer, b"\n");
+    assert_eq!(take_line(&mut buffer), b"half a line\n");
+    assert_eq!(buffer.searched, 1, "the newline");
 }
 
 #[test]
 fn all_bytes_can_be_taken_whether_they_are_lent_or_not_and_the_buffer_goes_on() {
-    for (size, consumed) in [(0, 0), (1, 0), (100, 99), (LARGE, 0), (LARGE, 1), (LARGE, LARGE), (3 * LARGE, 0)] {
+    for (size, consumed) in [
+        (0, 0),
+        (1, 0),
+        (100, 99),
+        (LARGE, 0),
+        (LARGE, 1),
+        (LARGE, LARGE),
+        (3 * LARGE, 0),
+        (3 * LARGE, 1),
+    ] {
         let bytes: Vec<u8> = (0..size).map(|at| b'a' + (at % 23) as u8).collect();
         for is_lent in [false, true] {
             let mut buffer = buffer_with(&bytes);
             buffer.line(usize::MAX);
-            buffer.consume(consumed);
-            let lent = buffer.lend().0.filter(|_| is_lent);
+            let lent = buffer.lend(consumed);
+            let lent = Some(lent).filter(|_| is_lent);
             assert_eq!(buffer.take(), bytes[consumed..]);
             assert!(buffer.is_empty());
             append(&mut buffer, b"a\nline\n");
-            assert_eq!((take_line(&mut buffer), take_line(&mut buffer)), (b"a\n".to_vec(), b"line\n".to_vec()));
-            assert!(lent.is_none_or(|lent| lent[..size] == bytes), "lent bytes have changed");
+            assert_eq!(
+                (take_line(&mut buffer), take_line(&mut buffer)),
+                (b"a\n".to_vec(), b"line\n".to_vec())
+            );
+            assert!(
+                lent.is_none_or(|lent| *lent.bytes() == bytes[..consumed]),
+                "lent bytes have changed"
+            );
         }
     }
 }
 
-// Rests
+// Spare memory
 
 #[test]
-fn an_emptied_buffer_that_rests_gives_its_storage_back() {
+fn an_emptied_buffer_gives_its_storage_back() {
     let mut buffer = buffer_with(b"a\n");
     buffer.consume(2);
-    buffer.rest();
-    assert_eq!((capacity(&buffer), buffer.start, buffer.scanned, buffer.end), (0, 0, 0, 0));
+    buffer.release_spare();
+    assert_eq!(
+        (capacity(&buffer), buffer.start, buffer.scanned, buffer.end),
+        (0, 0, 0, 0)
+    );
 }
 
 #[test]
-fn a_short_rest_moves_to_a_small_storage_and_back() {
+fn a_short_partial_line_moves_to_a_small_storage_and_back() {
     let mut buffer = buffer_with(&[b'a'; SMALL]);
     buffer.consume(1);
-    buffer.rest();
+    buffer.release_spare();
     assert!((SMALL - 1..=SMALL).contains(&capacity(&buffer)));
     assert_eq!(buffer.bytes(), [b'a'; SMALL - 1]);
-    buffer.rest();
-    assert_eq!(buffer.bytes(), [b'a'; SMALL - 1], "resting twice is resting once");
+    buffer.release_spare();
+    assert_eq!(
+        buffer.bytes(),
+        [b'a'; SMALL - 1],
+        "to release twice is to release once"
+    );
     assert_eq!(make_room(&mut buffer, 1), SMALL - 1);
-    assert_eq!((capacity(&buffer), buffer.bytes()), (LARGE, &[b'a'; SMALL - 1][..]));
+    assert_eq!(
+        (capacity(&buffer), buffer.bytes()),
+        (LARGE, &[b'a'; SMALL - 1][..])
+    );
 }
 
 #[test]
-fn a_longer_rest_keeps_its_place() {
+fn a_longer_partial_line_keeps_its_place() {
     let mut buffer = buffer_with(&[b'a'; SMALL]);
     let place = buffer.bytes().as_ptr();
-    buffer.rest();
+    buffer.release_spare();
     assert_eq!((capacity(&buffer), buffer.bytes().as_ptr()), (LARGE, place));
 }
 
@@ -416,7 +603,7 @@ fn a_buffer_that_has_grown_goes_back_to_the_usual_size() {
     let mut buffer = buffer_with(&[b'a'; 10 * LARGE]);
     assert!(capacity(&buffer) >= 10 * LARGE);
     buffer.consume(10 * LARGE - 3);
-    buffer.rest();
+    buffer.release_spare();
     assert!(capacity(&buffer) <= SMALL);
     append(&mut buffer, b"b");
     assert_eq!((capacity(&buffer), buffer.bytes()), (LARGE, &b"aaab"[..]));

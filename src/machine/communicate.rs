@@ -1,25 +1,47 @@
-//! The communicating machine: feed a child, collect what it says, all at once.
-//!
-//! Three things go on side by side, and each stands in one of two states:
+//! The communicating machine: feed a child, collect what it says, and wait for its exit, all at
+//! once.
 //!
 //! ```text
-//!   input ──► child's stdin       Feeding    ── input ends, or EPIPE ──► closed
-//!   child's stdout ──► buffer     Collecting ── end of file ──► ended
-//!   child's stderr ──► buffer     Collecting ── end of file ──► ended
-//!   child                         running    ── exit ──► exited
+//!   input           ->  child's stdin    the child is fed
+//!   child's stdout  ->  buffer           what it says is collected
+//!   child's stderr  ->  buffer           what it says is collected
 //! ```
 //!
-//! It has ended when both streams have and the child has: what was not fed by then nobody will read. When the child has exited and
-//! the time for stragglers is over (a grandchild may keep the streams open for ever), it ends with what there is.
+//! Its states are how far this has come:
 //!
-//! All it has collected is in the streams' own buffers, and all it has not fed in the input's. The machine can be dropped or
-//! resumed in any state.
+//! ```text
+//! Feeding   ── each part says "not now" ──► Feeding
+//! Feeding   ── a share is moved: others first ──► Feeding
+//! Feeding   ── more than the limit came ──► Feeding
+//! Feeding   ── a stream has failed ──► Feeding
+//! Feeding   ── the input has ended ──► Collecting
+//! Feeding   ── the child reads no more ──► Collecting
+//! Feeding   ── the input or stdin has failed ──► Collecting
+//! Feeding   ── stdin is closed ──► Collecting
+//! Feeding   ── the streams have ended, and the child ──► Ended
+//! Feeding   ── the child has ended, and the time to linger ──► Ended
+//! Collecting ── each part says "not now" ──► Collecting
+//! Collecting ── a share is moved: others first ──► Collecting
+//! Collecting ── more than the limit came ──► Collecting
+//! Collecting ── a stream has failed ──► Collecting
+//! Collecting ── the streams have ended ──► AwaitingExit
+//! Collecting ── the child has ended, and the time to linger ──► Ended
+//! AwaitingExit ── the child runs ──► AwaitingExit
+//! AwaitingExit ── more than the limit came ──► AwaitingExit
+//! AwaitingExit ── the streams have ended, and the child ──► Ended
+//! ```
+//!
+//! What was not fed when the child has ended will be read by nobody. A grandchild may keep the
+//! streams open after the child's exit, for ever: the time to linger is how long their ends are
+//! waited for then.
+//!
+//! All that it has collected is in the streams' own buffers, and all that it has not fed is in the
+//! input's. The machine goes on from there when it was cut.
 
 use std::io;
 
 use super::read::{Inflow, Reader, Want};
-use super::write::Outflow;
-use super::{Advance, SHARE};
+use super::{Advance, End, Sink, Source, SHARE};
 use crate::pool::CHUNK;
 
 /// What is fed to the child.
@@ -29,20 +51,16 @@ pub enum Input<'a> {
     /// All that is left.
     Bytes(&'a [u8]),
     /// What is buffered, then what the source has.
-    Stream(&'a mut Inflow, &'a mut dyn io::Read),
-    /// The same, of a regular file: it always has something to say, and poll(2) is never asked.
-    File(&'a mut Inflow, &'a mut dyn io::Read),
-    /// A stream that is another operation's turn to read.
+    Stream(&'a mut Inflow, &'a mut dyn Source),
+    /// A stream that another operation reads first.
     Elsewhere,
 }
 
 /// The child's stdin.
-pub struct Sink<'a> {
-    /// What is known of it.
-    pub outflow: &'a mut Outflow,
+pub struct Stdin<'a> {
     /// Where bytes go.
-    pub sink: &'a mut dyn io::Write,
-    /// poll(2) said that nobody reads any more.
+    pub sink: &'a mut dyn Sink,
+    /// poll(2) has said that nobody reads it any more.
     pub is_hung_up: bool,
 }
 
@@ -51,104 +69,156 @@ pub struct Tap<'a> {
     /// What came in.
     pub inflow: &'a mut Inflow,
     /// Where more comes from.
-    pub source: &'a mut dyn io::Read,
+    pub source: &'a mut dyn Source,
 }
 
-/// What the machine is given: each part None if it was not piped, or is another operation's turn to use.
+/// Whether the child has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Child {
+    /// It runs, as far as is known.
+    Running,
+    /// It has ended.
+    Exited,
+    /// It has ended, and so has the time to linger: the ends of the streams are not waited for.
+    Over,
+}
+
+/// What the machine is given: each stream None if it was not piped, or another operation uses it
+/// first.
 pub struct Given<'a> {
     /// What to feed.
     pub input: Input<'a>,
     /// Where to.
-    pub stdin: Option<Sink<'a>>,
+    pub stdin: Option<Stdin<'a>>,
     /// What the child says.
     pub stdout: Option<Tap<'a>>,
     /// What it complains of.
     pub stderr: Option<Tap<'a>>,
-    /// The child has exited.
-    pub has_exited: bool,
-    /// It has exited, and the time for stragglers is over.
-    pub is_over: bool,
-    /// The most to collect from both streams together.
+    /// Whether it has ended.
+    pub child: Child,
+    /// There will be no other time: what the child has said by now is collected, all of it.
+    pub is_last: bool,
+    /// The most to collect from both streams together, in bytes.
     pub limit: usize,
 }
 
-/// What the machine is blocked on.
+/// What the machine is blocked on, besides the child's end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interests {
-    /// More input.
+    /// More input; meanwhile, whether stdin's reader goes away.
     pub input: bool,
     /// Room in stdin.
     pub stdin: bool,
-    /// stdin's reader going away, while there is no input.
-    pub hangup: bool,
     /// Bytes, or the end.
     pub stdout: bool,
     /// Bytes, or the end.
     pub stderr: bool,
 }
 
+/// One of the four that bytes pass through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// What is fed.
+    Input,
+    /// Where it goes.
+    Stdin,
+    /// What is collected.
+    Stdout,
+    /// The same.
+    Stderr,
+}
+
 /// What the machine answers.
 #[derive(Debug)]
 pub enum Answer {
-    /// Nothing to do until one of these comes, or the exit.
+    /// Nothing to do until one of these comes, or the child's end.
     Blocked(Interests),
     /// It moved its share and could go on.
     Yield,
-    /// Everything is said.
+    /// The child has ended, and what it said is in the buffers.
     Ended,
     /// More than the limit came. What came is in the buffers.
     Limit,
-    /// A stream failed. What came is in the buffers.
-    Failed(io::Error),
+    /// This part failed. What came is in the buffers.
+    Failed(Part, io::Error),
 }
 
-/// Whether stdin is fed.
+/// How far a conversation has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Feeding {
-    /// There may be more to feed.
-    Open,
-    /// The input has ended, or its reader has gone: stdin is to be closed.
-    Closed,
-}
-
-/// Whether a stream is collected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Collecting {
-    /// There may be more.
-    Open,
-    /// Its end has come.
+pub enum State {
+    /// The child is fed, and what it says is collected.
+    Feeding,
+    /// What the child says is collected. Its stdin is to be closed.
+    Collecting,
+    /// The child has said all.
+    AwaitingExit,
+    /// The child has ended, too.
     Ended,
 }
+
+/// All transitions of a conversation.
+#[cfg(any(test, fuzzing))]
+#[rustfmt::skip]
+pub const TRANSITIONS: &[super::table::Edge<State>] = &[
+    (State::Feeding, "each part says \"not now\"", State::Feeding),
+    (State::Feeding, "a share is moved: others first", State::Feeding),
+    (State::Feeding, "more than the limit came", State::Feeding),
+    (State::Feeding, "a stream has failed", State::Feeding),
+    (State::Feeding, "the input has ended", State::Collecting),
+    (State::Feeding, "the child reads no more", State::Collecting),
+    (State::Feeding, "the input or stdin has failed", State::Collecting),
+    (State::Feeding, "stdin is closed", State::Collecting),
+    (State::Feeding, "the streams have ended, and the child", State::Ended),
+    (State::Feeding, "the child has ended, and the time to linger", State::Ended),
+    (State::Collecting, "each part says \"not now\"", State::Collecting),
+    (State::Collecting, "a share is moved: others first", State::Collecting),
+    (State::Collecting, "more than the limit came", State::Collecting),
+    (State::Collecting, "a stream has failed", State::Collecting),
+    (State::Collecting, "the streams have ended", State::AwaitingExit),
+    (State::Collecting, "the child has ended, and the time to linger", State::Ended),
+    (State::AwaitingExit, "the child runs", State::AwaitingExit),
+    (State::AwaitingExit, "more than the limit came", State::AwaitingExit),
+    (State::AwaitingExit, "the streams have ended, and the child", State::Ended),
+];
 
 /// A conversation with a child.
 #[derive(Clone, Debug)]
 pub struct Communicator {
-    feeding: Feeding,
+    state: State,
     /// Of `Input::Bytes`, how many were fed since the beginning.
     fed: usize,
-    stdout: Collecting,
-    stderr: Collecting,
+    /// Which of stdout and stderr have ended, or were never there.
+    has_ended: [bool; 2],
 }
 
-/// How one of the three came along.
-enum Part {
+/// Why one part goes no further.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
     Done,
-    Blocked,
-    BlockedOnInput,
-    Yield,
+    NotNow,
+    NoInput,
+    Share,
     Limit,
 }
 
 impl Communicator {
     /// A conversation before its first word. `has_stdout`, `has_stderr`: there is such a stream.
     pub fn new(has_stdout: bool, has_stderr: bool) -> Communicator {
-        let collecting = |has| if has { Collecting::Open } else { Collecting::Ended };
-        Communicator { feeding: Feeding::Open, fed: 0, stdout: collecting(has_stdout), stderr: collecting(has_stderr) }
+        Communicator {
+            state: State::Feeding,
+            fed: 0,
+            has_ended: [!has_stdout, !has_stderr],
+        }
+    }
+
+    /// How far it has come.
+    pub fn state(&self) -> State {
+        self.state
     }
 
     /// stdin is to be closed.
     pub fn is_fed(&self) -> bool {
-        self.feeding == Feeding::Closed
+        self.state != State::Feeding
     }
 
     /// How many bytes of `Input::Bytes` were fed: the next time, the input is what follows them.
@@ -158,166 +228,208 @@ impl Communicator {
 
     /// There is no stdin, or it was closed: nothing more is fed.
     pub fn stop_feeding(&mut self) {
-        self.feeding = Feeding::Closed;
+        if self.state == State::Feeding {
+            self.go("stdin is closed", State::Collecting);
+        }
     }
 
-    /// The state in one word, for traces.
-    pub fn state(&self) -> &'static str {
-        match (self.feeding, self.stdout, self.stderr) {
-            (Feeding::Open, ..) => "Feeding",
-            (_, Collecting::Ended, Collecting::Ended) => "AwaitingExit",
-            _ => "Collecting",
-        }
+    /// The only place where the state changes.
+    fn go(&mut self, cause: &'static str, to: State) {
+        #[cfg(any(test, fuzzing))]
+        super::table::take(TRANSITIONS, (self.state, cause, to));
+        let _ = cause;
+        self.state = to;
     }
 
     /// Goes as far as it can without waiting.
-    pub fn advance(&mut self, given: Given<'_>) -> Answer {
-        match self.converse(given) {
-            Ok(answer) => answer,
-            Err(error) => Answer::Failed(error),
-        }
-    }
-
-    fn converse(&mut self, mut given: Given<'_>) -> io::Result<Answer> {
+    pub fn advance(&mut self, mut given: Given<'_>) -> Answer {
         let fed = match self.feed(&mut given.input, &mut given.stdin) {
             Ok(fed) => fed,
-            Err(error) => {
-                self.stop_feeding(); // an input that has failed will not do better
-                return Err(error);
+            Err((part, error)) => {
+                self.go("the input or stdin has failed", State::Collecting);
+                return Answer::Failed(part, error);
             }
         };
-        let beside = given.stderr.as_ref().map_or(0, |tap| tap.inflow.len());
-        let out = collect(&mut self.stdout, &mut given.stdout, given.limit, beside, given.is_over)?;
-        let beside = given.stdout.as_ref().map_or(0, |tap| tap.inflow.len());
-        let err = collect(&mut self.stderr, &mut given.stderr, given.limit, beside, given.is_over)?;
-        let both_ended = self.stdout == Collecting::Ended && self.stderr == Collecting::Ended;
-        if matches!(out, Part::Limit) || matches!(err, Part::Limit) {
-            Ok(Answer::Limit)
-        } else if given.has_exited && (both_ended || given.is_over) {
-            self.stop_feeding();
-            Ok(Answer::Ended)
-        } else if [&fed, &out, &err].iter().any(|part| matches!(part, Part::Yield)) {
-            Ok(Answer::Yield)
-        } else {
-            let input = matches!(fed, Part::BlockedOnInput);
-            Ok(Answer::Blocked(Interests {
-                input,
-                hangup: input,
-                stdin: matches!(fed, Part::Blocked) && given.stdin.is_some(),
-                stdout: matches!(out, Part::Blocked) && given.stdout.is_some(),
-                stderr: matches!(err, Part::Blocked) && given.stderr.is_some(),
-            }))
+        let out = match self.collect(Part::Stdout, &mut given) {
+            Ok(out) => out,
+            Err(error) => return self.failed(Part::Stdout, error),
+        };
+        let err = match self.collect(Part::Stderr, &mut given) {
+            Ok(err) => err,
+            Err(error) => return self.failed(Part::Stderr, error),
+        };
+        let stops = [fed, out, err];
+        if stops.contains(&Stop::Limit) {
+            self.go("more than the limit came", self.state);
+            return Answer::Limit;
         }
+        if self.comes_to_its_end(given.child) {
+            return Answer::Ended;
+        }
+        if stops.contains(&Stop::Share) {
+            self.go("a share is moved: others first", self.state);
+            return Answer::Yield;
+        }
+        match self.state {
+            State::AwaitingExit => self.go("the child runs", self.state),
+            state => self.go("each part says \"not now\"", state),
+        }
+        Answer::Blocked(Interests {
+            input: fed == Stop::NoInput,
+            stdin: fed == Stop::NotNow && given.stdin.is_some(),
+            stdout: out == Stop::NotNow && given.stdout.is_some(),
+            stderr: err == Stop::NotNow && given.stderr.is_some(),
+        })
     }
 
-    fn feed(&mut self, input: &mut Input<'_>, stdin: &mut Option<Sink<'_>>) -> io::Result<Part> {
+    fn comes_to_its_end(&mut self, child: Child) -> bool {
+        let has_said_all = self.has_ended == [true; 2];
+        if has_said_all && self.state == State::Collecting {
+            self.go("the streams have ended", State::AwaitingExit);
+        }
+        match child {
+            Child::Exited | Child::Over if has_said_all => {
+                self.go("the streams have ended, and the child", State::Ended);
+            }
+            Child::Over => self.go("the child has ended, and the time to linger", State::Ended),
+            Child::Running | Child::Exited => {}
+        }
+        self.state == State::Ended
+    }
+
+    fn failed(&mut self, part: Part, error: io::Error) -> Answer {
+        self.go("a stream has failed", self.state);
+        Answer::Failed(part, error)
+    }
+
+    /// Feeds the child what it takes.
+    fn feed(
+        &mut self,
+        input: &mut Input<'_>,
+        stdin: &mut Option<Stdin<'_>>,
+    ) -> Result<Stop, (Part, io::Error)> {
         let stdin = match stdin {
-            _ if self.feeding == Feeding::Closed => return Ok(Part::Done),
+            _ if self.state != State::Feeding => return Ok(Stop::Done),
             Some(stdin) => stdin,
-            None => return Ok(Part::Blocked),
+            None => return Ok(Stop::NotNow),
         };
         if stdin.is_hung_up {
-            return Ok(self.close());
+            return Ok(self.reads_no_more());
         }
-        let (mut moved, mut offset) = (0, 0);
+        let mut moved = 0;
         loop {
-            if let Input::File(inflow, _) = input {
-                inflow.ready = true;
-            }
-            let piece = match input {
-                Input::None => return Ok(self.close()),
-                Input::Elsewhere => return Ok(Part::BlockedOnInput),
-                Input::Bytes(bytes) => &bytes[offset..],
-                Input::Stream(inflow, source) | Input::File(inflow, source) => {
-                    if inflow.buffer.is_empty() {
-                        match Reader::new(Want::Some(CHUNK)).advance(inflow, source) {
-                            Advance::Ended(_, 0) => return Ok(self.close()),
-                            Advance::Ended(..) => {}
-                            Advance::Blocked => return Ok(Part::BlockedOnInput),
-                            Advance::Yield => return Ok(Part::Yield),
-                            Advance::Failed(error) => return Err(error),
-                        }
-                    }
-                    inflow.buffer.bytes()
+            let piece = match input.piece() {
+                Ok(Some(piece)) if !piece.is_empty() => piece,
+                Ok(Some(_)) => {
+                    self.go("the input has ended", State::Collecting);
+                    return Ok(Stop::Done);
                 }
+                Ok(None) => return Ok(Stop::NoInput),
+                Err(error) => return Err((Part::Input, error)),
             };
-            if piece.is_empty() {
-                return Ok(self.close());
-            }
-            if !stdin.outflow.ready {
-                return Ok(Part::Blocked);
+            if !stdin.sink.is_ready() {
+                return Ok(Stop::NotNow);
             }
             if moved == SHARE {
-                return Ok(Part::Yield);
+                return Ok(Stop::Share);
             }
             match stdin.sink.write(&piece[..piece.len().min(SHARE - moved)]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(0) => return Err((Part::Stdin, io::ErrorKind::WriteZero.into())),
                 Ok(size) => {
                     moved += size;
-                    match input {
-                        Input::Stream(inflow, _) | Input::File(inflow, _) => inflow.buffer.consume(size),
-                        _ => {
-                            offset += size;
-                            self.fed += size;
-                        }
-                    }
+                    self.fed += input.consume(size);
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock => stdin.outflow.ready = false,
-                    // The child reads no more: its right, and no error.
-                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => return Ok(self.close()),
-                    _ => return Err(error),
+                    io::ErrorKind::WouldBlock => return Ok(Stop::NotNow),
+                    // The child reads no more, which it may, and which is no error.
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+                        return Ok(self.reads_no_more());
+                    }
+                    _ => return Err((Part::Stdin, error)),
                 },
             }
         }
     }
 
-    fn close(&mut self) -> Part {
-        self.stop_feeding();
-        Part::Done
+    fn reads_no_more(&mut self) -> Stop {
+        self.go("the child reads no more", State::Collecting);
+        Stop::Done
+    }
+
+    /// Collects what a stream has.
+    fn collect(&mut self, part: Part, given: &mut Given<'_>) -> io::Result<Stop> {
+        let (index, tap, other) = match part {
+            Part::Stderr => (1, &mut given.stderr, &given.stdout),
+            _ => (0, &mut given.stdout, &given.stderr),
+        };
+        let held = |tap: &Option<Tap<'_>>| tap.as_ref().map_or(0, |tap| tap.inflow.len());
+        let (before, beside) = (held(tap), held(other));
+        // Also of a stream that has ended: the limit may be lower than when its bytes were
+        // collected.
+        if before + beside > given.limit {
+            return Ok(Stop::Limit);
+        }
+        let tap = match tap {
+            _ if self.has_ended[index] => return Ok(Stop::Done),
+            Some(tap) => tap,
+            None => return Ok(Stop::NotNow),
+        };
+        // One byte more than is allowed tells too much from just enough.
+        let room = (given.limit - beside).saturating_add(1);
+        loop {
+            match Reader::new(Want::ToEnd(room)).advance(tap.inflow, tap.source) {
+                Advance::Ended(End::Eof, _) => {
+                    self.has_ended[index] = true;
+                    return Ok(Stop::Done);
+                }
+                Advance::Ended(..) => return Ok(Stop::Limit),
+                Advance::Blocked => return Ok(Stop::NotNow),
+                Advance::Yield if given.is_last && tap.inflow.len() - before < PIPE_MAX => {}
+                Advance::Yield => return Ok(Stop::Share),
+                Advance::Failed(error) => return Err(error),
+            }
+        }
     }
 }
 
-/// What a pipe holds at most, unless somebody privileged has made it larger (pipe(7), pipe-max-size): 1 MiB.
+/// What a pipe holds at most, unless a privileged process has made it larger (pipe(7),
+/// pipe-max-size). More than that the child cannot have said before its end, and what others go on
+/// saying is not waited for.
 const PIPE_MAX: usize = 1024 * 1024;
 
-/// Takes in what a stream has. `beside`: how much the other one has. `is_last`: there will be no other time, so what the child
-/// said before its exit is taken now, whether poll(2) has told of it or not; not what somebody goes on saying.
-fn collect(
-    state: &mut Collecting,
-    tap: &mut Option<Tap<'_>>,
-    limit: usize,
-    beside: usize,
-    is_last: bool,
-) -> io::Result<Part> {
-    // Also of streams that have ended: a limit may be lower than that of the communicate that collected.
-    if tap.as_ref().map_or(0, |tap| tap.inflow.len()) + beside > limit {
-        return Ok(Part::Limit);
-    }
-    let tap = match tap {
-        _ if *state == Collecting::Ended => return Ok(Part::Done),
-        Some(tap) => tap,
-        None => return Ok(Part::Blocked),
-    };
-    // One byte more than allowed tells too much from just enough.
-    let room = (limit - beside).saturating_add(1);
-    let begun_at = tap.inflow.len();
-    loop {
-        let before = tap.inflow.len();
-        // It is asked, and then known. If it need not be, it stays as it was.
-        tap.inflow.ready |= is_last && before < room && !tap.inflow.ended;
-        match Reader::new(Want::ToEnd(room)).advance(tap.inflow, &mut tap.source) {
-            Advance::Ended(super::End::Eof, _) => {
-                *state = Collecting::Ended;
-                return Ok(Part::Done);
+impl Input<'_> {
+    /// What is to be fed next; nothing at the end. None: not now.
+    fn piece(&mut self) -> io::Result<Option<&[u8]>> {
+        match self {
+            Input::None => Ok(Some(&[])),
+            Input::Bytes(bytes) => Ok(Some(bytes)),
+            Input::Stream(inflow, source) => {
+                if inflow.buffer.is_empty() {
+                    match Reader::new(Want::Some(CHUNK)).advance(inflow, *source) {
+                        Advance::Ended(..) => {}
+                        Advance::Blocked | Advance::Yield => return Ok(None),
+                        Advance::Failed(error) => return Err(error),
+                    }
+                }
+                Ok(Some(inflow.buffer.bytes()))
             }
-            Advance::Ended(..) => return Ok(Part::Limit),
-            Advance::Blocked | Advance::Yield
-                if is_last && tap.inflow.len() > before && tap.inflow.len() - begun_at < PIPE_MAX => {}
-            Advance::Blocked => return Ok(Part::Blocked),
-            Advance::Yield => return Ok(Part::Yield),
-            Advance::Failed(error) => return Err(error),
+            Input::Elsewhere => Ok(None),
+        }
+    }
+
+    /// So many bytes of the piece were fed. Returns how many of them were `Input::Bytes`.
+    fn consume(&mut self, size: usize) -> usize {
+        match self {
+            Input::Bytes(bytes) => {
+                *bytes = &bytes[size..];
+                size
+            }
+            Input::Stream(inflow, _) => {
+                inflow.buffer.consume(size);
+                0
+            }
+            Input::None | Input::Elsewhere => unreachable!("there was nothing to feed"),
         }
     }
 }

@@ -1,104 +1,120 @@
-//! The exit machine: wait for a child, or for the last of a chain of them.
+//! The exit machine: wait for a child's end.
 //!
 //! ```text
-//!      Running ── the last has exited ──► Grace ── all have, or the grace is over ──► Ended
-//!       │   ▲                             │   ▲
-//!       └───┘ asked again after a pause   └───┘
+//! Running   ── it runs, and its end wakes the task ──► Running
+//! Running   ── it runs, and its end wakes nobody: ask again after a pause ──► Running
+//! Running   ── it has ended ──► Ended
 //! ```
 //!
-//! The status is the last child's. Those before it have lost their reader by then and end in a moment; they are given that
-//! moment, so that their statuses are known too, but one that lives on holds nobody up.
+//! Its driver asks the kernel. Where the kernel has a pidfd for the child, poll(2) tells of the
+//! end. Elsewhere the driver asks again after pauses that grow from 1 ms to 64 ms: an end is
+//! noticed soon, and a long wait costs 16 questions a second.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long the others of a chain are waited for after the last has exited.
-const GRACE: Duration = Duration::from_millis(100);
-
-/// The first pause between two questions, where nothing tells of an exit. It is doubled each time up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 
-/// Where it stands.
+/// Where a wait for an exit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// The last child runs.
+    /// The child runs, as far as is known.
     Running,
-    /// It has exited; others have not, and are waited for until then.
-    Grace(Instant),
-    /// Over.
+    /// The child has ended.
     Ended,
 }
 
-/// What the machine is told.
+/// All transitions of a wait for an exit.
+#[cfg(any(test, fuzzing))]
+pub const TRANSITIONS: &[super::table::Edge<State>] = &[
+    (
+        State::Running,
+        "it runs, and its end wakes the task",
+        State::Running,
+    ),
+    (
+        State::Running,
+        "it runs, and its end wakes nobody: ask again after a pause",
+        State::Running,
+    ),
+    (State::Running, "it has ended", State::Ended),
+];
+
+/// What the machine is given.
 #[derive(Clone, Copy, Debug)]
 pub struct Given {
-    /// When the last child's exit was noticed: None while it runs.
-    pub last_exited_at: Option<Instant>,
-    /// All have.
-    pub have_all_exited: bool,
-    /// Something will tell of each exit that is still waited for: no need to ask again.
-    pub is_told: bool,
-    /// The time.
-    pub now: Instant,
+    /// The child has ended.
+    pub has_ended: bool,
+    /// Its end wakes the task: there is no need to ask again.
+    pub is_watched: bool,
+    /// The time, since any moment that stays the same.
+    pub now: Duration,
 }
 
 /// What the machine answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Not yet. Ask again then, or when told of an exit.
-    Blocked(Option<Instant>),
-    /// It is over.
+    /// Not yet. Ask again at this time; None: when the child has ended.
+    Blocked(Option<Duration>),
+    /// The child has ended.
     Ended,
 }
 
-/// A wait for exits.
+/// A wait for a child's exit.
 #[derive(Clone, Debug)]
 pub struct Waiter {
     state: State,
+    /// The next pause.
     pause: Duration,
-    ask_again: Option<Instant>,
+    /// When the pause under way is over.
+    ask_again: Duration,
 }
 
 impl Waiter {
     /// A wait at its beginning.
     pub fn new() -> Waiter {
-        Waiter { state: State::Running, pause: FIRST_PAUSE, ask_again: None }
+        Waiter {
+            state: State::Running,
+            pause: FIRST_PAUSE,
+            ask_again: Duration::ZERO,
+        }
     }
 
-    /// Where it stands.
+    /// Where it is.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// Takes in what is known by now.
-    pub fn advance(&mut self, given: Given) -> Answer {
-        // From the exit on, not from this wait's beginning: waits that are cut again and again would never end.
-        if let (State::Running, Some(at)) = (self.state, given.last_exited_at) {
-            self.state = State::Grace(at + GRACE);
-        }
-        match self.state {
-            State::Running => Answer::Blocked(self.next_question(given)),
-            State::Grace(until) if given.have_all_exited || given.now >= until => {
-                self.state = State::Ended;
-                Answer::Ended
-            }
-            State::Grace(until) => Answer::Blocked(self.next_question(given).map(|ask| ask.min(until)).or(Some(until))),
-            State::Ended => Answer::Ended,
-        }
+    /// The only place where the state changes.
+    fn go(&mut self, cause: &'static str, to: State) {
+        #[cfg(any(test, fuzzing))]
+        super::table::take(TRANSITIONS, (self.state, cause, to));
+        let _ = cause;
+        self.state = to;
     }
 
-    fn next_question(&mut self, given: Given) -> Option<Instant> {
-        if given.is_told {
-            return None;
-        }
-        match self.ask_again {
-            Some(at) if given.now < at => {}
-            _ => {
-                self.ask_again = given.now.checked_add(self.pause);
-                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    /// Takes in what is known by now. A pause that is not over goes on.
+    pub fn advance(&mut self, given: Given) -> Answer {
+        match self.state {
+            State::Running if given.has_ended => {
+                self.go("it has ended", State::Ended);
+                Answer::Ended
             }
+            State::Running if given.is_watched => {
+                self.go("it runs, and its end wakes the task", State::Running);
+                Answer::Blocked(None)
+            }
+            State::Running => {
+                let cause = "it runs, and its end wakes nobody: ask again after a pause";
+                self.go(cause, State::Running);
+                if given.now >= self.ask_again {
+                    self.ask_again = given.now.saturating_add(self.pause);
+                    self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                }
+                Answer::Blocked(Some(self.ask_again))
+            }
+            State::Ended => unreachable!("a wait that has ended is not advanced"),
         }
-        self.ask_again
     }
 }
 

@@ -3,26 +3,26 @@
 //! They differ only in what satisfies them, which is [`Want`]. The rest is one machine:
 //!
 //! ```text
-//!                  the buffer holds what is wanted, or its end has come
-//!      Looking ───────────────────────────────────────────────────────► Ended
-//!       │   ▲ ▲
-//!  not  │   │ │ bytes, or end of file       ┌── EINTR: again
-//!  yet  ▼   │ │                             │
-//!      Filling ◄────────────────────────────┘
-//!       │     │
-//!       │     │ advanced again: poll said something, or another reader of the file has
-//!       ▼     │ left bytes in the buffer
-//!      Blocked            (EAGAIN, or nothing known of the source)
+//! Looking   ── the limit is 0 ──► Ended
+//! Looking   ── enough is buffered, or the end has come ──► Ended
+//! Looking   ── not enough yet ──► Filling
+//! Filling   ── bytes, or end of file ──► Looking
+//! Filling   ── EINTR ──► Looking
+//! Filling   ── the source says "not now" ──► Blocked
+//! Filling   ── the share is moved: others first ──► Looking
+//! Filling   ── an error ──► Ended
+//! Blocked   ── advanced again ──► Looking
+//! Looking   ── the deadline has come ──► Ended
+//! Blocked   ── the deadline has come ──► Ended
 //! ```
 //!
-//! An error from the source ends it from `Filling`; the driver's `time_out` ends it from any state.
-//! Looking comes before filling: buffered bytes come before an error or an end that lies behind them.
+//! Looking comes before filling: buffered bytes come before an error or an end that lies behind
+//! them.
 
 use std::io;
 
-use super::{Advance, End, SHARE};
+use super::{Advance, End, Source, SHARE};
 use crate::line_buffer::LineBuffer;
-use crate::pool::CHUNK;
 
 /// What satisfies a reader. Sizes and limits are bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,48 +39,78 @@ pub enum Want {
     Lines(usize),
 }
 
-/// What has come in on one file and was not handed over: bytes, and what is known of the source behind them.
+/// What has come in on one file and was not handed over.
 #[derive(Debug, Default)]
 pub struct Inflow {
     /// The bytes.
     pub buffer: LineBuffer,
-    /// The source has something to say: poll(2) said so, or the last read was cut by the size of its window.
-    pub ready: bool,
-    /// An end of file came behind these bytes and was not reported yet. It is reported once: what the kernel
-    /// says afterwards counts again (a file that grew, a FIFO's next writer).
+    /// An end of file came behind these bytes and was not reported yet. It is reported once: what
+    /// the kernel says afterwards counts again (a file that grew, a FIFO's next writer).
     pub ended: bool,
 }
 
 impl Inflow {
     /// How many bytes a reader could have without asking the kernel.
+    #[inline]
     pub fn len(&self) -> usize {
         self.buffer.len()
     }
 
     /// True if a reader could have nothing without asking the kernel, not even an end of file.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty() && !self.ended
     }
 }
 
-/// Where a reader stands.
+/// Where a reader is. The state does not decide: it is where the machine stopped, for you to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Looks at what is buffered.
+    /// It looks at what is buffered.
     Looking,
-    /// Takes more from the source.
+    /// It takes more from the source.
     Filling,
-    /// Waits until poll(2) has something to say of the source.
+    /// It waits until the source is ready.
     Blocked,
-    /// Over.
+    /// It has ended.
     Ended,
 }
 
-/// A read in progress. All that it has read is in the [`Inflow`]: dropped in any state, it takes nothing along.
+/// All transitions of a reader.
+#[cfg(any(test, fuzzing))]
+pub const TRANSITIONS: &[super::table::Edge<State>] = &[
+    (State::Looking, "the limit is 0", State::Ended),
+    (
+        State::Looking,
+        "enough is buffered, or the end has come",
+        State::Ended,
+    ),
+    (State::Looking, "not enough yet", State::Filling),
+    (State::Filling, "bytes, or end of file", State::Looking),
+    (State::Filling, "EINTR", State::Looking),
+    (
+        State::Filling,
+        "the source says \"not now\"",
+        State::Blocked,
+    ),
+    (
+        State::Filling,
+        "the share is moved: others first",
+        State::Looking,
+    ),
+    (State::Filling, "an error", State::Ended),
+    (State::Blocked, "advanced again", State::Looking),
+    (State::Looking, "the deadline has come", State::Ended),
+    (State::Blocked, "the deadline has come", State::Ended),
+];
+
+/// A read in progress. All that it has read is in the [`Inflow`]: dropped in any state, it takes
+/// nothing along.
 #[derive(Clone, Debug)]
 pub struct Reader {
     want: Want,
-    /// The most to ask the source for at a time; 0: as much as there is room for. Half a word: a task should be small.
+    /// The most to ask the source for at a time; 0: as much as there is room for. Half a word,
+    /// because operations should be small.
     window: u32,
     state: State,
 }
@@ -89,7 +119,11 @@ impl Reader {
     /// A reader that wants this. A limit of 0 is an error as soon as it is advanced.
     #[inline]
     pub fn new(want: Want) -> Reader {
-        Reader { want, window: 0, state: State::Looking }
+        Reader {
+            want,
+            window: 0,
+            state: State::Looking,
+        }
     }
 
     /// What satisfies it.
@@ -107,81 +141,134 @@ impl Reader {
     /// For lines: take at most so many bytes from the source at a time. 0: the default.
     #[inline]
     pub fn set_window(&mut self, window: usize) {
-        self.window = u32::try_from(window).unwrap_or(0); // 4 GiB are more than there is ever room for
+        // 4 GiB are more than there is ever room for
+        self.window = u32::try_from(window).unwrap_or(0);
     }
 
-    /// Where it stands.
+    /// Where it is.
+    #[inline]
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// Goes as far as it can without waiting. Calls `source` only when `inflow.ready` is set.
-    pub fn advance(&mut self, inflow: &mut Inflow, source: &mut (impl io::Read + ?Sized)) -> Advance {
-        if let Want::ToEnd(0) | Want::Line(0) | Want::Lines(0) = self.want {
-            self.state = State::Ended;
-            return Advance::Failed(io::Error::new(io::ErrorKind::InvalidInput, "a limit of 0"));
+    /// A new reader that wants the same.
+    #[inline]
+    pub(crate) fn afresh(&self) -> Reader {
+        Reader {
+            state: State::Looking,
+            ..*self
         }
-        if let State::Blocked | State::Filling = self.state {
-            self.state = State::Looking;
+    }
+
+    /// The only place where the state changes.
+    #[inline(always)]
+    fn go(&mut self, cause: &'static str, to: State) {
+        #[cfg(any(test, fuzzing))]
+        super::table::take(TRANSITIONS, (self.state, cause, to));
+        let _ = cause;
+        self.state = to;
+    }
+
+    /// Goes as far as it can without waiting.
+    #[inline]
+    pub fn advance(&mut self, inflow: &mut Inflow, source: &mut (impl Source + ?Sized)) -> Advance {
+        if self.state == State::Blocked {
+            self.go("advanced again", State::Looking);
+        }
+        if let Want::ToEnd(0) | Want::Line(0) | Want::Lines(0) = self.want {
+            self.go("the limit is 0", State::Ended);
+            return Advance::Failed(io::Error::new(io::ErrorKind::InvalidInput, "a limit of 0"));
         }
         let mut moved = 0;
         loop {
-            match self.state {
-                State::Looking => match self.look(inflow) {
-                    Some((end, len)) => {
-                        self.state = State::Ended;
-                        return Advance::Ended(end, len);
-                    }
-                    None => self.state = State::Filling,
-                },
-                State::Filling if !inflow.ready => self.state = State::Blocked,
-                State::Blocked => return Advance::Blocked,
-                State::Filling if moved == SHARE => return Advance::Yield,
-                State::Filling => {
-                    let window = inflow.buffer.room(self.most(inflow.len()).min(SHARE - moved));
-                    let size = window.len();
-                    match source.read(window) {
-                        Ok(read) => {
-                            moved += read;
-                            // Worth asking again without poll only if the window was what limited the read.
-                            // A small one, as of a header, says nothing: its reader would meet EAGAIN.
-                            inflow.ready = read == size && (size >= CHUNK || moved == SHARE);
-                            inflow.ended = read == 0;
-                            inflow.buffer.filled(read);
-                            self.state = State::Looking;
-                        }
-                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => inflow.ready = false,
-                        Err(error) => {
-                            inflow.ready = false;
-                            self.state = State::Ended;
-                            return Advance::Failed(error);
-                        }
-                    }
+            if let Some((end, len)) = self.look(inflow) {
+                self.go("enough is buffered, or the end has come", State::Ended);
+                return Advance::Ended(end, len);
+            }
+            self.go("not enough yet", State::Filling);
+            if moved == SHARE {
+                self.go("the share is moved: others first", State::Looking);
+                return Advance::Yield;
+            }
+            if !source.is_ready() {
+                return self.block();
+            }
+            match source.read(
+                inflow
+                    .buffer
+                    .room(self.most(inflow.len()).min(SHARE - moved)),
+            ) {
+                Ok(read) => {
+                    moved += read;
+                    inflow.ended = read == 0;
+                    inflow.buffer.filled(read);
+                    self.go("bytes, or end of file", State::Looking);
                 }
-                State::Ended => unreachable!("a reader that has ended is not advanced"),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => self.go("EINTR", State::Looking),
+                    io::ErrorKind::WouldBlock => return self.block(),
+                    _ => return self.fail(error),
+                },
             }
         }
     }
 
-    /// Its time is over: hands over what there is, if what it wants can be had in part.
+    #[inline]
+    fn block(&mut self) -> Advance {
+        self.go("the source says \"not now\"", State::Blocked);
+        Advance::Blocked
+    }
+
+    /// As an advance that finds nothing buffered, and a source that says "not now": what most reads
+    /// begin with. Returns false if this reader is satisfied with nothing.
+    #[inline]
+    pub(crate) fn block_at_once(&mut self) -> bool {
+        let wants_something = !self.wants_nothing();
+        if wants_something && self.state == State::Looking {
+            self.go("not enough yet", State::Filling);
+            self.block();
+        }
+        wants_something
+    }
+
+    /// A size or a limit of 0: it ends at once, and waits for nobody.
+    #[inline]
+    pub(crate) fn wants_nothing(&self) -> bool {
+        let (Want::Some(size)
+        | Want::Full(size)
+        | Want::ToEnd(size)
+        | Want::Line(size)
+        | Want::Lines(size)) = self.want;
+        size == 0
+    }
+
+    #[cold]
+    fn fail(&mut self, error: io::Error) -> Advance {
+        self.go("an error", State::Ended);
+        Advance::Failed(error)
+    }
+
+    /// Its deadline has come: hands over what there is, if what it wants can be had in part.
     pub fn time_out(&mut self, inflow: &Inflow) -> Advance {
-        self.state = State::Ended;
         match self.want {
-            Want::Some(size) | Want::Full(size) | Want::ToEnd(size) if !inflow.buffer.is_empty() => {
+            Want::Some(size) | Want::Full(size) | Want::ToEnd(size)
+                if !inflow.buffer.is_empty() =>
+            {
+                self.go("the deadline has come", State::Ended);
                 Advance::Ended(End::TimedOut, inflow.len().min(size))
             }
             _ => self.give_up(),
         }
     }
 
-    /// Its time is over, and it is not its turn to have anything.
+    /// Its deadline has come, and what is buffered belongs to the readers before it.
     pub fn give_up(&mut self) -> Advance {
-        self.state = State::Ended;
+        self.go("the deadline has come", State::Ended);
         Advance::Failed(io::ErrorKind::TimedOut.into())
     }
 
     /// What the buffer has for this reader, if it is enough.
+    #[inline]
     fn look(&self, inflow: &mut Inflow) -> Option<(End, usize)> {
         let len = inflow.len();
         let whole = |whole| if whole { End::Complete } else { End::Limit };
@@ -190,21 +277,28 @@ impl Reader {
             Want::Some(size) if len > 0 => Some((End::Complete, len.min(size))),
             Want::Full(size) if len >= size => Some((End::Complete, size)),
             Want::ToEnd(limit) if len >= limit => Some((End::Limit, limit)),
-            Want::Line(limit) => inflow.buffer.line(limit).map(|found| (whole(found.whole), found.len)),
-            Want::Lines(limit) => inflow.buffer.lines(limit).map(|found| (whole(found.whole), found.len)),
+            Want::Line(limit) => inflow
+                .buffer
+                .line(limit)
+                .map(|found| (whole(found.whole), found.len)),
+            Want::Lines(limit) => inflow
+                .buffer
+                .lines(limit)
+                .map(|found| (whole(found.whole), found.len)),
             Want::Some(_) | Want::Full(_) | Want::ToEnd(_) => None,
         };
         if found.is_none() && inflow.ended {
-            // The end is reported by this very outcome to a read_to_end, and to whom it leaves empty-handed;
-            // to others by the outcome after it.
+            // A read_to_end reports the end together with the bytes before it, and so does a reader
+            // for which there is no byte. Otherwise the outcome after this one reports it.
             inflow.ended = len > 0 && !matches!(self.want, Want::ToEnd(_));
             return Some((End::Eof, len));
         }
         found
     }
 
-    /// The most to ask the source for, with `held` bytes buffered. Only line readers read ahead: the others
-    /// leave in the kernel what they were not asked for, so that the descriptor can be handed on.
+    /// The most to ask the source for, with `held` bytes buffered. Only line readers read ahead:
+    /// the others leave in the kernel what they were not asked for, so that the descriptor can be
+    /// handed on.
     fn most(&self, held: usize) -> usize {
         match self.want {
             Want::Some(size) | Want::Full(size) | Want::ToEnd(size) => size - held,

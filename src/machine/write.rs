@@ -1,52 +1,75 @@
 //! The writing machine: write and write full.
 //!
 //! ```text
-//!              nothing left, or one write was enough
-//!      Writing ─────────────────────────────────────► Ended
-//!       │   ▲
-//!       │   │ poll said OUT, HUP, ERR or NVAL
-//!       ▼   │
-//!      Blocked            (EAGAIN, or the sink must be polled first)
+//! Writing   ── nothing is left, or one write was enough ──► Ended
+//! Writing   ── the sink took a part ──► Writing
+//! Writing   ── EINTR ──► Writing
+//! Writing   ── the share is moved: others first ──► Writing
+//! Writing   ── the sink says "not now" ──► Blocked
+//! Writing   ── an error ──► Ended
+//! Blocked   ── advanced again ──► Writing
+//! Writing   ── the deadline has come ──► Ended
+//! Blocked   ── the deadline has come ──► Ended
 //! ```
 //!
-//! It tries first and polls only after EAGAIN: a write that fits costs one system call. POLLOUT says that
-//! something fits, not that everything does, so each write may take a part.
+//! It tries first and polls only after EAGAIN: a write that fits costs one system call. POLLOUT
+//! says that something fits, not that everything does, so each write may take a part.
 
 use std::io;
 
-use super::{Advance, End, SHARE};
+use super::{Advance, End, Sink, SHARE};
 
-/// What is known of a sink.
-#[derive(Clone, Copy, Debug)]
-pub struct Outflow {
-    /// Worth a try: nothing is known against it.
-    pub ready: bool,
-}
-
-/// Where a writer stands.
+/// Where a writer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Hands bytes to the sink.
+    /// It hands bytes to the sink.
     Writing,
-    /// Waits until poll(2) has something to say of the sink.
+    /// It waits until the sink is ready.
     Blocked,
-    /// Over.
+    /// It has ended.
     Ended,
 }
+
+/// All transitions of a writer.
+#[cfg(any(test, fuzzing))]
+pub const TRANSITIONS: &[super::table::Edge<State>] = &[
+    (
+        State::Writing,
+        "nothing is left, or one write was enough",
+        State::Ended,
+    ),
+    (State::Writing, "the sink took a part", State::Writing),
+    (State::Writing, "EINTR", State::Writing),
+    (
+        State::Writing,
+        "the share is moved: others first",
+        State::Writing,
+    ),
+    (State::Writing, "the sink says \"not now\"", State::Blocked),
+    (State::Writing, "an error", State::Ended),
+    (State::Blocked, "advanced again", State::Writing),
+    (State::Writing, "the deadline has come", State::Ended),
+    (State::Blocked, "the deadline has come", State::Ended),
+];
 
 /// A write in progress.
 #[derive(Clone, Debug)]
 pub struct Writer {
+    written: usize,
     /// All of it, or what one write takes.
     full: bool,
-    written: usize,
     state: State,
 }
 
 impl Writer {
     /// A writer at the beginning of its data.
+    #[inline]
     pub fn new() -> Writer {
-        Writer { full: false, written: 0, state: State::Writing }
+        Writer {
+            written: 0,
+            full: false,
+            state: State::Writing,
+        }
     }
 
     /// It ends when all is written, not after the first write.
@@ -64,55 +87,77 @@ impl Writer {
         self.written
     }
 
-    /// Where it stands.
+    /// Where it is.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// Goes as far as it can without waiting. `data` is the same at each call. Calls `sink` only when
-    /// `outflow.ready` is set.
-    pub fn advance(&mut self, data: &[u8], outflow: &mut Outflow, sink: &mut (impl io::Write + ?Sized)) -> Advance {
+    /// The only place where the state changes.
+    #[inline(always)]
+    fn go(&mut self, cause: &'static str, to: State) {
+        #[cfg(any(test, fuzzing))]
+        super::table::take(TRANSITIONS, (self.state, cause, to));
+        let _ = cause;
+        self.state = to;
+    }
+
+    /// Goes as far as it can without waiting. `data` is the same at each call.
+    #[inline]
+    pub fn advance(&mut self, data: &[u8], sink: &mut (impl Sink + ?Sized)) -> Advance {
         let share_ends = self.written.saturating_add(SHARE);
         loop {
             match self.state {
                 State::Writing if self.written == data.len() => return self.ended(End::Complete),
-                State::Writing if !outflow.ready => self.state = State::Blocked,
-                State::Writing if self.written == share_ends => return Advance::Yield,
-                State::Blocked if outflow.ready => self.state = State::Writing,
-                State::Blocked => return Advance::Blocked,
-                State::Writing => match sink.write(&data[self.written..data.len().min(share_ends)]) {
+                State::Writing if self.written == share_ends => {
+                    self.go("the share is moved: others first", State::Writing);
+                    return Advance::Yield;
+                }
+                State::Writing if !sink.is_ready() => {
+                    self.go("the sink says \"not now\"", State::Blocked);
+                    return Advance::Blocked;
+                }
+                State::Writing => match sink.write(&data[self.written..data.len().min(share_ends)])
+                {
                     Ok(0) => return self.failed(io::ErrorKind::WriteZero.into()),
                     Ok(size) => {
                         self.written += size;
                         if !self.full {
                             return self.ended(End::Complete);
                         }
+                        self.go("the sink took a part", State::Writing);
                     }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => outflow.ready = false,
-                    Err(error) => return self.failed(error),
+                    Err(error) => match error.kind() {
+                        io::ErrorKind::Interrupted => self.go("EINTR", State::Writing),
+                        io::ErrorKind::WouldBlock => {
+                            self.go("the sink says \"not now\"", State::Blocked);
+                            return Advance::Blocked;
+                        }
+                        _ => return self.failed(error),
+                    },
                 },
+                State::Blocked => self.go("advanced again", State::Writing),
                 State::Ended => unreachable!("a writer that has ended is not advanced"),
             }
         }
     }
 
-    /// Its time is over: what was written counts, if it is anything.
+    /// Its deadline has come: what was written counts, if it is anything.
     pub fn time_out(&mut self) -> Advance {
-        if self.written > 0 {
-            self.ended(End::TimedOut)
-        } else {
-            self.failed(io::ErrorKind::TimedOut.into())
+        self.go("the deadline has come", State::Ended);
+        match self.written {
+            0 => Advance::Failed(io::ErrorKind::TimedOut.into()),
+            written => Advance::Ended(End::TimedOut, written),
         }
     }
 
     fn ended(&mut self, end: End) -> Advance {
-        self.state = State::Ended;
+        self.go("nothing is left, or one write was enough", State::Ended);
         Advance::Ended(end, self.written)
     }
 
+    #[cold]
     fn failed(&mut self, error: io::Error) -> Advance {
-        self.state = State::Ended;
+        self.go("an error", State::Ended);
         Advance::Failed(error)
     }
 }

@@ -1,178 +1,184 @@
-//! Bare readiness: of a descriptor, for what the library has no operation for, like a listener's accept; of a channel's
-//! receiver, for its messages.
+//! Bare readiness of a descriptor, for what the library has no operation for, like a listener's
+//! accept.
 
 use std::fmt;
-use std::io;
+use std::os::unix::io::RawFd;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
+use super::operate::{face, Context, Op, Operate, Progress, Value};
 use super::timeout::Timeout;
-use super::{private::Sealed, Context, Ended, Kind, Op, Operation, Progress, Value};
-use crate::descriptor::{Descriptor, Direction};
-use crate::inbox::Inbox;
-use crate::key::Key;
+use crate::descriptor::watchers::Place;
+use crate::descriptor::Descriptor;
+use crate::error::Cause;
 use crate::machine::End;
-use crate::task::Task;
-use crate::wait_queue::WaitQueue;
-use crate::wake::Wake;
+use crate::port::Direction;
 
-/// Waits for readiness: see [`AsyncFile::readable`](crate::AsyncFile::readable) and [`Receiver::ready`](crate::Receiver::ready).
-#[derive(Clone)]
+/// Waits for readiness: see [`AsyncFile::readable`](crate::AsyncFile::readable) and
+/// [`Receiver::ready`](crate::Receiver::ready).
 #[must_use = "an operation does nothing until a task waits for it"]
 pub struct Ready {
-    source: Source,
+    source: Box<dyn Readiness>,
     timeout: Timeout,
-    /// It waits somewhere.
-    is_entered: bool,
 }
 
-#[derive(Clone)]
-enum Source {
-    File(Rc<Descriptor>, Direction),
-    Channel(Listener),
+/// Something that can be ready: a descriptor, a channel.
+pub(crate) trait Readiness {
+    /// Whether it is ready, and how it ended. The first call makes the task wait for it.
+    fn end(&mut self, cx: &Context<'_>) -> Result<Option<End>, Cause>;
+
+    /// Waits no more. Idempotent.
+    fn leave(&mut self);
+
+    /// What the operation is called, and its descriptor, if it has one.
+    fn name(&self) -> (&'static str, RawFd);
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+
+    /// The same, before anything waits for it.
+    fn fresh(&self) -> Box<dyn Readiness>;
+
+    /// For the simulation.
+    #[cfg(any(test, fuzzing))]
+    fn is_waiting(&self, at: &super::operate::Standing<'_>) -> bool;
 }
 
 impl Ready {
+    pub(crate) fn of(source: impl Readiness + 'static) -> Ready {
+        Ready {
+            source: Box::new(source),
+            timeout: Timeout::NEVER,
+        }
+    }
+
     pub(crate) fn new(file: &Rc<Descriptor>, direction: Direction) -> Ready {
-        Ready { source: Source::File(Rc::clone(file), direction), timeout: Timeout::NEVER, is_entered: false }
+        Ready::of(FileReady {
+            file: Rc::clone(file),
+            direction,
+            place: Place::default(),
+        })
     }
 
-    pub(crate) fn message(queue: &Arc<WaitQueue>) -> Ready {
-        Ready { source: Source::Channel(Listener::new(queue)), timeout: Timeout::NEVER, is_entered: false }
-    }
-
-    /// The most it may take, counted from when it first has to wait. Then: [`io::ErrorKind::TimedOut`].
+    /// The most it may take, counted from when it first has to wait. Then:
+    /// [`TimedOut`](std::io::ErrorKind::TimedOut).
     pub fn timeout(mut self, after: Duration) -> Ready {
         self.timeout = Timeout::after(after);
         self
     }
 
-    pub(crate) fn name(&self) -> &'static str {
-        match self.source {
-            Source::File(_, Direction::Read) => "readable",
-            Source::File(_, Direction::Write) => "writable",
-            Source::File(_, Direction::Hangup) => "hangup",
-            Source::Channel(_) => "ready",
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.describe(f)
+    }
+}
+
+impl Clone for Ready {
+    fn clone(&self) -> Ready {
+        Ready {
+            source: self.source.fresh(),
+            timeout: self.timeout,
         }
     }
+}
 
-    /// For the simulation: the file it watches; None: a channel.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn watched(&self) -> Option<(&Rc<Descriptor>, Direction)> {
-        match &self.source {
-            Source::File(file, direction) => Some((file, *direction)),
-            Source::Channel(_) => None,
-        }
-    }
+face!(Ready, op => Op::other(op));
 
-    pub(crate) fn leave(&mut self, key: Key) {
-        if !std::mem::replace(&mut self.is_entered, false) {
-            return;
+impl Operate for Ready {
+    fn advance(&mut self, cx: &Context<'_>) -> Progress {
+        let end = self.source.end(cx);
+        let (name, fd) = self.source.name();
+        if let Ok(None) = end {
+            if !cx.is_due {
+                return Progress::Blocked(self.timeout.deadline(cx));
+            }
         }
-        match &mut self.source {
-            Source::File(file, direction) => file.unwatch(key, *direction),
-            Source::Channel(listener) => listener.leave(key),
-        }
-    }
-
-    pub(crate) fn advance(&mut self, context: &Context<'_>) -> Progress {
-        let (fd, end) = match &mut self.source {
-            Source::File(file, direction) => (Some(file.fd()), file_end(file, *direction, context)),
-            Source::Channel(listener) => (None, listener.end(context)),
-        };
-        self.is_entered |= end.is_ok();
+        self.source.leave();
         match end {
-            Err(error) => Progress::failed(self.name(), fd, error),
-            Ok(Some(end)) => Progress::Ended(Ended { end, value: Value::Nothing }),
-            Ok(None) if self.timeout.is_over(context) => {
-                Progress::timed_out(self.name(), fd, self.timeout.error(0, ""))
-            }
-            Ok(None) => Progress::Blocked(self.timeout.start()),
+            Ok(Some(end)) => Progress::Ended(end, Value::Nothing),
+            Ok(None) => Progress::failed(End::TimedOut, name, fd, self.timeout.cause(0, "")),
+            Err(cause) => Progress::failed(End::Failed, name, fd, cause),
         }
     }
-}
 
-/// Whether a file is ready. If not, poll(2) is asked.
-fn file_end(file: &Rc<Descriptor>, direction: Direction, context: &Context<'_>) -> io::Result<Option<End>> {
-    let state = file.state();
-    state.admits(context.inbox)?;
-    if direction == Direction::Read && !state.inflow.is_empty() {
-        return Ok(Some(End::Complete));
-    }
-    drop(state);
-    if !file.is_opened_for(direction) || !file.is_ours() {
-        return Err(io::Error::from_raw_os_error(libc::EBADF));
-    }
-    Ok(file.watch(context.inbox, context.key, direction).map(|_| End::Complete))
-}
-
-/// One operation's place in the wait queue of a channel.
-struct Listener {
-    queue: Arc<WaitQueue>,
-    /// Where it waits, once it must.
-    waits_in: Option<(Rc<Inbox>, Arc<Wake>)>,
-}
-
-impl Listener {
-    fn new(queue: &Arc<WaitQueue>) -> Listener {
-        Listener { queue: Arc::clone(queue), waits_in: None }
+    fn leave(&mut self) {
+        self.source.leave();
     }
 
-    /// Whether a message is there, or none can come. If not, the senders are told who waits.
-    fn end(&mut self, context: &Context<'_>) -> io::Result<Option<End>> {
-        if let Some(end) = self.queue.end() {
-            return Ok(Some(end));
+    fn restart(&mut self) -> bool {
+        true
+    }
+
+    fn name(&self) -> &'static str {
+        self.source.name().0
+    }
+
+    fn accessors(&self) -> &'static [&'static str] {
+        &["ok()"]
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.describe(f)
+    }
+
+    #[cfg(any(test, fuzzing))]
+    fn is_waiting(&self, at: &super::operate::Standing<'_>) -> bool {
+        self.source.is_waiting(at)
+    }
+}
+
+/// A descriptor's readiness in one direction.
+struct FileReady {
+    file: Rc<Descriptor>,
+    direction: Direction,
+    /// Among the file's watchers.
+    place: Place,
+}
+
+impl Readiness for FileReady {
+    fn end(&mut self, cx: &Context<'_>) -> Result<Option<End>, Cause> {
+        let state = self.file.state();
+        state.admit(cx.reactor)?;
+        if self.direction == Direction::Read && !state.inflow.is_empty() {
+            return Ok(Some(End::Complete));
         }
-        if self.waits_in.is_none() {
-            let wake = context.inbox.wake_handle()?;
-            context.inbox.add_listener();
-            self.waits_in = Some((Rc::clone(context.inbox), wake));
+        drop(state);
+        if !self.file.port.is_opened_for(self.direction) || !self.file.is_ours() {
+            return Err(Cause::System(std::io::Error::from_raw_os_error(
+                libc::EBADF,
+            )));
         }
-        if let Some((_, wake)) = &self.waits_in {
-            self.queue.enter(context.key, wake);
-        }
-        Ok(self.queue.end()) // once more: whoever sent in between has not seen who waits
+        let revents = self
+            .file
+            .watch(&mut self.place, cx.at(), self.direction.events())?;
+        Ok(Some(End::Complete).filter(|_| revents != 0))
     }
 
-    fn leave(&mut self, key: Key) {
-        if let Some((inbox, wake)) = self.waits_in.take() {
-            self.queue.leave(key, &wake);
-            inbox.remove_listener();
-        }
+    fn leave(&mut self) {
+        self.file.unwatch(&mut self.place);
     }
-}
 
-impl Clone for Listener {
-    /// An operation that waits nowhere yet.
-    fn clone(&self) -> Listener {
-        Listener::new(&self.queue)
+    fn name(&self) -> (&'static str, RawFd) {
+        let name = match self.direction {
+            Direction::Read => "readable",
+            Direction::Write => "writable",
+        };
+        (name, self.file.fd())
     }
-}
 
-impl fmt::Debug for Ready {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.source {
-            Source::File(file, _) => write!(f, "{} {:?}{}", self.name(), file, self.timeout),
-            Source::Channel(listener) => {
-                let senders = listener.queue.senders();
-                write!(f, "ready of a channel, {senders} senders{}", self.timeout)
-            }
-        }
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.name().0, self.file)
     }
-}
 
-impl From<Ready> for Op {
-    fn from(op: Ready) -> Op {
-        Op(Kind::Ready(op))
+    fn fresh(&self) -> Box<dyn Readiness> {
+        let file = Rc::clone(&self.file);
+        Box::new(FileReady {
+            file,
+            direction: self.direction,
+            place: Place::default(),
+        })
     }
-}
 
-impl Sealed for Ready {}
-
-impl Operation for Ready {
-    type Output = ();
-    fn output(task: &mut Task<'_, '_>) -> io::Result<()> {
-        task.ok()
+    #[cfg(any(test, fuzzing))]
+    fn is_waiting(&self, _: &super::operate::Standing<'_>) -> bool {
+        self.file.is_watched(&self.place)
     }
 }

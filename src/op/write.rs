@@ -1,154 +1,113 @@
-//! write on a file.
+//! Writing to a file: the writing machine, its bytes, its place in the file's queue, its timeout.
 
-use std::fmt;
-use std::io;
 use std::rc::Rc;
-use std::time::Duration;
 
-use super::timeout::{advance_while_ready, Timeout};
-use super::{private::Sealed, Context, Ended, Kind, Op, Operation, Progress, Value};
+use super::operate::{Context, Progress, Value};
+use super::timeout::Timeout;
 use crate::data::Data;
-use crate::descriptor::{Descriptor, Direction};
-use crate::inbox::Inbox;
-use crate::key::Key;
+use crate::descriptor::Descriptor;
+use crate::error::Cause;
 use crate::machine::write::Writer;
-use crate::machine::Advance;
-#[cfg(doc)]
-use crate::machine::End;
-use crate::task::Task;
+use crate::machine::{Advance, End};
+use crate::port::Direction;
+use crate::wait_list::Ticket;
 
-/// Waits for bytes to be taken: see [`AsyncFile::write`](crate::AsyncFile::write).
-#[must_use = "an operation does nothing until a task waits for it"]
-pub struct Write {
-    file: Rc<Descriptor>,
-    data: Data,
-    machine: Writer,
-    timeout: Timeout,
-    /// It stands in the file's queue.
-    is_queued: bool,
+pub(crate) struct Writing {
+    pub(super) file: Rc<Descriptor>,
+    pub(super) data: Data,
+    pub machine: Writer,
+    pub timeout: Timeout,
+    /// Its place in the file's queue. An operation that ends at once needs none.
+    ticket: Ticket,
 }
 
-impl Write {
-    pub(crate) fn new(file: &Rc<Descriptor>, data: Data) -> Write {
-        Write { file: Rc::clone(file), data, machine: Writer::new(), timeout: Timeout::NEVER, is_queued: false }
+impl Writing {
+    #[inline]
+    pub fn new(file: &Rc<Descriptor>, data: Data) -> Writing {
+        Writing {
+            file: Rc::clone(file),
+            data,
+            machine: Writer::new(),
+            timeout: Timeout::NEVER,
+            ticket: Ticket::NONE,
+        }
     }
 
-    /// Ends when all is written; with less only when its time is over ([`End::TimedOut`]).
-    pub fn full(mut self) -> Write {
-        self.machine.set_full();
-        self
-    }
-
-    /// The most it may take, all of it, counted from when it first has to wait, be it for those before it in the queue. Then: the count
-    /// so far, or [`io::ErrorKind::TimedOut`] if that is 0.
-    pub fn timeout(mut self, after: Duration) -> Write {
-        self.timeout = Timeout::after(after);
-        self
-    }
-
-    pub(crate) fn file(&self) -> &Rc<Descriptor> {
+    pub fn file(&self) -> &Rc<Descriptor> {
         &self.file
     }
 
-    /// As an error: its time was over when so many bytes were written.
-    pub(crate) fn cut(&self, written: usize) -> io::Error {
-        crate::error::named(self.name(), self.file.fd(), self.timeout.error(written, "written"))
-    }
-
-    pub(crate) fn name(&self) -> &'static str {
-        if self.machine.is_full() {
-            "write full"
-        } else {
-            "write"
+    pub fn enter(&mut self, cx: &Context<'_>) {
+        let mut state = self.file.state();
+        if state.admit(cx.reactor).is_ok() {
+            self.file
+                .enter(&mut state, &mut self.ticket, cx.at(), Direction::Write);
         }
     }
 
-    pub(crate) fn state(&self) -> &'static str {
-        use crate::machine::write::State::*;
-        match self.machine.state() {
-            Writing => "Writing",
-            Blocked => "Blocked",
-            Ended => "Ended",
+    pub fn leave(&mut self) {
+        if self.ticket != Ticket::NONE {
+            self.file
+                .leave(&mut self.file.state(), &mut self.ticket, Direction::Write);
         }
     }
 
-    pub(crate) fn enter(&mut self, inbox: &Rc<Inbox>, key: Key) {
-        let admitted = self.file.state().admits(inbox).is_ok();
-        if admitted {
-            self.is_queued = true;
-            self.file.block(inbox, key, Direction::Write, false);
-        }
-    }
-
-    pub(crate) fn leave(&mut self, key: Key) {
-        if std::mem::replace(&mut self.is_queued, false) {
-            self.file.leave(key, Direction::Write);
-        }
-    }
-
-    pub(crate) fn advance(&mut self, context: &Context<'_>) -> Progress {
-        let name = self.name();
-        let Write { file, data, machine, timeout, is_queued } = self;
+    pub fn advance(&mut self, cx: &Context<'_>) -> Progress {
+        let file = &self.file;
         let mut state = file.state();
-        if let Err(error) = state.admits(context.inbox) {
-            return Progress::failed(name, file.fd(), error);
+        if let Err(cause) = state.admit(cx.reactor) {
+            drop(state);
+            return self.fail(End::Failed, cause);
         }
-        let is_first = state.is_first(context.key, Direction::Write);
+        let is_front = state.is_front(cx.key, Direction::Write);
         let mut advance = Advance::Blocked;
-        if is_first || data.bytes().is_empty() {
-            let is_asked = state.is_asked_for(Direction::Write);
-            advance = advance_while_ready(context, (file, Direction::Write), is_asked, |is_told| {
-                state.outflow.ready |= is_told;
-                let written = machine.written();
-                let advance = machine.advance(data.bytes(), &mut state.outflow, &mut file.calls());
-                if is_first {
-                    file.settle(&mut state, Direction::Write);
-                }
-                (advance, machine.written() - written)
-            });
+        let mut few = [0; 16];
+        let data = self.data.bytes(&mut few);
+        if is_front || data.is_empty() {
+            let mut calls = file
+                .port
+                .calls(cx.may_look, state.is_parked(Direction::Write));
+            advance = self.machine.advance(data, &mut calls);
         }
-        if matches!(advance, Advance::Blocked | Advance::Yield) && timeout.is_over(context) {
-            advance = machine.time_out();
+        if cx.is_due && matches!(advance, Advance::Blocked | Advance::Yield) {
+            advance = self.machine.time_out();
             if let Advance::Failed(_) = advance {
-                return Progress::timed_out(name, file.fd(), timeout.error(0, ""));
+                drop(state);
+                return self.fail(End::TimedOut, self.timeout.cause(0, "written"));
             }
         }
-        drop(state);
         match advance {
-            Advance::Ended(end, written) => Progress::Ended(Ended { end, value: Value::Written(written) }),
-            Advance::Failed(error) => Progress::failed(name, file.fd(), error),
+            Advance::Ended(end, written) => {
+                file.leave(&mut state, &mut self.ticket, Direction::Write);
+                Progress::Ended(end, Value::Written(written))
+            }
+            Advance::Failed(error) => {
+                drop(state);
+                self.fail(End::Failed, Cause::System(error))
+            }
             Advance::Yield => {
-                *is_queued = true;
-                file.block(context.inbox, context.key, Direction::Write, false);
-                Progress::Yield(timeout.start())
+                file.enter(&mut state, &mut self.ticket, cx.at(), Direction::Write);
+                cx.yield_until(self.timeout.deadline(cx))
             }
             Advance::Blocked => {
-                *is_queued = true;
-                file.block(context.inbox, context.key, Direction::Write, is_first);
-                Progress::Blocked(timeout.start())
+                file.enter(&mut state, &mut self.ticket, cx.at(), Direction::Write);
+                if is_front {
+                    file.park(&mut state, Direction::Write);
+                }
+                Progress::Blocked(self.timeout.deadline(cx))
             }
         }
     }
-}
 
-impl fmt::Debug for Write {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (written, all) = (self.machine.written(), self.data.bytes().len());
-        write!(f, "{} {:?}, {written} of {all} B written{}", self.name(), self.file, self.timeout)
+    #[cold]
+    fn fail(&mut self, end: End, cause: Cause) -> Progress {
+        self.leave();
+        Progress::failed(end, self.name(), self.file.fd(), cause)
     }
-}
 
-impl From<Write> for Op {
-    fn from(op: Write) -> Op {
-        Op(Kind::Write(op))
-    }
-}
-
-impl Sealed for Write {}
-
-impl Operation for Write {
-    type Output = usize;
-    fn output(task: &mut Task<'_, '_>) -> io::Result<usize> {
-        task.written()
+    /// For the simulation.
+    #[cfg(any(test, fuzzing))]
+    pub fn is_waiting(&self, at: &super::operate::Standing<'_>) -> bool {
+        self.ticket != Ticket::NONE && self.file.is_waited_on_by(at, Direction::Write)
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::table::{Id, Object};
 use super::Kernel;
 
-/// One act of an actor. Ends are numbered as the actor was given them; to use one that it has closed is an end of file, or nothing.
+/// One act of an actor. Ends are numbered as the actor was given them; to use one that it has
+/// closed is an end of file, or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Does nothing for so long.
@@ -27,7 +28,8 @@ pub enum Act {
     },
     /// Closes an end.
     Close(usize),
-    /// Starts another actor that shares all ends which are open by then: a child's child, that outlives it.
+    /// Starts another actor that shares all ends which are open by then: a child's child, that
+    /// outlives it.
     Leave(Vec<Act>),
     /// Ends, with this exit code. The last act is followed by one of code 0.
     Exit(i32),
@@ -69,7 +71,12 @@ impl Kernel {
     pub(super) fn add_actor(&mut self, acts: Vec<Act>, ends: Vec<Option<Id>>, child: Option<u32>) {
         ends.iter().flatten().for_each(|&id| self.hold(id));
         let acts = if self.is_over { Vec::new() } else { acts };
-        self.actors.push(Actor { acts: acts.into(), ends, child, ..Actor::default() });
+        self.actors.push(Actor {
+            acts: acts.into(),
+            ends,
+            child,
+            ..Actor::default()
+        });
         self.is_stirred = true;
     }
 
@@ -141,7 +148,12 @@ impl Kernel {
                 self.write_part(end, bytes, &mut actor.written, &mut actor.wake)
             }
             Act::Read(end, size) => {
-                match self.read_part(at(&actor.ends, *end), *size, &mut actor.held, &mut actor.wake) {
+                match self.read_part(
+                    at(&actor.ends, *end),
+                    *size,
+                    &mut actor.held,
+                    &mut actor.wake,
+                ) {
                     Step::Part => {
                         actor.held.clear();
                         Step::Next
@@ -150,13 +162,21 @@ impl Kernel {
                 }
             }
             Act::Drain(end) => {
-                let step = self.read_part(at(&actor.ends, *end), CHUNK, &mut actor.held, &mut actor.wake);
+                let step = self.read_part(
+                    at(&actor.ends, *end),
+                    CHUNK,
+                    &mut actor.held,
+                    &mut actor.wake,
+                );
                 actor.held.clear();
                 step
             }
-            Act::Copy { from, .. } if actor.held.is_empty() => {
-                self.read_part(at(&actor.ends, *from), CHUNK, &mut actor.held, &mut actor.wake)
-            }
+            Act::Copy { from, .. } if actor.held.is_empty() => self.read_part(
+                at(&actor.ends, *from),
+                CHUNK,
+                &mut actor.held,
+                &mut actor.wake,
+            ),
             Act::Copy { to, .. } => {
                 let end = at(&actor.ends, *to);
                 match self.write_part(end, &actor.held, &mut actor.written, &mut actor.wake) {
@@ -184,13 +204,21 @@ impl Kernel {
     }
 
     /// Part: there are bytes in `held`. Next: it has ended.
-    fn read_part(&mut self, end: Option<Id>, size: usize, held: &mut Vec<u8>, wake: &mut Option<Duration>) -> Step {
+    fn read_part(
+        &mut self,
+        end: Option<Id>,
+        size: usize,
+        held: &mut Vec<u8>,
+        wake: &mut Option<Duration>,
+    ) -> Step {
         let id = match end {
             Some(id) if size > 0 => id,
             _ => return Step::Next,
         };
         let there = match self.descriptions[id].object {
-            Object::Reader(stream) | Object::Socket { input: stream, .. } => self.streams[stream].bytes.len(),
+            Object::Reader(stream) | Object::Socket { input: stream, .. } => {
+                self.streams[stream].bytes.len()
+            }
             _ => 0,
         };
         let (size, pause) = self.part(there.min(size));
@@ -208,7 +236,13 @@ impl Kernel {
     }
 
     /// Next: all is written.
-    fn write_part(&mut self, end: Option<Id>, bytes: &[u8], written: &mut usize, wake: &mut Option<Duration>) -> Step {
+    fn write_part(
+        &mut self,
+        end: Option<Id>,
+        bytes: &[u8],
+        written: &mut usize,
+        wake: &mut Option<Duration>,
+    ) -> Step {
         let rest = &bytes[*written..];
         let id = match end {
             Some(id) if !rest.is_empty() => id,
@@ -237,7 +271,10 @@ impl Kernel {
             return (size, None);
         }
         let pause = Duration::from_micros(1 + u64::from(self.choose(2000)));
-        (1 + self.choose(size as u32 - 1) as usize, Some(self.time + pause))
+        (
+            1 + self.choose(size as u32 - 1) as usize,
+            Some(self.time + pause),
+        )
     }
 
     fn end_actor(&mut self, actor: &mut Actor, status: i32) {
@@ -255,7 +292,11 @@ impl Kernel {
 
     /// Ends the actor that is this child.
     pub(super) fn end_child(&mut self, child: u32, status: i32) {
-        if let Some(index) = self.actors.iter().position(|actor| actor.child == Some(child)) {
+        if let Some(index) = self
+            .actors
+            .iter()
+            .position(|actor| actor.child == Some(child))
+        {
             let mut actor = self.actors.swap_remove(index);
             self.end_actor(&mut actor, status);
         }

@@ -22,7 +22,8 @@ pub struct Program {
     pub stderr: bool,
 }
 
-/// The first child's number: above all that the real kernel gives (PID_MAX_LIMIT), so that no real process is ever meant.
+/// The first child's number: above all that the real kernel gives (PID_MAX_LIMIT), so that no real
+/// process is ever meant.
 const FIRST: u32 = 100_000_000;
 
 /// How often at most waitpid(2) says that a child runs that has exited.
@@ -53,9 +54,8 @@ pub(crate) struct Handle {
     /// The kernel that it is a child in. In another one it is nobody's.
     kernel: u64,
     pub id: u32,
-    pub stdin: Option<Owned>,
-    pub stdout: Option<Owned>,
-    pub stderr: Option<Owned>,
+    /// stdin, stdout, stderr.
+    pub streams: [Option<Owned>; 3],
 }
 
 impl Handle {
@@ -64,13 +64,18 @@ impl Handle {
     }
 
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
-        drop(self.stdin.take()); // as std's does
         let status = self.with(|kernel, id| kernel.wait(id, true))?;
         Ok(status.expect("it has exited"))
     }
 
     fn with<R>(&self, call: impl FnOnce(&mut Kernel, u32) -> io::Result<R>) -> io::Result<R> {
-        let answer = with(|kernel| if kernel.id == self.kernel { Some(call(kernel, self.id)) } else { None });
+        let answer = with(|kernel| {
+            if kernel.id == self.kernel {
+                Some(call(kernel, self.id))
+            } else {
+                None
+            }
+        });
         answer.flatten().unwrap_or_else(|| Err(errno(libc::ECHILD)))
     }
 }
@@ -81,7 +86,13 @@ pub(super) fn is_simulated(process: u32) -> bool {
 }
 
 impl Kernel {
-    /// Starts the program of this name. `stdin` is the number of what it reads; None: a pipe is made.
+    /// Starts the program of this name. `stdin` is the number of what it reads; None: a pipe is
+    /// made. The library's end of a pipe that it made for a child.
+    fn own_end(&mut self, id: super::Id) -> Owned {
+        self.descriptions[id].is_own = true;
+        self.own(id)
+    }
+
     pub(super) fn spawn(&mut self, name: &str, stdin: Option<Option<RawFd>>) -> io::Result<Handle> {
         self.enter();
         let faults = &self.faults;
@@ -106,22 +117,34 @@ impl Kernel {
             Some(Some(fd)) => (self.open(fd)?, None),
             None => {
                 let (reader, writer) = self.describe_pipe(capacity);
-                (reader, Some(self.own(writer)))
+                (reader, Some(self.own_end(writer)))
             }
         };
         let (stdout, output) = self.describe_pipe(capacity);
-        let stdout = self.own(stdout);
+        let stdout = self.own_end(stdout);
         let (stderr, errors) = if program.stderr {
             let (stderr, errors) = self.describe_pipe(capacity);
-            (Some(self.own(stderr)), errors)
+            (Some(self.own_end(stderr)), errors)
         } else {
             (None, self.describe(Object::Null, libc::O_RDWR))
         };
         let id = FIRST + self.children.len() as u32;
-        self.children.push(Child { state: State::Running, not_yets: 0, exit: None });
-        self.add_actor(program.acts, vec![Some(input), Some(output), Some(errors)], Some(id));
+        self.children.push(Child {
+            state: State::Running,
+            not_yets: 0,
+            exit: None,
+        });
+        self.add_actor(
+            program.acts,
+            vec![Some(input), Some(output), Some(errors)],
+            Some(id),
+        );
         self.note(|| format!("spawn({name}) = {id}"));
-        Ok(Handle { kernel: self.id, id, stdin, stdout: Some(stdout), stderr })
+        Ok(Handle {
+            kernel: self.id,
+            id,
+            streams: [stdin, Some(stdout), stderr],
+        })
     }
 
     fn refuse(&mut self, name: &str, error: io::Error) -> io::Result<Handle> {
@@ -161,12 +184,17 @@ impl Kernel {
             Err(_) => return Err(errno(libc::ECHILD)),
         };
         match state {
-            State::Running if may_wait => panic!("the library would block in waitpid of child {process}"),
+            State::Running if may_wait => {
+                panic!("the library would block in waitpid of child {process}")
+            }
             State::Running => return Ok(None),
             State::Reaped => return Err(errno(libc::ECHILD)),
             State::Zombie(_) => {}
         }
-        if !may_wait && not_yets < MOST_NOT_YETS && self.hit(self.faults.wait_not_yet, "waitpid not yet") {
+        if !may_wait
+            && not_yets < MOST_NOT_YETS
+            && self.hit(self.faults.wait_not_yet, "waitpid not yet")
+        {
             self.child(process)?.not_yets += 1;
             return Ok(None);
         }
@@ -182,7 +210,9 @@ impl Kernel {
         self.enter();
         self.note(|| format!("kill({process}, {signal})"));
         match self.child(process)?.state {
-            State::Reaped => panic!("a signal to process {process}, which was reaped: it may be somebody else by then"),
+            State::Reaped => panic!(
+                "a signal to process {process}, which was reaped: it may be somebody else by then"
+            ),
             State::Running | State::Zombie(_) => {}
         }
         if !(0..=64).contains(&signal) {
@@ -193,7 +223,9 @@ impl Kernel {
         }
         match signal {
             0 | libc::SIGCHLD | libc::SIGURG | libc::SIGWINCH => {}
-            libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => self.stop(process, true),
+            libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => {
+                self.stop(process, true)
+            }
             libc::SIGCONT => self.stop(process, false),
             signal => self.end_child(process, signal),
         }
@@ -202,12 +234,17 @@ impl Kernel {
 
     fn stop(&mut self, process: u32, is_stopped: bool) {
         self.is_stirred = true;
-        for actor in self.actors.iter_mut().filter(|actor| actor.child == Some(process)) {
+        for actor in self
+            .actors
+            .iter_mut()
+            .filter(|actor| actor.child == Some(process))
+        {
             actor.is_stopped = is_stopped;
         }
     }
 
-    /// Somebody else kills one of those that run. Whether one was killed, after a part of this time.
+    /// Somebody else kills one of those that run. Whether one was killed, after a part of this
+    /// time.
     pub(super) fn kill_somebody(&mut self, within: Duration) -> bool {
         if self.faults.child_killed == 0 || self.children().0 == 0 {
             return false;
@@ -217,7 +254,9 @@ impl Kernel {
         }
         let parts = self.choose(256);
         self.time += within.min(HOUR) * parts / 256;
-        let living = (FIRST..).zip(&self.children).filter(|(_, child)| child.state == State::Running);
+        let living = (FIRST..)
+            .zip(&self.children)
+            .filter(|(_, child)| child.state == State::Running);
         let living: Vec<u32> = living.map(|(process, _)| process).collect();
         let process = living[self.choose(living.len() as u32) as usize];
         let signals = [libc::SIGKILL, libc::SIGTERM, libc::SIGSEGV, libc::SIGHUP];
@@ -264,18 +303,29 @@ impl Kernel {
     /// How and when a child has exited. None: it runs.
     pub fn exit_of(&self, process: u32) -> Option<(ExitStatus, Duration)> {
         let child = self.children.get(process.checked_sub(FIRST)? as usize)?;
-        child.exit.map(|(status, at)| (ExitStatus::from_raw(status), at))
+        child
+            .exit
+            .map(|(status, at)| (ExitStatus::from_raw(status), at))
     }
 
     /// How many of the process's numbers are pidfds.
     pub fn pidfds(&self) -> usize {
         let open = self.numbers.iter().flatten();
-        open.filter(|id| matches!(self.descriptions[**id].object, Object::Pidfd(_))).count()
+        open.filter(|id| matches!(self.descriptions[**id].object, Object::Pidfd(_)))
+            .count()
     }
 
     /// How many children run, and how many have exited and were not reaped.
     pub fn children(&self) -> (usize, usize) {
-        let count = |is: fn(&State) -> bool| self.children.iter().filter(|child| is(&child.state)).count();
-        (count(|state| *state == State::Running), count(|state| matches!(state, State::Zombie(_))))
+        let count = |is: fn(&State) -> bool| {
+            self.children
+                .iter()
+                .filter(|child| is(&child.state))
+                .count()
+        };
+        (
+            count(|state| *state == State::Running),
+            count(|state| matches!(state, State::Zombie(_))),
+        )
     }
 }

@@ -1,10 +1,10 @@
-//! The simulated kernel answers as the real one: the same random calls on both, where Linux is deterministic.
+//! The simulated kernel answers as the real one: the same random calls on both, where Linux is
+//! deterministic.
 
 #![cfg(target_os = "linux")]
 
 use std::os::unix::io::{IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 use libc::{c_short, pollfd, POLLIN, POLLOUT};
 
@@ -48,14 +48,25 @@ fn ends(pipe: (RawFd, RawFd), sockets: (RawFd, RawFd)) -> Vec<End> {
     let end = |fd, is_socket| {
         let flags = sys::status_flags(fd).unwrap();
         sys::set_status_flags(fd, flags | libc::O_NONBLOCK).unwrap();
-        End { fd: Some(fd), is_socket }
+        End {
+            fd: Some(fd),
+            is_socket,
+        }
     };
-    vec![end(pipe.0, false), end(pipe.1, false), end(sockets.0, true), end(sockets.1, true)]
+    vec![
+        end(pipe.0, false),
+        end(pipe.1, false),
+        end(sockets.0, true),
+        end(sockets.1, true),
+    ]
 }
 
 fn real_pipe() -> (RawFd, RawFd) {
     let (reader, writer) = std::io::pipe().unwrap();
-    (OwnedFd::from(reader).into_raw_fd(), OwnedFd::from(writer).into_raw_fd())
+    (
+        OwnedFd::from(reader).into_raw_fd(),
+        OwnedFd::from(writer).into_raw_fd(),
+    )
 }
 
 fn real_ends() -> Vec<End> {
@@ -76,29 +87,69 @@ fn play(seed: u64, mut ends: Vec<End>) -> Vec<String> {
         let line = match random.range(10) {
             0..=2 => {
                 let mut bytes = vec![0; 1 + random.range(90)];
-                let answer = if end.is_socket { sys::recv(fd, &mut bytes) } else { sys::read(fd, &mut bytes) };
-                format!("read {place}: {:?} {bytes:?}", answer.map_err(|error| error.raw_os_error()))
+                let answer = if end.is_socket {
+                    sys::recv(fd, &mut bytes)
+                } else {
+                    sys::read(fd, &mut bytes)
+                };
+                format!(
+                    "read {place}: {:?} {bytes:?}",
+                    answer.map_err(|error| error.raw_os_error())
+                )
             }
             3..=5 if writes_left > 0 => {
                 writes_left -= 1;
-                let bytes: Vec<u8> = (0..random.range(90)).map(|_| random.range(256) as u8).collect();
-                let answer = if end.is_socket { sys::send(fd, &bytes) } else { sys::write(fd, &bytes) };
-                format!("write {place}, {}: {:?}", bytes.len(), answer.map_err(|error| error.raw_os_error()))
+                let bytes: Vec<u8> = (0..random.range(90))
+                    .map(|_| random.range(256) as u8)
+                    .collect();
+                let answer = if end.is_socket {
+                    sys::send(fd, &bytes)
+                } else {
+                    sys::write(fd, &bytes)
+                };
+                format!(
+                    "write {place}, {}: {:?}",
+                    bytes.len(),
+                    answer.map_err(|error| error.raw_os_error())
+                )
             }
             6..=7 => {
-                let mut events = || [0, POLLIN, POLLOUT, POLLIN | POLLOUT][random.range(4)] as c_short;
-                let entry = |end: &End| pollfd { fd: end.number(), events: events(), revents: 0 };
+                let mut events =
+                    || [0, POLLIN, POLLOUT, POLLIN | POLLOUT][random.range(4)] as c_short;
+                let entry = |end: &End| pollfd {
+                    fd: end.number(),
+                    events: events(),
+                    revents: 0,
+                };
                 // One that is closed may come only once.
-                let mut set: Vec<_> = ends.iter().filter(|end| end.fd.is_some()).map(entry).collect();
-                set.push(pollfd { fd: NOBODY, events: POLLIN, revents: 0 });
+                let mut set: Vec<_> = ends
+                    .iter()
+                    .filter(|end| end.fd.is_some())
+                    .map(entry)
+                    .collect();
+                set.push(pollfd {
+                    fd: NOBODY,
+                    events: POLLIN,
+                    revents: 0,
+                });
                 let answer = sys::poll(&mut set, Wait::Not).unwrap();
-                let said: Vec<_> = set.iter().map(|entry| (entry.events, entry.revents)).collect();
+                let said: Vec<_> = set
+                    .iter()
+                    .map(|entry| (entry.events, entry.revents))
+                    .collect();
                 format!("poll: {answer} {said:?}")
             }
             8 if end.fd.is_some() && ends.len() < 7 => {
                 let fd = sys::duplicate(fd).unwrap().into_number();
-                ends.push(End { fd: Some(fd), ..end });
-                format!("dup {place}: {:?} {:?}", sys::kind(fd).unwrap(), sys::status_flags(fd).unwrap() & FLAGS)
+                ends.push(End {
+                    fd: Some(fd),
+                    ..end
+                });
+                format!(
+                    "dup {place}: {:?} {:?}",
+                    sys::kind(fd).unwrap(),
+                    sys::status_flags(fd).unwrap() & FLAGS
+                )
             }
             9 if end.fd.is_some() && random.range(2) == 0 => {
                 sys::close(fd);
@@ -126,7 +177,8 @@ fn the_simulated_kernel_answers_as_the_real_one() {
     }
 }
 
-/// Fills a pipe by pages, empties it by parts of one: when there is room again is a matter of pages.
+/// Fills a pipe by pages, empties it by parts of one: when there is room again is a matter of
+/// pages.
 fn fill((reader, writer): (RawFd, RawFd)) -> (usize, Vec<(usize, c_short)>) {
     for fd in [reader, writer] {
         sys::set_status_flags(fd, sys::status_flags(fd).unwrap() | libc::O_NONBLOCK).unwrap();
@@ -137,15 +189,25 @@ fn fill((reader, writer): (RawFd, RawFd)) -> (usize, Vec<(usize, c_short)>) {
     }
     let said = |size: usize| {
         let size = sys::read(reader, &mut vec![0; size]).unwrap();
-        let mut set = [pollfd { fd: writer, events: POLLOUT, revents: 0 }];
-        sys::poll(&mut set, Wait::Until(sys::now() + Duration::from_millis(1))).unwrap();
+        let mut set = [pollfd {
+            fd: writer,
+            events: POLLOUT,
+            revents: 0,
+        }];
+        sys::poll(&mut set, Wait::Until(sys::clock::now().after(1_000_000))).unwrap();
         (size, set[0].revents)
     };
     let told = [1, 4094, 1].map(said).to_vec();
     assert!(sys::write(writer, &[0; 4096]).is_ok());
-    assert_eq!(sys::write(writer, &[0; 4096]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    assert_eq!(
+        sys::write(writer, &[0; 4096]).unwrap_err().kind(),
+        std::io::ErrorKind::WouldBlock
+    );
     sys::close(reader);
-    assert_eq!(sys::write(writer, &[0]).unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+    assert_eq!(
+        sys::write(writer, &[0]).unwrap_err().kind(),
+        std::io::ErrorKind::BrokenPipe
+    );
     sys::close(writer);
     (pages, told)
 }

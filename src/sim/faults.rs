@@ -2,9 +2,10 @@
 
 /// How often each thing goes wrong: a probability in 256ths. 0 is never, and asks nobody to choose.
 ///
-/// Each is what a manual page allows, or what kernels were seen to do. Errors pass: the call after one may succeed. Who counts on the
-/// time of things must know that several of these let time pass, and that withheld readiness and calls that say EAGAIN can make an
-/// operation miss what came just before its deadline.
+/// Each is what a manual page allows, or what kernels were seen to do. Errors pass: the call after
+/// one may succeed. Who counts on the time of things must know that several of these let time pass,
+/// and that withheld readiness and calls that say EAGAIN can make an operation miss what came just
+/// before its deadline.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     /// poll: EINTR, at once or after a part of its time.
@@ -13,9 +14,11 @@ pub struct Faults {
     pub poll_enomem: u8,
     /// poll: EAGAIN, where other Unixes have it for a lack of memory.
     pub poll_eagain: u8,
-    /// poll: says what is asked for and not true. Not of a pipe without O_NONBLOCK, where only a true answer keeps a call from waiting.
+    /// poll: says what is asked for and not true. Not of a pipe without O_NONBLOCK, where only a
+    /// true answer keeps a call from waiting.
     pub poll_spurious: u8,
-    /// poll: does not say all that is true. If that leaves nothing before its time is over, it says EINTR a little later.
+    /// poll: does not say all that is true. If that leaves nothing before its time is over, it says
+    /// EINTR a little later.
     pub poll_withheld: u8,
     /// poll: returns later than it could, by up to 50 ms.
     pub poll_oversleeps: u8,
@@ -36,7 +39,8 @@ pub struct Faults {
     pub read_econnreset: u8,
     /// recv: ETIMEDOUT.
     pub read_etimedout: u8,
-    /// RWF_NOWAIT: not supported, by this open file description for ever. Decided at its first read.
+    /// RWF_NOWAIT: not supported, by this open file description for ever. Decided at its first
+    /// read.
     pub nowait_unsupported: u8,
 
     /// write: EINTR.
@@ -104,8 +108,8 @@ impl Faults {
         Faults::default()
     }
 
-    /// Each kind is off in half of the runs, otherwise rare to frequent: what hides behind one fault shows where that one is off
-    /// (Groce and others, "Swarm testing", 2012).
+    /// Each kind is off in half of the runs, otherwise rare to frequent: what hides behind one
+    /// fault shows where that one is off (Groce and others, "Swarm testing", 2012).
     pub fn swarm(choose: &mut dyn FnMut(u32) -> u32) -> Faults {
         let mut rate = || match choose(8) {
             0..=3 => 0,

@@ -1,9 +1,6 @@
-//! Every short sequence of events for a task that waits for the first of a line, two bytes and a second's sleep, again and again:
-//! beside an oracle that is told the same. (For the machines alone: `tests/small_scope`.)
-
-#[path = "../../tests/small_scope/script.rs"]
-#[allow(dead_code)] // its sources are others' to use
-mod script;
+//! Every short sequence of events for a task that waits for the first of a line, two bytes and a
+//! second's sleep, again and again: beside an oracle that is told the same. (For the machines
+//! alone: `tests/small_scope`.)
 
 use std::cell::RefCell;
 use std::os::unix::io::RawFd;
@@ -11,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{owned, with, Kernel};
+use crate::machine::tests::script;
 use crate::{first, sleep, sys, wait, AsyncFile, End, JoinHandle, Op, Scheduler};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -32,7 +30,16 @@ enum Event {
 
 use Event::*;
 
-const EVENTS: [Event; 8] = [Line(b"a"), Line(b"\n"), Line(b"b\nc"), LineEnds, Byte, BytesEnd, Time, Cancel];
+const EVENTS: [Event; 8] = [
+    Line(b"a"),
+    Line(b"\n"),
+    Line(b"b\nc"),
+    LineEnds,
+    Byte,
+    BytesEnd,
+    Time,
+    Cancel,
+];
 
 /// Whether the second of these, in a row, can show something new.
 fn shows(before: Option<Event>, event: Option<Event>) -> bool {
@@ -68,8 +75,10 @@ struct Oracle {
 impl Oracle {
     /// How a `first` that waits since then ends, if it does; then another one waits.
     fn next(&mut self, now: Duration) -> Option<Outcome> {
-        let outcome =
-            self.line().or_else(|| self.bytes()).or_else(|| (now >= self.since + SECOND).then_some(Outcome::Tick));
+        let outcome = self
+            .line()
+            .or_else(|| self.bytes())
+            .or_else(|| (now >= self.since + SECOND).then_some(Outcome::Tick));
         if outcome.is_some() {
             self.since = now;
         }
@@ -81,13 +90,19 @@ impl Oracle {
             return None;
         }
         if let Some(at) = self.line.iter().position(|byte| *byte == b'\n') {
-            return Some(Outcome::Line(Some(self.line.drain(..=at).collect()), End::Complete));
+            return Some(Outcome::Line(
+                Some(self.line.drain(..=at).collect()),
+                End::Complete,
+            ));
         }
         if !self.has_line_ended {
             return None;
         }
         self.is_line_over = self.line.is_empty();
-        Some(Outcome::Line((!self.is_line_over).then(|| std::mem::take(&mut self.line)), End::Eof))
+        Some(Outcome::Line(
+            (!self.is_line_over).then(|| std::mem::take(&mut self.line)),
+            End::Eof,
+        ))
     }
 
     fn bytes(&mut self) -> Option<Outcome> {
@@ -95,7 +110,10 @@ impl Oracle {
             return None;
         }
         if self.bytes.len() >= 2 {
-            return Some(Outcome::Bytes(self.bytes.drain(..2).collect(), End::Complete));
+            return Some(Outcome::Bytes(
+                self.bytes.drain(..2).collect(),
+                End::Complete,
+            ));
         }
         if !self.have_bytes_ended {
             return None;
@@ -117,7 +135,7 @@ struct Files {
 
 impl Files {
     fn next(&self) -> Op {
-        let mut ops = Vec::new();
+        let mut ops: Vec<Op> = Vec::new();
         if !*self.is_line_over.borrow() {
             ops.push(self.line.readline().into());
         }
@@ -140,7 +158,9 @@ impl Files {
             };
             match &outcome {
                 Outcome::Line(None, _) => *files.is_line_over.borrow_mut() = true,
-                Outcome::Bytes(bytes, _) if bytes.is_empty() => *files.are_bytes_over.borrow_mut() = true,
+                Outcome::Bytes(bytes, _) if bytes.is_empty() => {
+                    *files.are_bytes_over.borrow_mut() = true
+                }
                 _ => {}
             }
             files.log.borrow_mut().push(outcome);
@@ -205,8 +225,15 @@ fn happen(events: &[Event]) {
             settle(&mut sched, &mut oracle, &files);
         }
         // What was not handed over is held.
-        assert_eq!((files.line.buffered(), files.bytes.buffered()), (oracle.line.len(), oracle.bytes.len()));
-        is_open.iter().zip([to_line, to_bytes]).filter(|(is_open, _)| **is_open).for_each(|(_, fd)| sys::close(fd));
+        assert_eq!(
+            (files.line.buffered(), files.bytes.buffered()),
+            (oracle.line.len(), oracle.bytes.len())
+        );
+        is_open
+            .iter()
+            .zip([to_line, to_bytes])
+            .filter(|(is_open, _)| **is_open)
+            .for_each(|(_, fd)| sys::close(fd));
     });
 }
 

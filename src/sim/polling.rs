@@ -30,8 +30,10 @@ impl Kernel {
         // None: never.
         let end = timeout.and_then(|timeout| self.time.checked_add(timeout));
         let faults = &self.faults;
-        let errors =
-            [(faults.poll_enomem, "poll ENOMEM", libc::ENOMEM), (faults.poll_eagain, "poll EAGAIN", libc::EAGAIN)];
+        let errors = [
+            (faults.poll_enomem, "poll ENOMEM", libc::ENOMEM),
+            (faults.poll_eagain, "poll EAGAIN", libc::EAGAIN),
+        ];
         if let Some(error) = self.first_hit(&errors) {
             return Err(error);
         }
@@ -70,7 +72,12 @@ impl Kernel {
     }
 
     /// Says what is true, or not all of it.
-    fn tell(&mut self, set: &mut [pollfd], answers: usize, end: Option<Duration>) -> io::Result<usize> {
+    fn tell(
+        &mut self,
+        set: &mut [pollfd],
+        answers: usize,
+        end: Option<Duration>,
+    ) -> io::Result<usize> {
         self.oversleep();
         if !self.hit(self.faults.poll_withheld, "poll withheld") {
             return Ok(answers);
@@ -153,7 +160,8 @@ impl Kernel {
     }
 
     pub(super) fn is_true(&self, fd: RawFd, events: c_short) -> bool {
-        self.lookup(fd).map_or(false, |id| self.truth(id) & (events | UNASKED) != 0)
+        self.lookup(fd)
+            .map_or(false, |id| self.truth(id) & (events | UNASKED) != 0)
     }
 }
 
@@ -168,18 +176,39 @@ fn assert_no_twins(set: &[pollfd]) {
     }
     let mut numbers: Vec<RawFd> = set.iter().map(|entry| entry.fd).collect();
     numbers.sort_unstable();
-    let twins = numbers.windows(2).find(|pair| pair[0] == pair[1] && pair[0] >= 0);
-    assert!(twins.is_none(), "poll was given a descriptor twice: {}", list(set));
+    let twins = numbers
+        .windows(2)
+        .find(|pair| pair[0] == pair[1] && pair[0] >= 0);
+    assert!(
+        twins.is_none(),
+        "poll was given a descriptor twice: {}",
+        list(set)
+    );
 }
 
 /// The set, to be read by people.
 fn list(set: &[pollfd]) -> String {
-    let names = [(POLLIN, "IN"), (POLLOUT, "OUT"), (POLLERR, "ERR"), (POLLHUP, "HUP"), (POLLNVAL, "NVAL")];
+    let names = [
+        (POLLIN, "IN"),
+        (POLLOUT, "OUT"),
+        (POLLERR, "ERR"),
+        (POLLHUP, "HUP"),
+        (POLLNVAL, "NVAL"),
+    ];
     let spell = |bits: c_short| {
-        let bits = names.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| *name);
+        let bits = names
+            .iter()
+            .filter(|(bit, _)| bits & bit != 0)
+            .map(|(_, name)| *name);
         bits.collect::<Vec<_>>().join("|")
     };
-    let entries =
-        set.iter().map(|entry| format!("fd {} {} -> {}", entry.fd, spell(entry.events), spell(entry.revents)));
+    let entries = set.iter().map(|entry| {
+        format!(
+            "fd {} {} -> {}",
+            entry.fd,
+            spell(entry.events),
+            spell(entry.revents)
+        )
+    });
     format!("[{}]", entries.collect::<Vec<_>>().join(", "))
 }

@@ -1,8 +1,10 @@
-//! The simulation: a random program for each of many seeds, on the simulated kernel. See `tests/simulation`.
+//! The simulation: a random program for each of many seeds, on the simulated kernel. See
+//! `tests/simulation`.
 //!
 //! ```sh
-//! SIMULATION_SEEDS=1000000 cargo test --release --lib simulation_of_random -- --nocapture     # so many, and what they met
-//! SIMULATION_SEED=4711 cargo test --lib simulation_of_random -- --nocapture                   # one, turn by turn
+//! SIMULATION_SEEDS=1000000 cargo test --release --lib simulation_of_random -- --nocapture     # so
+//! many, and what they met SIMULATION_SEED=4711 cargo test --lib simulation_of_random --
+//! --nocapture                   # one, turn by turn
 //! ```
 
 #[path = "../../tests/simulation/mod.rs"]
@@ -19,13 +21,20 @@ use simulation::Report;
 /// How many, unless SIMULATION_SEEDS says.
 const SEEDS: u64 = 10_000;
 
-/// What all programs together must have met: operations and how they ended, and the states of the machines.
+/// What all programs together must have met: operations and how they ended, and the states of the
+/// machines.
 const MET: [(&str, &[&str]); 16] = [
     ("read", &["Complete", "Eof", "TimedOut", "Failed"]),
     ("read full", &["Complete", "Eof", "TimedOut", "Failed"]),
     ("read_to_end", &["Limit", "Eof", "TimedOut", "Failed"]),
-    ("readline", &["Complete", "Limit", "Eof", "TimedOut", "Failed"]),
-    ("readlines", &["Complete", "Limit", "Eof", "TimedOut", "Failed"]),
+    (
+        "readline",
+        &["Complete", "Limit", "Eof", "TimedOut", "Failed"],
+    ),
+    (
+        "readlines",
+        &["Complete", "Limit", "Eof", "TimedOut", "Failed"],
+    ),
     ("write", &["Complete", "TimedOut", "Failed"]),
     ("write full", &["Complete", "TimedOut", "Failed"]),
     ("ready", &["Complete", "TimedOut", "Failed"]),
@@ -33,14 +42,16 @@ const MET: [(&str, &[&str]); 16] = [
     ("yield_now", &["Complete"]),
     ("join", &["Complete"]),
     ("first", &["Complete", "Limit", "Eof", "TimedOut", "Failed"]),
-    ("communicate", &["Complete", "Output", "Limit", "TimedOut", "Failed"]),
+    (
+        "communicate",
+        &["Complete", "Output", "Limit", "TimedOut", "Failed"],
+    ),
     ("exit", &["Complete", "TimedOut", "Failed"]),
     ("message", &["Complete", "Eof", "TimedOut"]),
     (
         "state",
         &[
             "Looking",
-            "Filling",
             "Blocked",
             "Ended",
             "Writing",
@@ -49,7 +60,6 @@ const MET: [(&str, &[&str]); 16] = [
             "Collecting",
             "AwaitingExit",
             "Running",
-            "Grace",
         ],
     ),
 ];
@@ -57,14 +67,20 @@ const MET: [(&str, &[&str]); 16] = [
 fn has_met_all(report: &Report) {
     for (name, ends) in MET {
         for end in ends {
-            assert!(report.ends.contains_key(&(name, end.to_string())), "no {name} was met that was or ended {end}");
+            assert!(
+                report.ends.contains_key(&(name, end.to_string())),
+                "no {name} was met that was or ended {end}"
+            );
         }
     }
 }
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text:?} is not a number")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}={text:?} is not a number")),
+    )
 }
 
 fn run(seed: u64, traces: bool) -> Report {
@@ -111,15 +127,27 @@ fn simulation_of_random_programs_for_many_seeds() {
         run(seed, true);
         return;
     }
-    let (from, count) = (number("SIMULATION_FROM").unwrap_or(0), number("SIMULATION_SEEDS").unwrap_or(SEEDS));
+    let (from, count) = (
+        number("SIMULATION_FROM").unwrap_or(0),
+        number("SIMULATION_SEEDS").unwrap_or(SEEDS),
+    );
     let begun = Instant::now();
     let report = run_all(from, count);
     let rate = count as f64 / begun.elapsed().as_secs_f64();
-    println!("{count} seeds from {from}, {rate:.0} a second, {} system calls", report.calls);
+    println!(
+        "{count} seeds from {from}, {rate:.0} a second, {} system calls",
+        report.calls
+    );
     println!("faults injected:");
-    report.injected.iter().for_each(|(kind, times)| println!("{times:>12} {kind}"));
+    report
+        .injected
+        .iter()
+        .for_each(|(kind, times)| println!("{times:>12} {kind}"));
     println!("operations ended:");
-    report.ends.iter().for_each(|((name, end), times)| println!("{times:>12} {name}: {end}"));
+    report
+        .ends
+        .iter()
+        .for_each(|((name, end), times)| println!("{times:>12} {name}: {end}"));
     if count >= SEEDS {
         has_met_all(&report);
     }

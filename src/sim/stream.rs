@@ -1,4 +1,5 @@
-//! One direction of a pipe or of a pair of sockets: bytes in order, and whether there is anybody at either end.
+//! One direction of a pipe or of a pair of sockets: bytes in order, and whether there is anybody at
+//! either end.
 
 use std::collections::VecDeque;
 
@@ -12,21 +13,29 @@ pub(super) struct Stream {
     pub has_reader: bool,
     /// Somebody has the end to write to.
     pub has_writer: bool,
-    /// Of sockets: whoever wrote has closed with bytes unread on the other direction. The reader is told once, after the bytes.
+    /// Of sockets: whoever wrote has closed with bytes unread on the other direction. The reader is
+    /// told once, after the bytes.
     pub is_reset: bool,
 }
 
 impl Stream {
     pub fn new(capacity: usize) -> Stream {
         assert!(capacity > 0, "a stream that takes nothing");
-        Stream { bytes: VecDeque::new(), capacity, has_reader: true, has_writer: true, is_reset: false }
+        Stream {
+            bytes: VecDeque::new(),
+            capacity,
+            has_reader: true,
+            has_writer: true,
+            is_reset: false,
+        }
     }
 
     pub fn room(&self) -> usize {
         self.capacity - self.bytes.len()
     }
 
-    /// So many bytes at most a pipe takes whole or not at all. A pipe smaller than the smallest of Linux still takes something.
+    /// So many bytes at most a pipe takes whole or not at all. A pipe smaller than the smallest of
+    /// Linux still takes something.
     pub fn whole(&self) -> usize {
         PIPE_BUF.min(self.capacity)
     }

@@ -47,6 +47,8 @@ pub(super) struct Description {
     pub has_nowait: Option<bool>,
     /// It is an end of a wake pipe: its bytes are nobody's data.
     pub is_wake: bool,
+    /// It is an end of a pipe that the library made for a child: its flags are nobody else's.
+    pub is_own: bool,
 }
 
 impl Description {
@@ -67,8 +69,16 @@ impl Description {
 impl Kernel {
     /// An open file description that nobody holds yet.
     pub(super) fn describe(&mut self, object: Object, flags: c_int) -> Id {
-        let description =
-            Description { object, flags, found: flags, holders: 0, numbers: 0, has_nowait: None, is_wake: false };
+        let description = Description {
+            object,
+            flags,
+            found: flags,
+            holders: 0,
+            numbers: 0,
+            has_nowait: None,
+            is_wake: false,
+            is_own: false,
+        };
         self.descriptions.push(description);
         self.descriptions.len() - 1
     }
@@ -76,13 +86,31 @@ impl Kernel {
     /// The two ends of a pipe, reader first.
     pub(super) fn describe_pipe(&mut self, capacity: usize) -> (Id, Id) {
         let stream = self.add_stream(capacity);
-        (self.describe(Object::Reader(stream), libc::O_RDONLY), self.describe(Object::Writer(stream), libc::O_WRONLY))
+        (
+            self.describe(Object::Reader(stream), libc::O_RDONLY),
+            self.describe(Object::Writer(stream), libc::O_WRONLY),
+        )
     }
 
     pub(super) fn describe_socketpair(&mut self, capacity: usize) -> (Id, Id) {
         let (there, back) = (self.add_stream(capacity), self.add_stream(capacity));
-        let one = self.describe(Object::Socket { input: back, output: there }, libc::O_RDWR);
-        (one, self.describe(Object::Socket { input: there, output: back }, libc::O_RDWR))
+        let one = self.describe(
+            Object::Socket {
+                input: back,
+                output: there,
+            },
+            libc::O_RDWR,
+        );
+        (
+            one,
+            self.describe(
+                Object::Socket {
+                    input: there,
+                    output: back,
+                },
+                libc::O_RDWR,
+            ),
+        )
     }
 
     fn add_stream(&mut self, capacity: usize) -> usize {
@@ -152,7 +180,7 @@ impl Kernel {
         let description = &mut self.descriptions[id];
         description.numbers -= 1;
         let is_changed = (description.flags ^ description.found) & libc::O_NONBLOCK != 0;
-        if description.numbers == 0 && is_changed && !is_behind {
+        if description.numbers == 0 && is_changed && !is_behind && !description.is_own {
             self.changed_flags += 1;
         }
         self.release(id);
@@ -178,10 +206,12 @@ impl Kernel {
 
     pub(super) fn duplicate(&mut self, fd: RawFd) -> io::Result<RawFd> {
         self.enter();
-        let answer = self.open(fd).and_then(|id| match self.hit(self.faults.dup_emfile, "dup EMFILE") {
-            true => Err(errno(libc::EMFILE)),
-            false => Ok(self.number(id)),
-        });
+        let answer =
+            self.open(fd)
+                .and_then(|id| match self.hit(self.faults.dup_emfile, "dup EMFILE") {
+                    true => Err(errno(libc::EMFILE)),
+                    false => Ok(self.number(id)),
+                });
         self.note(|| format!("dup(fd {fd}) = {answer:?}"));
         answer
     }
@@ -209,10 +239,13 @@ impl Kernel {
 
     pub(super) fn kind(&mut self, fd: RawFd) -> io::Result<Kind> {
         self.enter();
-        let answer = self.open(fd).and_then(|id| match self.hit(self.faults.stat_enomem, "fstat ENOMEM") {
-            true => Err(errno(libc::ENOMEM)),
-            false => Ok(self.descriptions[id].kind()),
-        });
+        let answer =
+            self.open(fd).and_then(
+                |id| match self.hit(self.faults.stat_enomem, "fstat ENOMEM") {
+                    true => Err(errno(libc::ENOMEM)),
+                    false => Ok(self.descriptions[id].kind()),
+                },
+            );
         self.note(|| format!("fstat(fd {fd}) = {answer:?}"));
         answer
     }

@@ -39,7 +39,13 @@ fn a_trickle_does_not_extend_a_deadline() {
 #[test]
 fn data_beats_the_deadline_of_the_same_turn() {
     let mut kernel = kernel();
-    let fd = kernel.reader(4096, vec![Act::Sleep(SECOND), Act::Write(0, b"just in time\n".to_vec())]);
+    let fd = kernel.reader(
+        4096,
+        vec![
+            Act::Sleep(SECOND),
+            Act::Write(0, b"just in time\n".to_vec()),
+        ],
+    );
     let (_, line) = kernel.run(|| Scheduler::new().block_on(file(fd).readline().timeout(SECOND)));
     assert_eq!(line.unwrap().unwrap(), b"just in time\n");
 }
@@ -47,7 +53,11 @@ fn data_beats_the_deadline_of_the_same_turn() {
 #[test]
 fn a_timeout_of_zero_gets_what_is_there_and_no_more() {
     let mut kernel = kernel();
-    let acts = vec![Act::Write(0, b"now".to_vec()), Act::Sleep(SECOND), Act::Write(0, b"later".to_vec())];
+    let acts = vec![
+        Act::Write(0, b"now".to_vec()),
+        Act::Sleep(SECOND),
+        Act::Write(0, b"later".to_vec()),
+    ];
     let fd = kernel.reader(4096, acts);
     let (kernel, ends) = kernel.run(|| {
         let file = file(fd);
@@ -80,7 +90,11 @@ fn a_hundred_thousand_sleeps_take_as_long_as_the_longest() {
         sched.run().unwrap();
     });
     assert_eq!(kernel.time(), Duration::from_millis(999));
-    assert!(kernel.polls <= 1001, "one poll for each moment at which somebody wakes: {}", kernel.polls);
+    assert!(
+        kernel.polls <= 1001,
+        "one poll for each moment at which somebody wakes: {}",
+        kernel.polls
+    );
 }
 
 #[test]
@@ -93,7 +107,10 @@ fn numbers_are_the_lowest_free_ones_and_closing_is_seen() {
         with(|kernel| assert_ne!(kernel.flags(1000) & libc::O_NONBLOCK, 0));
         reader.close();
         assert_eq!(with(|kernel| kernel.pipe(4096)), Some((1000, 1002)));
-        assert_eq!(sys::write(writer, b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(
+            sys::write(writer, b"x").unwrap_err().kind(),
+            io::ErrorKind::BrokenPipe
+        );
     });
     assert_eq!(kernel.descriptors(), [1000, 1001, 1002]);
     assert_eq!(kernel.changed_flags(), 0, "put back before it was closed");
@@ -110,14 +127,22 @@ fn a_call_that_would_block_is_a_broken_promise() {
         assert!(sys::write(writer, &[0; 4096]).is_ok());
         let write = std::panic::catch_unwind(|| sys::write(writer, &[0])).unwrap_err();
         let poll = std::panic::catch_unwind(|| {
-            let mut set = [libc::pollfd { fd: writer, events: libc::POLLOUT, revents: 0 }];
+            let mut set = [libc::pollfd {
+                fd: writer,
+                events: libc::POLLOUT,
+                revents: 0,
+            }];
             sys::poll(&mut set, sys::Wait::Forever)
         });
         [read, write, poll.unwrap_err()].map(|panic| *panic.downcast::<String>().unwrap())
     });
     assert_eq!(panics[0], "the library would block in read on fd 1000");
     assert_eq!(panics[1], "the library would block in write on fd 1001");
-    assert!(panics[2].starts_with("poll sleeps for ever: [fd 1001 OUT"), "{}", panics[2]);
+    assert!(
+        panics[2].starts_with("poll sleeps for ever: [fd 1001 OUT"),
+        "{}",
+        panics[2]
+    );
 }
 
 #[test]
@@ -136,7 +161,11 @@ fn a_loop_that_spins_is_told() {
         let spin = || loop {
             let _ = sys::read(fd, &mut [0]);
         };
-        std::panic::catch_unwind(spin).map(|never: ()| never).unwrap_err().downcast::<String>().unwrap()
+        std::panic::catch_unwind(spin)
+            .map(|never: ()| never)
+            .unwrap_err()
+            .downcast::<String>()
+            .unwrap()
     });
     assert!(panic.starts_with("the loop spins"), "{panic}");
 }
@@ -144,15 +173,28 @@ fn a_loop_that_spins_is_told() {
 #[test]
 fn a_peer_that_closes_with_unread_bytes_resets_once() {
     let mut kernel = kernel();
-    let fd = kernel.socket(4096, vec![Act::Write(0, b"rest".to_vec()), Act::Sleep(SECOND)]);
+    let fd = kernel.socket(
+        4096,
+        vec![Act::Write(0, b"rest".to_vec()), Act::Sleep(SECOND)],
+    );
     let (kernel, ()) = kernel.run(|| {
         assert_eq!(sys::send(fd, b"unread").unwrap(), 6);
-        let mut set = [libc::pollfd { fd, events: 0, revents: 0 }];
+        let mut set = [libc::pollfd {
+            fd,
+            events: 0,
+            revents: 0,
+        }];
         sys::poll(&mut set, sys::Wait::Forever).unwrap();
         assert_eq!(set[0].revents, libc::POLLHUP | libc::POLLERR);
-        assert_eq!(sys::send(fd, b"x").unwrap_err().raw_os_error(), Some(libc::EPIPE));
+        assert_eq!(
+            sys::send(fd, b"x").unwrap_err().raw_os_error(),
+            Some(libc::EPIPE)
+        );
         assert_eq!(sys::recv(fd, &mut [0; 9]).unwrap(), 4);
-        assert_eq!(sys::recv(fd, &mut [0; 9]).unwrap_err().raw_os_error(), Some(libc::ECONNRESET));
+        assert_eq!(
+            sys::recv(fd, &mut [0; 9]).unwrap_err().raw_os_error(),
+            Some(libc::ECONNRESET)
+        );
         assert_eq!(sys::recv(fd, &mut [0; 9]).unwrap(), 0);
     });
     assert_eq!(kernel.time(), SECOND);
@@ -172,7 +214,9 @@ fn the_same_choices_replay_the_same_run() {
 fn choose(seed: u64) -> impl FnMut(u32) -> u32 {
     let mut state = seed;
     move |below| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as u32 % below
     }
 }
@@ -187,10 +231,16 @@ fn chatter(seed: u64, acts: &[Act]) -> (Kernel, Vec<String>) {
     let lines = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
     let log = std::rc::Rc::clone(&lines);
     kernel.trace(move |line| log.borrow_mut().push(line.to_owned()));
-    kernel.program("child", Program { acts: acts.to_vec(), stderr: true });
+    kernel.program(
+        "child",
+        Program {
+            acts: acts.to_vec(),
+            stderr: true,
+        },
+    );
     let (kernel, ()) = kernel.run(|| {
         let mut sched = Scheduler::new();
-        let pipe = AsyncPipe::spawn(&mut Command::new("child"));
+        let pipe = AsyncPipe::piped(&mut Command::new("child"));
         if let Ok(pipe) = &pipe {
             let _ = sched.block_on(pipe.communicate(vec![b'x'; 100_000]).timeout(SECOND * 10));
         }
@@ -209,8 +259,18 @@ fn chatter(seed: u64, acts: &[Act]) -> (Kernel, Vec<String>) {
 #[test]
 fn whatever_goes_wrong_nothing_is_left() {
     for seed in 0..300 {
-        chatter(seed, &[Act::Copy { from: 0, to: 1 }, Act::Write(2, b"done".to_vec()), Act::Exit(3)]);
-        let leave = Act::Leave(vec![Act::Sleep(SECOND * 3), Act::Write(1, b"late".to_vec())]);
+        chatter(
+            seed,
+            &[
+                Act::Copy { from: 0, to: 1 },
+                Act::Write(2, b"done".to_vec()),
+                Act::Exit(3),
+            ],
+        );
+        let leave = Act::Leave(vec![
+            Act::Sleep(SECOND * 3),
+            Act::Write(1, b"late".to_vec()),
+        ]);
         chatter(seed, &[Act::Read(0, 10), Act::Close(0), leave]);
     }
 }
@@ -221,14 +281,37 @@ fn a_duplicate_never_blocks_and_never_changes_flags() {
         let mut chooser = choose(seed);
         let mut faults = Faults::swarm(&mut chooser);
         // Those that the tasks below do not survive.
-        (faults.read_eio, faults.read_enomem, faults.write_eio, faults.write_enomem) = (0, 0, 0, 0);
-        (faults.poll_enomem, faults.poll_eagain, faults.dup_emfile, faults.stat_enomem) = (0, 0, 0, 0);
+        (
+            faults.read_eio,
+            faults.read_enomem,
+            faults.write_eio,
+            faults.write_enomem,
+        ) = (0, 0, 0, 0);
+        (
+            faults.poll_enomem,
+            faults.poll_eagain,
+            faults.dup_emfile,
+            faults.stat_enomem,
+        ) = (0, 0, 0, 0);
         let mut kernel = Kernel::new(chooser);
         kernel.faults = faults;
-        let acts = (0..50).flat_map(|n| [Act::Write(0, vec![n; 700]), Act::Sleep(Duration::from_millis(1))]);
+        let acts = (0..50).flat_map(|n| {
+            [
+                Act::Write(0, vec![n; 700]),
+                Act::Sleep(Duration::from_millis(1)),
+            ]
+        });
         let fds = [
             kernel.reader(4096, acts.collect()),
-            kernel.writer(4096, vec![Act::Sleep(SECOND), Act::Read(0, 9), Act::Sleep(SECOND), Act::Drain(0)]),
+            kernel.writer(
+                4096,
+                vec![
+                    Act::Sleep(SECOND),
+                    Act::Read(0, 9),
+                    Act::Sleep(SECOND),
+                    Act::Drain(0),
+                ],
+            ),
         ];
         let (kernel, ()) = kernel.run(|| {
             let [reader, writer] = fds.map(|fd| {
@@ -236,26 +319,45 @@ fn a_duplicate_never_blocks_and_never_changes_flags() {
                 AsyncFile::duplicate(&*shared).unwrap()
             });
             let mut sched = Scheduler::new();
-            let write = sched.spawn(writer.write(vec![1; 30_000]).full(), |task| done(task.written()?));
-            assert_eq!(sched.block_on(reader.read_to_end()).unwrap().len(), 35_000, "seed {seed}");
+            let write = sched.spawn(writer.write(vec![1; 30_000]).full(), |task| {
+                done(task.written()?)
+            });
+            assert_eq!(
+                sched.block_on(reader.read_to_end()).unwrap().len(),
+                35_000,
+                "seed {seed}"
+            );
             assert_eq!(sched.join(write).unwrap(), 30_000, "seed {seed}");
         });
-        assert_eq!((kernel.descriptors(), kernel.changed_flags()), (fds.to_vec(), 0), "seed {seed}");
-        assert!(fds.iter().all(|&fd| kernel.flags(fd) & libc::O_NONBLOCK == 0), "seed {seed}");
+        assert_eq!(
+            (kernel.descriptors(), kernel.changed_flags()),
+            (fds.to_vec(), 0),
+            "seed {seed}"
+        );
+        assert!(
+            fds.iter()
+                .all(|&fd| kernel.flags(fd) & libc::O_NONBLOCK == 0),
+            "seed {seed}"
+        );
     }
 }
 
 #[test]
 fn a_duplicate_is_not_read_unasked_where_there_is_no_nowait() {
-    // The second reader comes to the front in the turn of its own deadline: poll(2) was not asked on its behalf.
+    // The second reader comes to the front in the turn of its own deadline: poll(2) was not asked
+    // on its behalf.
     let mut kernel = unlucky();
     kernel.faults.nowait_unsupported = 255;
-    let fd = kernel.reader(4096, vec![Act::Sleep(SECOND * 2), Act::Write(0, b"late".to_vec())]);
+    let fd = kernel.reader(
+        4096,
+        vec![Act::Sleep(SECOND * 2), Act::Write(0, b"late".to_vec())],
+    );
     let (_, (ends, late)) = kernel.run(|| {
         let shared = std::mem::ManuallyDrop::new(sys::owned(fd));
         let file = AsyncFile::duplicate(&*shared).unwrap();
         let mut sched = Scheduler::new();
-        let reads = [0, 1].map(|_| sched.spawn(file.read(4).timeout(SECOND), |task| done(task.end())));
+        let reads =
+            [0, 1].map(|_| sched.spawn(file.read(4).timeout(SECOND), |task| done(task.end())));
         let ends = reads.map(|read| sched.join(read).unwrap());
         (ends, sched.block_on(file.read(4)).unwrap())
     });
@@ -263,7 +365,10 @@ fn a_duplicate_is_not_read_unasked_where_there_is_no_nowait() {
 }
 
 fn cat() -> Program {
-    Program { acts: vec![Act::Copy { from: 0, to: 1 }, Act::Exit(3)], stderr: false }
+    Program {
+        acts: vec![Act::Copy { from: 0, to: 1 }, Act::Exit(3)],
+        stderr: false,
+    }
 }
 
 #[test]
@@ -271,7 +376,7 @@ fn a_simulated_cat_is_talked_to() {
     let mut kernel = kernel();
     kernel.program("cat", cat());
     let (kernel, ()) = kernel.run(|| {
-        let pipe = AsyncPipe::spawn(&mut Command::new("cat")).unwrap();
+        let pipe = AsyncPipe::piped(&mut Command::new("cat")).unwrap();
         let bytes: Vec<u8> = (0..300_000).map(|n| n as u8).collect();
         let output = Scheduler::new().block_on(pipe.communicate(&bytes)).unwrap();
         assert_eq!(output.status.code(), Some(3));
@@ -287,7 +392,9 @@ fn a_pipeline_of_simulated_children_hands_on() {
     kernel.program("cat", cat());
     let (kernel, ()) = kernel.run(|| {
         let pipe = AsyncPipe::pipeline(["cat", "cat", "cat"].map(Command::new)).unwrap();
-        let output = Scheduler::new().block_on(pipe.communicate("through three")).unwrap();
+        let output = Scheduler::new()
+            .block_on(pipe.communicate("through three"))
+            .unwrap();
         assert_eq!(output.stdout, b"through three");
         assert_eq!(pipe.statuses().len(), 3);
         let error = AsyncPipe::pipeline(["cat", "dog"].map(Command::new)).unwrap_err();
@@ -301,20 +408,38 @@ fn an_exit_is_waited_for_in_virtual_time() {
     for pidfds in [true, false] {
         let mut kernel = unlucky();
         kernel.faults.pidfd_enosys = if pidfds { 0 } else { 255 };
-        kernel.program("nap", Program { acts: vec![Act::Sleep(SECOND * 3600), Act::Exit(7)], stderr: false });
+        kernel.program(
+            "nap",
+            Program {
+                acts: vec![Act::Sleep(SECOND * 3600), Act::Exit(7)],
+                stderr: false,
+            },
+        );
         let (kernel, code) = kernel.run(|| {
-            let pipe = AsyncPipe::spawn(&mut Command::new("nap")).unwrap();
-            let early = Scheduler::new().block_on(pipe.exit().timeout(SECOND)).unwrap_err();
+            let pipe = AsyncPipe::piped(&mut Command::new("nap")).unwrap();
+            let early = Scheduler::new()
+                .block_on(pipe.exit().timeout(SECOND))
+                .unwrap_err();
             assert_eq!(early.kind(), io::ErrorKind::TimedOut);
             // One with a deadline asks as often as one without.
-            Scheduler::new().block_on(pipe.exit().timeout(SECOND * 7200)).unwrap().code()
+            Scheduler::new()
+                .block_on(pipe.exit().timeout(SECOND * 7200))
+                .unwrap()
+                .code()
         });
         assert_eq!(code, Some(7));
         assert_eq!(kernel.injected.contains_key("pidfd_open ENOSYS"), !pidfds);
         let late = kernel.time() - SECOND * 3600;
-        assert!(late <= Duration::from_millis(if pidfds { 0 } else { 64 }), "{late:?}");
+        assert!(
+            late <= Duration::from_millis(if pidfds { 0 } else { 64 }),
+            "{late:?}"
+        );
         if pidfds {
-            assert!(kernel.polls <= 4, "asleep until there is something to do: {} polls", kernel.polls);
+            assert!(
+                kernel.polls <= 4,
+                "asleep until there is something to do: {} polls",
+                kernel.polls
+            );
         }
     }
 }
@@ -323,9 +448,15 @@ fn an_exit_is_waited_for_in_virtual_time() {
 fn a_child_that_somebody_else_has_reaped_has_no_status() {
     let mut kernel = unlucky();
     kernel.faults.wait_echild = 255;
-    kernel.program("true", Program { acts: Vec::new(), stderr: false });
+    kernel.program(
+        "true",
+        Program {
+            acts: Vec::new(),
+            stderr: false,
+        },
+    );
     let (kernel, error) = kernel.run(|| {
-        let pipe = AsyncPipe::spawn(&mut Command::new("true")).unwrap();
+        let pipe = AsyncPipe::piped(&mut Command::new("true")).unwrap();
         Scheduler::new().block_on(pipe.exit()).unwrap_err()
     });
     assert!(error.to_string().contains("unknown"), "{error}");
@@ -339,14 +470,26 @@ fn signals_stop_continue_and_end_a_child() {
     kernel.program("cat", cat());
     kernel.run(|| {
         let mut sched = Scheduler::new();
-        let pipe = AsyncPipe::spawn(&mut Command::new("cat")).unwrap();
+        let pipe = AsyncPipe::piped(&mut Command::new("cat")).unwrap();
         pipe.signal(libc::SIGSTOP).unwrap();
         sched.block_on(pipe.write("x\n")).unwrap();
-        assert_eq!(sched.block_on(pipe.readline().timeout(SECOND)).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(
+            sched
+                .block_on(pipe.readline().timeout(SECOND))
+                .unwrap_err()
+                .kind(),
+            io::ErrorKind::TimedOut
+        );
         pipe.signal(libc::SIGCONT).unwrap();
         assert_eq!(sched.block_on(pipe.readline()).unwrap().unwrap(), b"x\n");
-        assert_eq!(pipe.signal(77).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        assert_eq!(
+            pipe.signal(77).unwrap_err().raw_os_error(),
+            Some(libc::EINVAL)
+        );
         pipe.kill().unwrap();
-        assert_eq!(sched.block_on(pipe.exit()).unwrap().signal(), Some(libc::SIGKILL));
+        assert_eq!(
+            sched.block_on(pipe.exit()).unwrap().signal(),
+            Some(libc::SIGKILL)
+        );
     });
 }

@@ -28,7 +28,9 @@ impl Kernel {
     pub(super) fn read(&mut self, fd: RawFd, bytes: &mut [u8], call: Call) -> io::Result<usize> {
         self.enter();
         self.reads += 1;
-        let answer = self.open(fd).and_then(|id| self.read_from(fd, id, bytes, call));
+        let answer = self
+            .open(fd)
+            .and_then(|id| self.read_from(fd, id, bytes, call));
         if let Ok(size) = answer {
             let id = self.lookup(fd).expect("it was read");
             if !self.descriptions[id].is_wake {
@@ -58,7 +60,9 @@ impl Kernel {
         if bytes.is_empty() {
             return Ok(0);
         }
-        let may_wait = call == Call::Plain && !self.descriptions[id].is_nonblocking() && !self.is_tampered_with;
+        let may_wait = call == Call::Plain
+            && !self.descriptions[id].is_nonblocking()
+            && !self.is_tampered_with;
         match self.reading(id) {
             Truth::Wait if may_wait => panic!("the library would block in read on fd {fd}"),
             Truth::Wait => return Err(errno(libc::EAGAIN)),
@@ -76,10 +80,14 @@ impl Kernel {
     }
 
     fn has_nowait(&mut self, id: Id) -> bool {
-        match (self.descriptions[id].has_nowait, &self.descriptions[id].object) {
+        match (
+            self.descriptions[id].has_nowait,
+            &self.descriptions[id].object,
+        ) {
             (Some(has_nowait), _) => has_nowait,
             (None, Object::Reader(_) | Object::Regular { .. }) => {
-                let has_nowait = !self.hit(self.faults.nowait_unsupported, "RWF_NOWAIT unsupported");
+                let has_nowait =
+                    !self.hit(self.faults.nowait_unsupported, "RWF_NOWAIT unsupported");
                 self.descriptions[id].has_nowait = Some(has_nowait);
                 has_nowait
             }
@@ -99,7 +107,13 @@ impl Kernel {
             (faults.read_econnreset, "read ECONNRESET", libc::ECONNRESET),
             (faults.read_etimedout, "read ETIMEDOUT", libc::ETIMEDOUT),
         ];
-        self.first_hit(&any).or_else(|| if is_socket { self.first_hit(&of_sockets) } else { None })
+        self.first_hit(&any).or_else(|| {
+            if is_socket {
+                self.first_hit(&of_sockets)
+            } else {
+                None
+            }
+        })
     }
 
     fn reading(&self, id: Id) -> Truth {
@@ -141,7 +155,9 @@ impl Kernel {
 
     pub(super) fn write(&mut self, fd: RawFd, bytes: &[u8], call: Call) -> io::Result<usize> {
         self.enter();
-        let answer = self.open(fd).and_then(|id| self.write_to(fd, id, bytes, call));
+        let answer = self
+            .open(fd)
+            .and_then(|id| self.write_to(fd, id, bytes, call));
         if let Ok(size) = answer {
             let id = self.lookup(fd).expect("it was written");
             if !self.descriptions[id].is_wake {
@@ -179,8 +195,13 @@ impl Kernel {
                 return Err(errno(libc::EPIPE));
             }
             let is_whole = !is_socket && size <= stream.whole();
-            let fits = if is_whole { stream.room() >= size } else { stream.room() > 0 || size == 0 };
-            // A pipe smaller than PIPE_BUF, which no kernel has, gives in where POLLOUT was true of it.
+            let fits = if is_whole {
+                stream.room() >= size
+            } else {
+                stream.room() > 0 || size == 0
+            };
+            // A pipe smaller than PIPE_BUF, which no kernel has, gives in where POLLOUT was true of
+            // it.
             let would_wait = stream.room() < size && !(size <= PIPE_BUF && stream.pipe_has_room());
             if !is_nonblocking && would_wait && !self.is_tampered_with {
                 panic!("the library would block in write on fd {fd}");
@@ -188,7 +209,11 @@ impl Kernel {
             if !fits || is_nonblocking && self.hit(self.faults.write_eagain, "write EAGAIN") {
                 return Err(errno(libc::EAGAIN));
             }
-            if !is_whole && is_nonblocking && size > 1 && self.hit(self.faults.write_short, "write short") {
+            if !is_whole
+                && is_nonblocking
+                && size > 1
+                && self.hit(self.faults.write_short, "write short")
+            {
                 size = 1 + self.choose(size as u32 - 1) as usize;
             }
         } else if size > 1 && self.hit(self.faults.write_short, "write short") {
@@ -206,17 +231,31 @@ impl Kernel {
         ];
         let of_sockets = [
             (faults.write_enobufs, "write ENOBUFS", libc::ENOBUFS),
-            (faults.write_econnreset, "write ECONNRESET", libc::ECONNRESET),
+            (
+                faults.write_econnreset,
+                "write ECONNRESET",
+                libc::ECONNRESET,
+            ),
         ];
-        let of_files =
-            [(faults.write_enospc, "write ENOSPC", libc::ENOSPC), (faults.write_edquot, "write EDQUOT", libc::EDQUOT)];
-        self.first_hit(&any).or_else(|| if is_socket { self.first_hit(&of_sockets) } else { None }).or_else(|| {
-            if is_regular {
-                self.first_hit(&of_files)
-            } else {
-                None
-            }
-        })
+        let of_files = [
+            (faults.write_enospc, "write ENOSPC", libc::ENOSPC),
+            (faults.write_edquot, "write EDQUOT", libc::EDQUOT),
+        ];
+        self.first_hit(&any)
+            .or_else(|| {
+                if is_socket {
+                    self.first_hit(&of_sockets)
+                } else {
+                    None
+                }
+            })
+            .or_else(|| {
+                if is_regular {
+                    self.first_hit(&of_files)
+                } else {
+                    None
+                }
+            })
     }
 
     /// Writes what fits. For actors, too.

@@ -1,7 +1,7 @@
-//! Child processes: noticing their end, and signals.
+//! Child processes: starting them, noticing their end, and signals.
 
 use std::io;
-use std::os::unix::io::OwnedFd;
+use std::os::unix::io::{OwnedFd, RawFd};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,8 +10,15 @@ use super::{check, Owned};
 #[cfg(any(test, fuzzing))]
 use crate::sim;
 
-/// A child process: std's, unless a simulated kernel has started it.
-pub(crate) enum Process {
+/// A child process.
+pub(crate) struct Process {
+    child: Handle,
+    /// The parent's ends of its stdin, stdout and stderr, until they are taken.
+    streams: [Option<Owned>; 3],
+}
+
+/// std's, unless a simulated kernel has started it.
+enum Handle {
     Real(Child),
     #[cfg(any(test, fuzzing))]
     Simulated(sim::Handle),
@@ -28,85 +35,124 @@ pub(crate) enum Stdin {
 }
 
 impl Process {
-    /// Starts a command with its stdout piped.
-    pub fn spawn(command: &mut Command, stdin: Stdin) -> io::Result<Process> {
+    /// One that std has started.
+    pub fn of(mut child: Child) -> Process {
+        let streams = [
+            child.stdin.take().map(OwnedFd::from).map(Owned::from),
+            child.stdout.take().map(OwnedFd::from).map(Owned::from),
+            child.stderr.take().map(OwnedFd::from).map(Owned::from),
+        ];
+        let child = Handle::Real(child);
+        Process { child, streams }
+    }
+
+    /// Starts a command as it says.
+    pub fn spawn(command: &mut Command) -> io::Result<Process> {
         #[cfg(any(test, fuzzing))]
-        {
-            let fd = match &stdin {
-                Stdin::Piped => None,
-                Stdin::From(fd) => Some(Some(fd.number())),
-                Stdin::Null => Some(None),
-            };
-            if let Some(answer) = sim::spawn(&command.get_program().to_string_lossy(), fd) {
-                return answer.map(Process::Simulated);
-            }
+        if let Some(answer) = Process::simulated(command, &Stdin::Piped) {
+            return answer;
         }
-        let stdin = match stdin {
-            Stdin::Piped => Stdio::piped(),
-            Stdin::From(fd) => Stdio::from(super::owned(fd.into_number())),
-            Stdin::Null => Stdio::null(),
+        let mut low = Vec::new();
+        let _ = pipe(&mut low); // it says whether low numbers are free
+        command.spawn().map(Process::of)
+    }
+
+    /// Starts a command with this stdin, and its stdout piped. The command keeps no end of a pipe.
+    pub fn piped(command: &mut Command, stdin: Stdin) -> io::Result<Process> {
+        #[cfg(any(test, fuzzing))]
+        if let Some(answer) = Process::simulated(command, &stdin) {
+            return answer;
+        }
+        let mut low = Vec::new();
+        let (stdin, writer) = match stdin {
+            Stdin::Piped => {
+                let (reader, writer) = pipe(&mut low)?;
+                (stdio(reader), Some(writer))
+            }
+            Stdin::From(fd) => (stdio(fd), None),
+            Stdin::Null => (Stdio::null(), None),
         };
-        let low_numbers = hold_low_numbers();
-        let spawned = command.stdin(stdin).stdout(Stdio::piped()).spawn();
-        drop(low_numbers);
-        // The command keeps what it was given: this reader of the inner pipe would keep its writer alive.
-        command.stdin(Stdio::piped());
-        spawned.map(Process::Real)
+        let (reader, stdout) = pipe(&mut low)?;
+        let spawned = command.stdin(stdin).stdout(stdio(stdout)).spawn();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = Process::of(spawned?);
+        process.streams[0] = writer;
+        process.streams[1] = Some(reader);
+        Ok(process)
+    }
+
+    #[cfg(any(test, fuzzing))]
+    fn simulated(command: &Command, stdin: &Stdin) -> Option<io::Result<Process>> {
+        let fd = match stdin {
+            Stdin::Piped => None,
+            Stdin::From(fd) => Some(Some(fd.number())),
+            Stdin::Null => Some(None),
+        };
+        let answer = sim::spawn(&command.get_program().to_string_lossy(), fd)?;
+        Some(answer.map(|mut child| Process {
+            streams: std::mem::take(&mut child.streams),
+            child: Handle::Simulated(child),
+        }))
+    }
+
+    /// The parent's end of its stdin, stdout or stderr, by the number that it has in the child.
+    pub fn take(&mut self, stream: RawFd) -> Option<Owned> {
+        self.streams[stream as usize].take()
     }
 
     pub fn id(&self) -> u32 {
-        match self {
-            Process::Real(child) => child.id(),
+        match &self.child {
+            Handle::Real(child) => child.id(),
             #[cfg(any(test, fuzzing))]
-            Process::Simulated(child) => child.id,
+            Handle::Simulated(child) => child.id,
         }
     }
 
-    pub fn take_stdin(&mut self) -> Option<Owned> {
-        match self {
-            Process::Real(child) => child.stdin.take().map(OwnedFd::from).map(Owned::from),
-            #[cfg(any(test, fuzzing))]
-            Process::Simulated(child) => child.stdin.take(),
-        }
-    }
-
-    pub fn take_stdout(&mut self) -> Option<Owned> {
-        match self {
-            Process::Real(child) => child.stdout.take().map(OwnedFd::from).map(Owned::from),
-            #[cfg(any(test, fuzzing))]
-            Process::Simulated(child) => child.stdout.take(),
-        }
-    }
-
-    pub fn take_stderr(&mut self) -> Option<Owned> {
-        match self {
-            Process::Real(child) => child.stderr.take().map(OwnedFd::from).map(Owned::from),
-            #[cfg(any(test, fuzzing))]
-            Process::Simulated(child) => child.stderr.take(),
-        }
-    }
-
-    /// waitpid(2) with WNOHANG.
+    /// waitpid(2) with WNOHANG. ECHILD: it is no child of this process any more.
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        match self {
-            Process::Real(child) => child.try_wait(),
+        match &mut self.child {
+            Handle::Real(child) => child.try_wait(),
             #[cfg(any(test, fuzzing))]
-            Process::Simulated(child) => child.try_wait(),
+            Handle::Simulated(child) => child.try_wait(),
         }
     }
 
-    /// waitpid(2), which waits. It closes the child's stdin first, if that was not taken.
+    /// waitpid(2), which waits.
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
-        match self {
-            Process::Real(child) => child.wait(),
+        match &mut self.child {
+            Handle::Real(child) => child.wait(),
             #[cfg(any(test, fuzzing))]
-            Process::Simulated(child) => child.wait(),
+            Handle::Simulated(child) => child.wait(),
         }
+    }
+
+    /// A child of the real kernel.
+    #[cfg(any(test, fuzzing))]
+    pub fn is_real(&self) -> bool {
+        matches!(self.child, Handle::Real(_))
     }
 }
 
-/// A descriptor that poll(2) says is readable once this child has exited (pidfd_open(2), Linux 5.3). An error where
-/// there is none, and when descriptors have run out.
+/// A pipe, reader first, for a child's stdin or stdout. An end with one of the numbers 0 to 2 would
+/// be taken for a standard stream (in the child, dup2 of a number to itself leaves it to be closed
+/// on exec): such a pipe goes to `low`, which is to be held until the child is started. The kernel
+/// gives the lowest numbers that are free, so whether there are low ones costs no call.
+fn pipe(low: &mut Vec<(Owned, Owned)>) -> io::Result<(Owned, Owned)> {
+    loop {
+        let pipe = super::pipe(0)?;
+        if pipe.0.number().min(pipe.1.number()) > libc::STDERR_FILENO {
+            return Ok(pipe);
+        }
+        low.push(pipe);
+    }
+}
+
+fn stdio(fd: Owned) -> Stdio {
+    Stdio::from(super::owned(fd.into_number()))
+}
+
+/// A descriptor that poll(2) says is readable once this child has ended (pidfd_open(2), Linux 5.3).
+/// An error where the kernel has no pidfds, and when descriptors have run out.
 pub(crate) fn pidfd(process: u32) -> io::Result<Owned> {
     #[cfg(any(test, fuzzing))]
     if let Some(answer) = sim::pidfd(process) {
@@ -117,9 +163,10 @@ pub(crate) fn pidfd(process: u32) -> io::Result<Owned> {
     }
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
+        let process = process as libc::pid_t;
         // SAFETY: takes two numbers.
-        let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, process as libc::pid_t, 0) } as isize)?;
-        Ok(Owned(fd as std::os::unix::io::RawFd)) // closed on exec
+        let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, process, 0) } as isize)?;
+        Ok(Owned(fd as RawFd)) // closed on exec
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     {
@@ -138,24 +185,11 @@ pub(crate) fn kill(process: u32, signal: libc::c_int) -> io::Result<()> {
     check(unsafe { libc::kill(process as libc::pid_t, signal) } as isize).map(drop)
 }
 
-/// Numbers below 3 that are free, held while a child is started. A pipe that got one of them as its number would be
-/// taken for a standard stream, by the child's own preparations too (dup2 of a number to itself leaves it to be closed on exec).
-fn hold_low_numbers() -> Vec<std::fs::File> {
-    let mut held = Vec::new();
-    // SAFETY: F_GETFD takes a number and no third argument.
-    while (0..3).any(|fd| unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1) {
-        match std::fs::File::open("/dev/null") {
-            Ok(file) => held.push(file), // the kernel gives the lowest free number
-            Err(_) => break,
-        }
-    }
-    held
-}
-
 /// The switch for tests: as on a system without pidfds.
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
-/// From here on, in all threads, the kernel has no pidfds (or has them again). For tests of what is done without.
+/// From here on, in all threads, the kernel has no pidfds (or has them again). For tests of what is
+/// done without.
 pub fn refuse_pidfds(refused: bool) {
     REFUSED.store(refused, Ordering::Relaxed);
 }

@@ -1,24 +1,26 @@
-//! SIGPIPE, which a write to a pipe without reader raises besides EPIPE, and which by default ends the process.
-//! A Rust program ignores it from the start; a host in C has it at its default, and its dispositions are not
-//! ours to change.
+//! SIGPIPE, which a write to a pipe without reader raises besides EPIPE, and which by default ends
+//! the process. A Rust program ignores it from the start; a host in C has it at its default, and
+//! its dispositions are not ours to change.
 
 use std::cell::Cell;
 use std::io;
 use std::mem::MaybeUninit;
 
 thread_local! {
-    /// Whether the process ignores SIGPIPE, once somebody has asked in this drive.
+    /// Whether the process ignores SIGPIPE, once it was asked for in this drive.
     static IGNORED: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
-/// The host was in charge since the last write and may have changed the disposition: ask again. Called when
-/// a drive begins (run, turn, dispatch), so that a loop asks once and not with every write.
+/// The host was in charge since the last write and may have changed the disposition: ask again.
+/// Called when a drive begins (run, turn, dispatch), so that a loop asks once and not with every
+/// write.
 pub(crate) fn forget() {
     let _ = IGNORED.try_with(|ignored| ignored.set(None));
 }
 
-/// Runs a write. If the process does not ignore SIGPIPE, the signal is blocked in this thread meanwhile, and
-/// taken away if the write raised it: a write's SIGPIPE goes to the thread that wrote (POSIX, 2.4.1).
+/// Runs a write. If the process does not ignore SIGPIPE, the signal is blocked in this thread
+/// meanwhile, and taken away if the write raised it: a write's SIGPIPE goes to the thread that
+/// wrote (POSIX, 2.4.1).
 pub(crate) fn held_back(write: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
     let known = IGNORED.try_with(Cell::get).ok().flatten();
     let is_ignored = known.unwrap_or_else(is_ignored);
@@ -71,7 +73,8 @@ fn is_pending() -> bool {
 
 fn mask(how: libc::c_int, set: &libc::sigset_t) -> libc::sigset_t {
     let mut before = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: both pointers are to live sets, and sigemptyset has initialised the one that is filled in.
+    // SAFETY: both pointers are to live sets, and sigemptyset has initialised the one that is
+    // filled in.
     unsafe {
         libc::sigemptyset(before.as_mut_ptr());
         libc::pthread_sigmask(how, set, before.as_mut_ptr());

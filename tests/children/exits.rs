@@ -1,30 +1,49 @@
 //! exit, try_wait, statuses, kill and signal. Gotchas 21 and 24.
 
 use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use asyncfile::{done, sleep, End, Scheduler};
+use asyncfile::{done, sleep, wait, AsyncPipe, End, Flow, Scheduler};
 
-use crate::help::{assert_output, await_end, cat, code, failure, kill, pattern, spawn};
+use crate::help::{assert_output, await_end, cat, code, failure, kill, pattern, piped, spawn};
 use crate::support::{kind, put, settle, watchdog, SHORT};
 
 #[test]
 fn exit_gives_the_code_or_the_signal() {
     let _watchdog = watchdog();
     let mut sched = Scheduler::new();
-    for (script, expected) in [("exit 0", 0), ("exit 255", 255), ("kill -TERM $$", -15), ("kill -KILL $$", -9)] {
-        assert_eq!(code(sched.block_on(spawn(script).exit()).unwrap()), expected);
+    for (script, expected) in [
+        ("exit 0", 0),
+        ("exit 255", 255),
+        ("kill -TERM $$", -15),
+        ("kill -KILL $$", -9),
+    ] {
+        assert_eq!(
+            code(sched.block_on(spawn(script).exit()).unwrap()),
+            expected
+        );
     }
 }
 
 #[test]
-fn exit_closes_stdin_first() {
+fn exit_closes_nothing() {
     let _watchdog = watchdog();
     let pipe = cat();
     let mut sched = Scheduler::new();
     sched.block_on(pipe.write("kept").full()).unwrap();
+    assert_eq!(
+        kind(sched.block_on(pipe.exit().timeout(SHORT))),
+        ErrorKind::TimedOut,
+        "the child reads on"
+    );
+    pipe.close_stdin();
     assert!(sched.block_on(pipe.exit()).unwrap().success());
-    assert_eq!(sched.block_on(pipe.read_to_end()).unwrap(), b"kept", "stdout was not closed");
+    assert_eq!(
+        sched.block_on(pipe.read_to_end()).unwrap(),
+        b"kept",
+        "stdout was not closed"
+    );
 }
 
 #[test]
@@ -33,7 +52,10 @@ fn exit_leaves_stdin_open_if_a_handle_to_it_was_taken() {
     let pipe = cat();
     let stdin = pipe.stdin().unwrap().clone();
     let mut sched = Scheduler::new();
-    assert_eq!(kind(sched.block_on(pipe.exit().timeout(SHORT))), ErrorKind::TimedOut);
+    assert_eq!(
+        kind(sched.block_on(pipe.exit().timeout(SHORT))),
+        ErrorKind::TimedOut
+    );
     sched.block_on(stdin.write("still open").full()).unwrap();
     let exit = sched.spawn(pipe.exit(), |task| done(task.exit()?));
     settle(&mut sched);
@@ -47,13 +69,18 @@ fn exit_waits_for_a_write_that_is_under_way() {
     let _watchdog = watchdog();
     let pipe = spawn("wc -c");
     let mut sched = Scheduler::new();
-    let feeder = sched.spawn(pipe.write(pattern(1_000_000)).full(), |task| done(task.written()?));
+    let feeder = sched.spawn(pipe.write(pattern(1_000_000)).full(), |task| {
+        done(task.written()?)
+    });
     let exit = sched.spawn(pipe.exit(), |task| done(task.exit()?));
     assert_eq!(sched.join(feeder).unwrap(), 1_000_000);
     // Nothing tells the waiting exit that the last handle to stdin has gone.
     pipe.close_stdin();
     assert!(sched.join(exit).unwrap().success());
-    assert_eq!(sched.block_on(pipe.readline()).unwrap().unwrap(), b"1000000\n");
+    assert_eq!(
+        sched.block_on(pipe.readline()).unwrap().unwrap(),
+        b"1000000\n"
+    );
 }
 
 #[test]
@@ -78,13 +105,19 @@ fn many_tasks_wait_for_one_exit() {
     let pipe = spawn("read line; exit 5");
     let stdin = pipe.stdin().unwrap().clone();
     let mut sched = Scheduler::new();
-    let tasks: Vec<_> = (0..10).map(|_| sched.spawn(pipe.exit(), |task| done(task.exit()?.code()))).collect();
+    let tasks: Vec<_> = (0..10)
+        .map(|_| sched.spawn(pipe.exit(), |task| done(task.exit()?.code())))
+        .collect();
     settle(&mut sched);
     sched.block_on(stdin.write("\n")).unwrap();
     for task in tasks {
         assert_eq!(sched.join(task).unwrap(), Some(5));
     }
-    assert_eq!(sched.block_on(pipe.exit()).unwrap().code(), Some(5), "and again");
+    assert_eq!(
+        sched.block_on(pipe.exit()).unwrap().code(),
+        Some(5),
+        "and again"
+    );
 }
 
 #[test]
@@ -102,6 +135,20 @@ fn an_exit_waited_for_in_two_schedulers_hangs_in_neither() {
     assert_eq!(one.join(first).unwrap(), Some(5));
 }
 
+/// The list of children without a pipe watches a child where a task already does.
+#[test]
+fn an_exit_that_is_waited_for_when_its_pipe_is_closed_comes_in_its_scheduler() {
+    let _watchdog = watchdog();
+    let pipe = cat();
+    let (mut one, mut other) = (Scheduler::new(), Scheduler::new());
+    let exit = one.spawn(pipe.exit(), |task| done(task.exit()?));
+    settle(&mut one);
+    settle(&mut other);
+    pipe.close();
+    assert!(one.join(exit).unwrap().success());
+    settle(&mut other);
+}
+
 #[test]
 fn try_wait_and_statuses_know_the_end_without_waiting() {
     let _watchdog = watchdog();
@@ -114,7 +161,10 @@ fn try_wait_and_statuses_know_the_end_without_waiting() {
     assert_eq!(pipe.statuses()[0].unwrap().code(), Some(6));
     assert_eq!(pipe.try_wait().unwrap().unwrap().code(), Some(6));
     assert_eq!(pipe.try_wait().unwrap().unwrap().code(), Some(6));
-    assert_eq!(Scheduler::new().block_on(pipe.exit()).unwrap().code(), Some(6));
+    assert_eq!(
+        Scheduler::new().block_on(pipe.exit()).unwrap().code(),
+        Some(6)
+    );
 }
 
 // ------------------------------------------------------------------ kill and signal
@@ -126,7 +176,12 @@ fn kill_ends_the_child_and_what_it_said_is_kept() {
     let mut sched = Scheduler::new();
     sched.block_on(pipe.stdout().unwrap().readable()).unwrap();
     pipe.kill().unwrap();
-    assert_output(&sched.block_on(pipe.communicate(())).unwrap(), -9, "said\n", "");
+    assert_output(
+        &sched.block_on(pipe.communicate(())).unwrap(),
+        -9,
+        "said\n",
+        "",
+    );
 }
 
 #[test]
@@ -140,7 +195,12 @@ fn a_child_killed_from_outside_ends_the_communicate_with_that_signal() {
     put(&writer, b"half a word");
     crate::support::turn_until(&mut sched, || pipe.stdout().unwrap().buffered() == 11);
     kill(pipe.ids()[0], libc::SIGSEGV);
-    assert_output(&sched.join(task).unwrap(), -libc::SIGSEGV, "half a word", "");
+    assert_output(
+        &sched.join(task).unwrap(),
+        -libc::SIGSEGV,
+        "half a word",
+        "",
+    );
 }
 
 #[test]
@@ -148,9 +208,15 @@ fn a_signal_reaches_the_child() {
     let _watchdog = watchdog();
     let pipe = spawn("trap 'echo caught; exit 7' TERM; echo ready; while :; do read line; done");
     let mut sched = Scheduler::new();
-    assert_eq!(sched.block_on(pipe.readline()).unwrap().unwrap(), b"ready\n");
+    assert_eq!(
+        sched.block_on(pipe.readline()).unwrap().unwrap(),
+        b"ready\n"
+    );
     pipe.signal(libc::SIGTERM).unwrap();
-    assert_eq!(sched.block_on(pipe.readline()).unwrap().unwrap(), b"caught\n");
+    assert_eq!(
+        sched.block_on(pipe.readline()).unwrap().unwrap(),
+        b"caught\n"
+    );
     assert_eq!(sched.block_on(pipe.exit()).unwrap().code(), Some(7));
 }
 
@@ -162,7 +228,8 @@ fn a_signal_that_there_is_not_is_an_error() {
     pipe.signal(0).unwrap();
 }
 
-/// kill(2) would say ESRCH for a number that is nobody's, and EINVAL for a signal that there is not: it is not called.
+/// kill(2) would say ESRCH for a number that is nobody's, and EINVAL for a signal that there is
+/// not: it is not called.
 #[test]
 fn nothing_is_sent_once_the_child_was_reaped() {
     let _watchdog = watchdog();
@@ -195,7 +262,11 @@ fn the_exit_is_an_event_in_the_poll_set_and_out_of_it_afterwards() {
     let mut sched = Scheduler::new();
     let exit = sched.spawn(pipe.exit(), |task| done(task.exit()?));
     settle(&mut sched);
-    assert_eq!(poll_set(&mut sched), (1, None), "one descriptor, and nothing to look after meanwhile");
+    assert_eq!(
+        poll_set(&mut sched),
+        (1, None),
+        "one descriptor, and nothing to look after meanwhile"
+    );
     stdin.close();
     sched.join(exit).unwrap();
     assert_eq!(poll_set(&mut sched), (0, None));
@@ -217,20 +288,24 @@ fn an_exit_that_is_waited_for_no_more_is_out_of_the_poll_set() {
     kept.cancel();
     settle(&mut sched);
     assert_eq!(poll_set(&mut sched).0, 0);
-    assert_eq!(kind(sched.block_on(pipe.exit().timeout(SHORT))), ErrorKind::TimedOut);
+    assert_eq!(
+        kind(sched.block_on(pipe.exit().timeout(SHORT))),
+        ErrorKind::TimedOut
+    );
     assert_eq!(poll_set(&mut sched).0, 0);
 }
 
-// ------------------------------------------------------------------ whose stdin is
+// ------------------------------------------------------------------ a stdin that was taken
 
-/// By somebody who does not close it, between two writes.
 #[test]
-fn exit_closes_stdin_when_the_last_handle_to_it_is_dropped() {
+fn the_last_drop_of_a_taken_stdin_closes_it() {
     let _watchdog = watchdog();
     let pipe = spawn("cat >&2; exit 4");
-    let mut stdin = pipe.stdin().cloned();
+    let mut stdin = pipe.take_stdin();
+    let also = stdin.clone();
     let mut sched = Scheduler::new();
     let exit = sched.spawn(pipe.exit(), |task| done(task.exit()?));
+    drop(also);
     let feeder = sched.spawn(sleep(SHORT), move |task| {
         task.ok()?;
         drop(stdin.take());
@@ -240,22 +315,141 @@ fn exit_closes_stdin_when_the_last_handle_to_it_is_dropped() {
     assert_eq!(sched.join(exit).unwrap().code(), Some(4));
 }
 
-/// In a foreign loop that is work at once; until then, there is nothing to look after.
+/// Also after an error, a panic or a cancel of the task that has it.
 #[test]
-fn exit_closes_stdin_when_the_host_drops_the_last_handle_to_it() {
+fn a_taken_stdin_is_closed_when_the_body_that_has_it_is_dropped() {
     let _watchdog = watchdog();
-    let (pipe, other) = (spawn("cat; exit 4"), cat());
-    let (stdin, _others) = (pipe.stdin().cloned(), other.stdin().cloned());
+    for ending in ["error", "panic", "cancel"] {
+        let pipe = spawn("wc -c");
+        let stdin = pipe.take_stdin().unwrap();
+        let mut sched = Scheduler::new();
+        let feeder = sched.spawn(stdin.write("12345").full(), move |task| -> Flow {
+            task.ok()?;
+            match ending {
+                "error" => Err(ErrorKind::Other.into()),
+                "panic" => panic!("of the feeder"),
+                _ => wait(stdin.readable()), // never: it is opened for writing
+            }
+        });
+        let line = sched.spawn(pipe.readline(), |task| done(task.line()?.unwrap().to_vec()));
+        settle(&mut sched);
+        if ending == "cancel" {
+            feeder.cancel();
+        }
+        assert_eq!(sched.join(line).unwrap(), b"5\n", "{ending}");
+        drop(feeder.take());
+    }
+}
+
+#[test]
+fn a_pipe_whose_stdin_was_taken_has_none() {
+    let _watchdog = watchdog();
+    let pipe = cat();
+    let before = pipe.stdin().unwrap().clone();
+    let mut sched = Scheduler::new();
+    // A task that waits through the pipe is told at once.
+    let block = pattern(1 << 20);
+    let waiting = sched.spawn(pipe.write(block).full(), |task| done(task.written()?));
+    settle(&mut sched);
+    let stdin = pipe.take_stdin().unwrap();
+    let number = stdin.as_raw_fd();
+    let error = std::io::Error::from(sched.join(waiting).unwrap_err());
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(
+        error
+            .to_string()
+            .ends_with("the child's stdin is not piped"),
+        "{error}"
+    );
+
+    assert!(pipe.stdin().is_none() && pipe.take_stdin().is_none());
+    for op in [pipe.write("x"), before.write("x")] {
+        let (error, _) = failure(&mut sched, op);
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(
+            error.to_string().contains("the child's stdin is not piped"),
+            "{error}"
+        );
+    }
+    pipe.close_stdin();
+    before.close();
+    drop(before);
+    assert_eq!(stdin.as_raw_fd(), number);
+    // What was written before the error, and what is written now, comes through.
+    let reader = sched.spawn(pipe.read_to_end(), |task| done(task.bytes()?.len()));
+    sched.block_on(stdin.write("last").full()).unwrap();
+    drop(stdin);
+    assert!(sched.join(reader).unwrap() > 4);
+    assert!(sched.block_on(pipe.exit()).unwrap().success());
+}
+
+#[test]
+fn a_stdin_that_is_closed_or_absent_cannot_be_taken() {
+    let _watchdog = watchdog();
+    let pipe = cat();
+    pipe.close_stdin();
+    assert!(pipe.take_stdin().is_none());
+    assert!(AsyncPipe::new(piped("exit 0", "oe"))
+        .unwrap()
+        .take_stdin()
+        .is_none());
+}
+
+#[test]
+fn a_communicate_leaves_a_taken_stdin_open() {
+    let _watchdog = watchdog();
+    let pipe = cat();
+    let stdin = pipe.take_stdin().unwrap();
+    let mut sched = Scheduler::new();
+    let (error, _) = failure(&mut sched, pipe.communicate("x"));
+    assert_eq!(
+        error.to_string(),
+        "communicate: the child's stdin is not piped"
+    );
+    let output = sched.spawn(pipe.communicate(()), |task| done(task.output()?));
+    settle(&mut sched);
+    sched.block_on(stdin.write("by the owner").full()).unwrap();
+    drop(stdin);
+    assert_output(&sched.join(output).unwrap(), 0, "by the owner", "");
+}
+
+#[test]
+fn a_stdin_taken_under_a_communicate_ends_it_if_input_is_left() {
+    let _watchdog = watchdog();
+    let pipe = cat();
+    let mut sched = Scheduler::new();
+    let len = 1 << 20;
+    let task = sched.spawn(pipe.communicate(pattern(len)).limit(1), |task| {
+        done(task.output()?)
+    });
+    assert!(sched.join(task).is_err(), "the limit");
+    let stdin = pipe.take_stdin().unwrap();
+    let (error, _) = failure(&mut sched, pipe.communicate(()));
+    assert_eq!(error.kind(), ErrorKind::NotConnected);
+    assert!(
+        error
+            .to_string()
+            .contains("stdin was closed before all input was fed"),
+        "{error}"
+    );
+    drop(stdin);
+    assert!(sched.block_on(pipe.communicate(())).unwrap().stdout.len() < len);
+}
+
+#[test]
+fn exit_closes_nothing_when_the_host_drops_its_clone_of_stdin() {
+    let _watchdog = watchdog();
+    let pipe = spawn("cat; exit 4");
+    let stdin = pipe.stdin().cloned();
     let mut sched = Scheduler::new();
     let exit = sched.spawn(pipe.exit(), |task| done(task.exit()?));
-    let elsewhere = sched.spawn(other.exit(), |task| done(task.exit()?));
     settle(&mut sched);
     drop(stdin);
-    assert_eq!(poll_set(&mut sched).1, Some(Duration::ZERO));
-    sched.dispatch(&[]).unwrap();
-    assert!(format!("{:?}", pipe.stdin().unwrap()).contains("closed"));
+    settle(&mut sched);
+    assert!(!exit.is_finished());
+    assert!(!format!("{:?}", pipe.stdin().unwrap()).contains("closed"));
+    pipe.close_stdin();
     assert_eq!(sched.join(exit).unwrap().code(), Some(4));
-    elsewhere.cancel();
 }
 
 #[test]
@@ -264,7 +458,7 @@ fn an_exit_that_is_waited_for_no_more_leaves_stdin_open() {
     let pipe = cat();
     let mut stdin = pipe.stdin().cloned();
     let mut sched = Scheduler::new();
-    let either = asyncfile::first([pipe.exit().into(), sleep(SHORT).into()]);
+    let either = asyncfile::first([asyncfile::Op::from(pipe.exit()), sleep(SHORT).into()]);
     let mut is_over = false;
     let task = sched.spawn(either, move |task| match is_over {
         false => {

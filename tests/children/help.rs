@@ -24,23 +24,35 @@ pub fn sh(script: &str) -> Command {
 
 /// stdin and stdout piped, stderr the test's own.
 pub fn spawn(script: &str) -> AsyncPipe {
-    AsyncPipe::spawn(&mut sh(script)).unwrap()
+    AsyncPipe::piped(&mut sh(script)).unwrap()
 }
 
 /// All three piped.
 pub fn spawn_with_stderr(script: &str) -> AsyncPipe {
-    AsyncPipe::spawn(sh(script).stderr(Stdio::piped())).unwrap()
+    AsyncPipe::piped(sh(script).stderr(Stdio::piped())).unwrap()
 }
 
-/// Those of stdin (`i`), stdout (`o`) and stderr (`e`) are piped that are named; the others are /dev/null.
+/// Those of stdin (`i`), stdout (`o`) and stderr (`e`) are piped that are named; the others are
+/// /dev/null.
 pub fn piped(script: &str, names: &str) -> std::process::Child {
-    let stdio = |name| if names.contains(name) { Stdio::piped() } else { Stdio::null() };
-    sh(script).stdin(stdio('i')).stdout(stdio('o')).stderr(stdio('e')).spawn().unwrap()
+    let stdio = |name| {
+        if names.contains(name) {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        }
+    };
+    sh(script)
+        .stdin(stdio('i'))
+        .stdout(stdio('o'))
+        .stderr(stdio('e'))
+        .spawn()
+        .unwrap()
 }
 
 /// An echo that lives until its stdin is closed.
 pub fn cat() -> AsyncPipe {
-    AsyncPipe::spawn(&mut Command::new("cat")).unwrap()
+    AsyncPipe::piped(&mut Command::new("cat")).unwrap()
 }
 
 /// `len` bytes of a sequence in which every cut, loss and repetition shows.
@@ -61,13 +73,20 @@ pub struct Comparison {
 
 impl Comparison {
     pub fn new() -> Comparison {
-        Comparison { block: pattern(2 * BLOCK), len: 0 }
+        Comparison {
+            block: pattern(2 * BLOCK),
+            len: 0,
+        }
     }
 
     #[track_caller]
     pub fn add(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(BLOCK) {
-            assert!(self.block[self.len % PERIOD..].starts_with(piece), "wrong bytes after {}", self.len);
+            assert!(
+                self.block[self.len % PERIOD..].starts_with(piece),
+                "wrong bytes after {}",
+                self.len
+            );
             self.len += piece.len();
         }
     }
@@ -85,7 +104,10 @@ pub fn assert_pattern(bytes: &[u8], len: usize) {
 pub fn assert_output(output: &Output, code: i32, stdout: &str, stderr: &str) {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!((self::code(output.status), &*out, &*err), (code, stdout, stderr));
+    assert_eq!(
+        (self::code(output.status), &*out, &*err),
+        (code, stdout, stderr)
+    );
 }
 
 pub fn code(status: ExitStatus) -> i32 {
@@ -123,10 +145,16 @@ pub fn reap_behind(id: u32) {
 
 pub fn kill(id: u32, signal: i32) {
     // SAFETY: takes two numbers.
-    assert_eq!(unsafe { libc::kill(id as libc::pid_t, signal) }, 0, "{}", io::Error::last_os_error());
+    assert_eq!(
+        unsafe { libc::kill(id as libc::pid_t, signal) },
+        0,
+        "{}",
+        io::Error::last_os_error()
+    );
 }
 
-/// Where a child stands until the test lets it go on: a FIFO's name in its script, as in `read line < GATE`.
+/// Where a child stands until the test lets it go on: a FIFO's name in its script, as in
+/// `read line < GATE`.
 pub struct Gate(Fifo);
 
 impl Gate {
@@ -136,7 +164,12 @@ impl Gate {
 
     /// Turns until the child stands there; a line written to this lets it go.
     pub fn reached(&self, sched: &mut Scheduler<'_>) -> fs::File {
-        let open = || fs::File::options().write(true).custom_flags(libc::O_NONBLOCK).open(self.0.path());
+        let open = || {
+            fs::File::options()
+                .write(true)
+                .custom_flags(libc::O_NONBLOCK)
+                .open(self.0.path())
+        };
         let mut writer = None;
         turn_until(sched, || {
             writer = open().ok(); // ENXIO as long as nobody reads
@@ -172,7 +205,8 @@ impl Belongings {
     }
 }
 
-/// Runs it, and asserts that nothing of it is left. Before that, once for what a first run leaves for good.
+/// Runs it, and asserts that nothing of it is left. Before that, once for what a first run leaves
+/// for good.
 pub fn leaves_nothing(mut run: impl FnMut()) {
     run();
     let before = Belongings::count();
@@ -188,7 +222,9 @@ pub fn children() -> Vec<(u32, bool)> {
         let id = entry.file_name().to_string_lossy().parse();
         // `1234 (its (strange) name) Z 1 ...`
         if let (Ok(id), Ok(stat)) = (id, fs::read_to_string(entry.path().join("stat"))) {
-            let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 1..].split_whitespace().collect();
+            let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 1..]
+                .split_whitespace()
+                .collect();
             if fields[1] == me {
                 children.push((id, fields[0] == "Z"));
             }

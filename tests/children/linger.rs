@@ -31,10 +31,23 @@ fn without_linger_a_communicate_lasts_until_the_grandchild_lets_go() {
     let pipe = spawn(WITH_GRANDCHILD);
     let mut sched = Scheduler::new();
     let grandchild = grandchild(&mut sched, &pipe);
-    assert_eq!(sched.block_on(pipe.exit()).unwrap().code(), Some(3), "the exit does not wait for it");
-    assert_eq!(kind(sched.block_on(pipe.communicate(()).timeout(5 * SHORT))), ErrorKind::TimedOut);
+    pipe.close_stdin();
+    assert_eq!(
+        sched.block_on(pipe.exit()).unwrap().code(),
+        Some(3),
+        "the exit does not wait for it"
+    );
+    assert_eq!(
+        kind(sched.block_on(pipe.communicate(()).timeout(5 * SHORT))),
+        ErrorKind::TimedOut
+    );
     drop(grandchild);
-    assert_output(&sched.block_on(pipe.communicate(())).unwrap(), 3, "hi\n", "");
+    assert_output(
+        &sched.block_on(pipe.communicate(())).unwrap(),
+        3,
+        "hi\n",
+        "",
+    );
 }
 
 #[test]
@@ -45,7 +58,9 @@ fn with_linger_a_communicate_ends_that_long_after_the_exit() {
     let _grandchild = grandchild(&mut sched, &pipe);
     assert_eq!(pipe.try_wait().unwrap(), None);
     let start = Instant::now();
-    let output = sched.block_on(pipe.communicate(()).linger(5 * SHORT)).unwrap();
+    let output = sched
+        .block_on(pipe.communicate(()).linger(5 * SHORT))
+        .unwrap();
     assert!(start.elapsed() >= 5 * SHORT);
     assert_output(&output, 3, "hi\n", "");
     assert_output(&sched.block_on(pipe.communicate(())).unwrap(), 3, "", "");
@@ -54,7 +69,9 @@ fn with_linger_a_communicate_ends_that_long_after_the_exit() {
 #[test]
 fn linger_is_no_pause_when_the_streams_end() {
     let _watchdog = watchdog();
-    let output = Scheduler::new().block_on(spawn("echo hi").communicate(()).linger(2 * LONG)).unwrap();
+    let output = Scheduler::new()
+        .block_on(spawn("echo hi").communicate(()).linger(2 * LONG))
+        .unwrap();
     assert_output(&output, 0, "hi\n", "");
 }
 
@@ -62,7 +79,9 @@ fn linger_is_no_pause_when_the_streams_end() {
 fn linger_is_no_time_for_the_child_itself() {
     let _watchdog = watchdog();
     let pipe = spawn("sleep 0.2; echo late");
-    let output = Scheduler::new().block_on(pipe.communicate(()).linger(Duration::ZERO)).unwrap();
+    let output = Scheduler::new()
+        .block_on(pipe.communicate(()).linger(Duration::ZERO))
+        .unwrap();
     assert_output(&output, 0, "late\n", "");
 }
 
@@ -71,22 +90,34 @@ fn linger_is_no_time_for_the_child_itself() {
 fn no_linger_at_all_still_gives_what_the_child_said() {
     let _watchdog = watchdog();
     let mut sched = Scheduler::new();
-    for script in ["echo out; echo err >&2", "sleep 600 >&2 & echo out; echo err >&2; echo $!"] {
+    for script in [
+        "echo out; echo err >&2",
+        "sleep 600 >&2 & echo out; echo err >&2; echo $!",
+    ] {
         let pipe = spawn_with_stderr(script);
         await_end(pipe.ids()[0]);
-        let output = sched.block_on(pipe.communicate(()).linger(Duration::ZERO)).unwrap();
+        let output = sched
+            .block_on(pipe.communicate(()).linger(Duration::ZERO))
+            .unwrap();
         let out = String::from_utf8(output.stdout).unwrap();
         if let Some(id) = out.lines().nth(1) {
             drop(Grandchild(id.parse().unwrap()));
         }
-        assert_eq!((out.lines().next(), &*output.stderr), (Some("out"), &b"err\n"[..]));
+        assert_eq!(
+            (out.lines().next(), &*output.stderr),
+            (Some("out"), &b"err\n"[..])
+        );
     }
 }
 
 #[test]
 fn no_linger_at_all_gives_more_than_one_share_of_what_the_child_said() {
     let _watchdog = watchdog();
-    let output = Scheduler::new().block_on(spawn("head -c 5000000 /dev/zero").communicate(()).linger(Duration::ZERO));
+    let output = Scheduler::new().block_on(
+        spawn("head -c 5000000 /dev/zero")
+            .communicate(())
+            .linger(Duration::ZERO),
+    );
     assert_eq!(output.unwrap().stdout.len(), 5_000_000);
 }
 
@@ -126,10 +157,15 @@ fn a_stream_that_the_grandchild_keeps_does_not_hold_up_the_other() {
     let pipe = spawn_with_stderr("sleep 600 2>&- & echo $!; echo err >&2; echo out; exit 3");
     let mut sched = Scheduler::new();
     let _grandchild = grandchild(&mut sched, &pipe);
-    assert_output(&sched.block_on(pipe.communicate(()).linger(SHORT)).unwrap(), 3, "out\n", "err\n");
+    assert_output(
+        &sched.block_on(pipe.communicate(()).linger(SHORT)).unwrap(),
+        3,
+        "out\n",
+        "err\n",
+    );
 }
 
-// ------------------------------------------------------------------ two communicates, of which the second lingers
+// --------------------------------------------------- two communicates, of which the second lingers
 
 /// The end of the second one's wait is not the end of the conversation, which is the first one's.
 #[test]
@@ -139,7 +175,9 @@ fn a_second_communicate_that_has_lingered_takes_nothing_from_the_first() {
     let pipe = spawn(&format!("echo said; (read line < {gate}) & exit 3"));
     let mut sched = Scheduler::new();
     let first = sched.spawn(pipe.communicate(()), |task| done(task.output()?));
-    let second = sched.spawn(pipe.communicate(()).linger(SHORT), |task| done(task.output()?));
+    let second = sched.spawn(pipe.communicate(()).linger(SHORT), |task| {
+        done(task.output()?)
+    });
     assert_output(&sched.join(second).unwrap(), 3, "", "");
     assert!(!first.is_finished(), "a grandchild has its stdout");
     put(&gate.reached(&mut sched), b"go\n");
@@ -153,8 +191,12 @@ fn a_second_communicate_that_has_lingered_does_not_stop_what_the_first_feeds_a_g
     // A job in the background reads /dev/null, unless it is told otherwise.
     let pipe = spawn("exec 3<&0; cat <&3 & exit 3");
     let mut sched = Scheduler::new();
-    let first = sched.spawn(pipe.communicate(AsyncFile::new(reader).unwrap()), |task| done(task.output()?));
-    let second = sched.spawn(pipe.communicate(()).linger(SHORT), |task| done(task.output()?));
+    let first = sched.spawn(pipe.communicate(AsyncFile::new(reader).unwrap()), |task| {
+        done(task.output()?)
+    });
+    let second = sched.spawn(pipe.communicate(()).linger(SHORT), |task| {
+        done(task.output()?)
+    });
     assert_output(&sched.join(second).unwrap(), 3, "", "");
     put(&writer, b"late\n");
     drop(writer);

@@ -1,5 +1,5 @@
-//! No descriptor, no zombie, no thread is left; descriptors that run out. Gotchas 22 and 23. Each in a process of its own, because what
-//! is counted is the process's.
+//! No descriptor, no zombie, no thread is left; descriptors that run out. Gotchas 22 and 23. Each
+//! in a process of its own, because what is counted is the process's.
 #![cfg(target_os = "linux")]
 
 use std::fs::File;
@@ -11,8 +11,8 @@ use asyncfile::{done, sleep, yield_now, AsyncPipe, Scheduler};
 
 use crate::descriptors::{alone, Test};
 use crate::help::{
-    assert_output, await_end, cat, children, code, leaves_nothing, pattern, sh, spawn, spawn_with_stderr, Belongings,
-    Gate,
+    assert_output, await_end, cat, children, code, leaves_nothing, pattern, sh, spawn,
+    spawn_with_stderr, Belongings, Gate,
 };
 use crate::support::{kind, put, settle, turn_until, watchdog, SHORT};
 
@@ -22,7 +22,9 @@ fn a_thousand_communicates_in_a_row_leave_nothing() -> Test {
         let _watchdog = watchdog();
         let mut sched = Scheduler::new();
         let mut talk = || {
-            let output = sched.block_on(spawn_with_stderr("read line; echo $line; echo err >&2").communicate("in\n"));
+            let output = sched.block_on(
+                spawn_with_stderr("read line; echo $line; echo err >&2").communicate("in\n"),
+            );
             assert_output(&output.unwrap(), 0, "in\n", "err\n");
         };
         leaves_nothing(|| (0..500).for_each(|_| talk()));
@@ -43,7 +45,10 @@ fn two_hundred_communicates_at_once_leave_nothing() -> Test {
             let tasks: Vec<_> = (0..200).map(talk).collect();
             for (n, task) in tasks.into_iter().enumerate() {
                 let output = sched.join(task).unwrap();
-                assert_eq!((code(output.status), output.stdout), (n as i32 % 100, pattern(n * 1000)));
+                assert_eq!(
+                    (code(output.status), output.stdout),
+                    (n as i32 % 100, pattern(n * 1000))
+                );
             }
         });
         Ok(())
@@ -61,8 +66,10 @@ fn communicates_that_are_cut_or_dropped_leave_nothing() -> Test {
                 kind(sched.block_on(cut.communicate(pattern(1 << 20)).timeout(Duration::ZERO))),
                 ErrorKind::TimedOut
             );
-            let dropped_with_its_scheduler =
-                sched.spawn(cat().communicate(pattern(1 << 20)), |task| done(task.output()?));
+            let dropped_with_its_scheduler = sched
+                .spawn(cat().communicate(pattern(1 << 20)), |task| {
+                    done(task.output()?)
+                });
             let waited_for = sched.spawn(cat().exit(), |task| done(task.exit()?));
             settle(&mut sched);
             drop((cut, dropped_with_its_scheduler, waited_for, sched));
@@ -76,7 +83,7 @@ fn communicates_that_are_cut_or_dropped_leave_nothing() -> Test {
     })
 }
 
-// ------------------------------------------------------------------ 22. a failure after fork leaks no child
+// --------------------------------------------------------- 22. a failure after fork leaks no child
 
 #[test]
 fn a_program_that_cannot_be_started_is_a_clear_error_and_leaves_nothing() -> Test {
@@ -87,15 +94,28 @@ fn a_program_that_cannot_be_started_is_a_clear_error_and_leaves_nothing() -> Tes
         std::fs::write(&plain, "no program")?;
         let missing = dir.path().join("missing");
         let cases = [
-            (missing.as_path(), ErrorKind::NotFound, "No such file or directory"),
+            (
+                missing.as_path(),
+                ErrorKind::NotFound,
+                "No such file or directory",
+            ),
             (dir.path(), ErrorKind::PermissionDenied, "Permission denied"),
-            (plain.as_path(), ErrorKind::PermissionDenied, "Permission denied"),
+            (
+                plain.as_path(),
+                ErrorKind::PermissionDenied,
+                "Permission denied",
+            ),
         ];
         leaves_nothing(|| {
             for (program, kind, cause) in cases {
-                let error = AsyncPipe::spawn(&mut Command::new(program)).unwrap_err();
+                let error = AsyncPipe::piped(&mut Command::new(program)).unwrap_err();
                 assert_eq!(error.kind(), kind);
-                assert!(error.to_string().starts_with(&format!("spawn {}: {cause}", program.display())), "{error}");
+                assert!(
+                    error
+                        .to_string()
+                        .starts_with(&format!("spawn {}: {cause}", program.display())),
+                    "{error}"
+                );
             }
         });
         Ok(())
@@ -107,17 +127,24 @@ fn a_pipeline_of_which_one_cannot_be_started_leaves_none_of_the_others() -> Test
     alone(|| {
         let _watchdog = watchdog();
         leaves_nothing(|| {
-            let commands = [sh("exec sleep 600"), sh("trap '' TERM; exec sleep 600"), Command::new("/missing/program")];
+            let commands = [
+                sh("exec sleep 600"),
+                sh("trap '' TERM; exec sleep 600"),
+                Command::new("/missing/program"),
+            ];
             let error = AsyncPipe::pipeline(commands).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::NotFound);
-            assert!(error.to_string().starts_with("spawn /missing/program: "), "{error}");
+            assert!(
+                error.to_string().starts_with("spawn /missing/program: "),
+                "{error}"
+            );
         });
         assert_eq!(children(), []);
         Ok(())
     })
 }
 
-// ------------------------------------------------------------------ 23. dropping neither blocks nor leaves a zombie for good
+// ---------------------------------------- 23. dropping neither blocks nor leaves a zombie for good
 
 /// A child that lives until its stdin, which this keeps, is closed.
 fn held() -> (AsyncPipe, asyncfile::AsyncFile) {
@@ -133,7 +160,11 @@ fn dropping_a_pipe_does_not_block_and_a_later_turn_reaps_its_child() -> Test {
         let (pipe, stdin) = held();
         let id = pipe.ids()[0];
         drop(pipe);
-        assert_eq!(children(), [(id, false)], "it lives, and was not waited for");
+        assert_eq!(
+            children(),
+            [(id, false)],
+            "it lives, and was not waited for"
+        );
         drop(stdin);
         await_end(id);
         assert_eq!(children(), [(id, true)]);
@@ -220,7 +251,10 @@ fn an_exit_can_still_be_had_after_close() -> Test {
 
 /// Takes all descriptors that this process may have; what is dropped of them is free.
 fn hoard() -> Vec<File> {
-    let limit = libc::rlimit { rlim_cur: 100, rlim_max: 4096 };
+    let limit = libc::rlimit {
+        rlim_cur: 100,
+        rlim_max: 4096,
+    };
     // SAFETY: the pointer is to a live structure.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
     let hoard: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
@@ -240,12 +274,22 @@ fn without_descriptors_a_spawn_is_a_clear_error_and_leaves_nothing() -> Test {
             drop(hoard);
             match started {
                 Err(error) => {
-                    assert!(error.to_string().starts_with("spawn sh: Too many open files"), "{error}");
+                    assert!(
+                        error
+                            .to_string()
+                            .starts_with("spawn sh: Too many open files"),
+                        "{error}"
+                    );
                     assert_eq!(Belongings::count(), before);
                 }
                 Ok(pipe) => {
-                    assert!(free > 5, "two children and three streams in {free} descriptors");
+                    assert!(
+                        free > 5,
+                        "two children and three streams in {free} descriptors"
+                    );
+                    pipe.close_stdin();
                     Scheduler::new().block_on(pipe.exit())?;
+                    await_end(pipe.ids()[0]);
                     drop(pipe);
                     assert_eq!(Belongings::count(), before);
                     return Ok(());
@@ -280,10 +324,14 @@ fn a_child_that_outlives_its_thread_is_reaped_by_another_thread() -> Test {
         let _watchdog = watchdog();
         let gate = Gate::new();
         let script = format!("read line < {gate}");
-        std::thread::spawn(move || drop(spawn(&script))).join().unwrap();
+        std::thread::spawn(move || drop(spawn(&script)))
+            .join()
+            .unwrap();
         let mut sched = Scheduler::new();
         put(&gate.reached(&mut sched), b"go\n");
-        let [(id, _)] = children()[..] else { panic!("one child: {:?}", children()) };
+        let [(id, _)] = children()[..] else {
+            panic!("one child: {:?}", children())
+        };
         await_end(id);
         assert_eq!(children(), [(id, true)], "nobody has reaped it yet");
         sched.block_on(yield_now())?;

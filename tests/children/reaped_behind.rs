@@ -1,4 +1,5 @@
-//! A child that somebody else has reaped: its status is unknown, which is not 0 and not a hang. Gotcha 24.
+//! A child that somebody else has reaped: its status is unknown, which is not 0 and not a hang.
+//! Gotcha 24.
 
 use std::io::{self, ErrorKind};
 
@@ -11,7 +12,10 @@ use crate::support::{settle, watchdog};
 #[track_caller]
 fn assert_unknown(pipe: &AsyncPipe, error: &io::Error) {
     assert_eq!(error.kind(), ErrorKind::Other, "{error}");
-    let expected = format!("the status of child {} is unknown: somebody else has reaped it", pipe.ids()[0]);
+    let expected = format!(
+        "the status of child {} is unknown: somebody else has reaped it",
+        pipe.ids()[0]
+    );
     assert!(error.to_string().ends_with(&expected), "{error}");
 }
 
@@ -27,7 +31,11 @@ fn a_child_reaped_before_anybody_asked_is_unknown() {
     assert_eq!(pipe.statuses(), [None]);
     pipe.kill().unwrap();
     pipe.signal(12345).unwrap();
-    assert_eq!(sched.block_on(pipe.readline()).unwrap().unwrap(), b"said\n", "what it said can be read");
+    assert_eq!(
+        sched.block_on(pipe.readline()).unwrap().unwrap(),
+        b"said\n",
+        "what it said can be read"
+    );
 }
 
 #[test]
@@ -82,6 +90,7 @@ fn a_host_that_ignores_sigchld_gets_its_output_and_is_told_that_the_status_is_un
 
         let pipe = cat();
         assert_eq!(pipe.try_wait()?, None, "it lives");
+        pipe.close_stdin();
         assert_unknown(&pipe, &failure(&mut sched, pipe.exit()).0);
         pipe.kill()?;
         Ok(())

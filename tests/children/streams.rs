@@ -41,13 +41,20 @@ fn stdout_and_stderr_are_read_apart_by_all_operations() {
     let _watchdog = watchdog();
     let pipe = spawn_with_stderr("echo a; echo b; echo c; echo d; echo e >&2; echo f >&2");
     let mut sched = Scheduler::new();
-    assert_eq!(sched.block_on(pipe.readline_stderr()).unwrap().unwrap(), b"e\n");
+    assert_eq!(
+        sched.block_on(pipe.readline_stderr()).unwrap().unwrap(),
+        b"e\n"
+    );
     assert_eq!(sched.block_on(pipe.readline()).unwrap().unwrap(), b"a\n");
     assert_eq!(sched.block_on(pipe.read(2).full()).unwrap(), b"b\n");
     assert_eq!(sched.block_on(pipe.read_stderr(9).full()).unwrap(), b"f\n");
     assert_eq!(sched.block_on(pipe.readlines().limit(2)).unwrap(), [b"c\n"]);
     assert_eq!(sched.block_on(pipe.read_to_end()).unwrap(), b"d\n");
-    for op in [Op::from(pipe.read(1)), pipe.read_to_end().into(), pipe.read_stderr(1).into()] {
+    for op in [
+        Op::from(pipe.read(1)),
+        pipe.read_to_end().into(),
+        pipe.read_stderr(1).into(),
+    ] {
         assert!(bytes(&mut sched, op).unwrap().0.is_empty());
     }
     assert_eq!(sched.block_on(pipe.readline_stderr()).unwrap(), None);
@@ -57,12 +64,18 @@ fn stdout_and_stderr_are_read_apart_by_all_operations() {
 fn a_handle_to_a_stream_lives_longer_than_the_pipe() {
     let _watchdog = watchdog();
     let pipe = spawn("cat; echo end");
-    let (stdin, stdout) = (pipe.stdin().unwrap().clone(), pipe.stdout().unwrap().clone());
+    let (stdin, stdout) = (
+        pipe.stdin().unwrap().clone(),
+        pipe.stdout().unwrap().clone(),
+    );
     drop(pipe);
     let mut sched = Scheduler::new();
     sched.block_on(stdin.write("still there\n").full()).unwrap();
     drop(stdin);
-    assert_eq!(sched.block_on(stdout.read_to_end()).unwrap(), b"still there\nend\n");
+    assert_eq!(
+        sched.block_on(stdout.read_to_end()).unwrap(),
+        b"still there\nend\n"
+    );
 }
 
 #[test]
@@ -70,7 +83,11 @@ fn what_waits_on_a_stream_ends_when_the_pipe_is_closed() {
     let _watchdog = watchdog();
     let pipe = AsyncPipe::new(piped("cat >/dev/null", "ioe")).unwrap();
     let mut sched = Scheduler::new();
-    let ops = [Op::from(pipe.readline()), pipe.read_stderr(1).into(), pipe.write(pattern(10_000_000)).full().into()];
+    let ops = [
+        Op::from(pipe.readline()),
+        pipe.read_stderr(1).into(),
+        pipe.write(pattern(10_000_000)).full().into(),
+    ];
     let tasks = ops.map(|op| {
         sched.spawn(op, |task| match task.outcome() {
             asyncfile::Outcome::Failed(error) => done(error.kind()),
@@ -86,7 +103,10 @@ fn what_waits_on_a_stream_ends_when_the_pipe_is_closed() {
     }
     assert!(pipe.stdin().is_some(), "it was piped");
     assert_eq!(kind(sched.block_on(pipe.read(1))), ErrorKind::NotConnected);
-    assert!(sched.block_on(pipe.exit()).unwrap().success(), "a closed pipe can be waited for");
+    assert!(
+        sched.block_on(pipe.exit()).unwrap().success(),
+        "a closed pipe can be waited for"
+    );
 }
 
 #[test]
@@ -96,7 +116,10 @@ fn closing_stdin_is_the_childs_end_of_file_and_closes_nothing_else() {
     let mut sched = Scheduler::new();
     sched.block_on(pipe.write("last words").full()).unwrap();
     pipe.close_stdin();
-    assert_eq!(kind(sched.block_on(pipe.write("x"))), ErrorKind::NotConnected);
+    assert_eq!(
+        kind(sched.block_on(pipe.write("x"))),
+        ErrorKind::NotConnected
+    );
     assert_eq!(sched.block_on(pipe.read_to_end()).unwrap(), b"last words");
 }
 
@@ -120,10 +143,17 @@ fn an_operation_on_a_stream_that_was_not_piped_is_invalid_input_and_names_it() {
     for (op, operation, stream) in ops {
         let (error, _) = failure(&mut sched, op);
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert_eq!(error.to_string(), format!("{operation}: the child's {stream} is not piped"));
+        assert_eq!(
+            error.to_string(),
+            format!("{operation}: the child's {stream} is not piped")
+        );
     }
     pipe.close_stdin();
-    assert!(sched.block_on(pipe.communicate(())).unwrap().status.success());
+    assert!(sched
+        .block_on(pipe.communicate(()))
+        .unwrap()
+        .status
+        .success());
 }
 
 #[test]
@@ -136,11 +166,18 @@ fn the_scheduler_says_who_waits_for_which_child() {
     let input = asyncfile::AsyncFile::new(reader).unwrap();
     let mut sched = Scheduler::new();
     drop(sched.spawn(pipe.exit(), |task| done(task.exit()?)));
-    drop(sched.spawn(pipe.communicate(input).timeout(3000 * SHORT), |task| done(task.output()?)));
+    drop(
+        sched.spawn(pipe.communicate(input).timeout(3000 * SHORT), |task| {
+            done(task.output()?)
+        }),
+    );
     put(&writer, b"12345");
     turn_until(&mut sched, || pipe.stdout().unwrap().buffered() == 5);
     let text = format!("{sched:?}");
     assert!(text.contains(&format!("exit of child {id}\n")), "{text}");
-    assert!(text.contains(&format!("communicate with child {id}, 5 B held, ")), "{text}");
+    assert!(
+        text.contains(&format!("communicate with child {id}, 5 B held, ")),
+        "{text}"
+    );
     assert_eq!(format!("{pipe:?}"), format!("AsyncPipe of [child {id}]"));
 }

@@ -3,7 +3,9 @@
 use std::io::{self, ErrorKind, Write};
 use std::net::Shutdown;
 
-use asyncfile::{done, first, sleep, wait, yield_now, AsyncFile, End, Op, Outcome, Scheduler, Task};
+use asyncfile::{
+    done, first, sleep, wait, yield_now, AsyncFile, End, Op, Outcome, Scheduler, Task,
+};
 
 use crate::descriptors::{guard, ms, pattern, pipe, pipe_to, sockets, Test, HOUR, ZERO};
 
@@ -20,7 +22,10 @@ const ACCESSORS: [Accessor; 7] = [
 ];
 
 /// Every operation on a file, with its name in errors and the accessors that fit it.
-fn operations(file: &AsyncFile, join: impl Into<Op>) -> Vec<(&'static str, Op, &'static [&'static str])> {
+fn operations(
+    file: &AsyncFile,
+    join: impl Into<Op>,
+) -> Vec<(&'static str, Op, &'static [&'static str])> {
     vec![
         ("read", file.read(4).into(), &["bytes"]),
         ("read full", file.read(4).full().into(), &["bytes"]),
@@ -28,7 +33,11 @@ fn operations(file: &AsyncFile, join: impl Into<Op>) -> Vec<(&'static str, Op, &
         ("readline", file.readline().into(), &["line"]),
         ("readlines", file.readlines().into(), &["lines"]),
         ("write", file.write("data").into(), &["written", "ok"]),
-        ("write full", file.write("data").full().into(), &["written", "ok"]),
+        (
+            "write full",
+            file.write("data").full().into(),
+            &["written", "ok"],
+        ),
         ("readable", file.readable().into(), &["ok"]),
         ("writable", file.writable().into(), &["ok"]),
         ("sleep", sleep(ms(1)).into(), &["ok"]),
@@ -45,7 +54,10 @@ fn after_each_operation(look: fn(&str, &[&str], &mut Task<'_, '_>)) -> Test {
         peer.shutdown(Shutdown::Write)?;
         let mut sched = Scheduler::new();
         let joined = sched.spawn(yield_now(), |task| done(task.ok()?));
-        let Some((name, op, fitting)) = operations(&file, joined.finished()).into_iter().nth(nth) else { break };
+        let Some((name, op, fitting)) = operations(&file, joined.finished()).into_iter().nth(nth)
+        else {
+            break;
+        };
         let task = sched.spawn(op, move |task| {
             look(name, fitting, task);
             done(())
@@ -61,9 +73,15 @@ fn an_accessor_that_does_not_fit_is_invalid_input_and_names_both() -> Test {
     after_each_operation(|operation, fitting, task| {
         for (accessor, ask) in ACCESSORS {
             match ask(task) {
-                Ok(()) => assert!(fitting.contains(&accessor), "{accessor}() after {operation} gave something"),
+                Ok(()) => assert!(
+                    fitting.contains(&accessor),
+                    "{accessor}() after {operation} gave something"
+                ),
                 Err(error) => {
-                    assert!(!fitting.contains(&accessor), "{accessor}() after {operation}: {error}");
+                    assert!(
+                        !fitting.contains(&accessor),
+                        "{accessor}() after {operation}: {error}"
+                    );
                     assert_eq!(error.kind(), ErrorKind::InvalidInput);
                     let text = error.to_string();
                     assert!(
@@ -81,10 +99,16 @@ fn a_wrong_question_does_not_spoil_the_right_one() -> Test {
     let _guard = guard();
     after_each_operation(|operation, fitting, task| {
         for _ in 0..2 {
-            for (_, ask) in ACCESSORS.iter().filter(|(accessor, _)| !fitting.contains(accessor)) {
+            for (_, ask) in ACCESSORS
+                .iter()
+                .filter(|(accessor, _)| !fitting.contains(accessor))
+            {
                 ask(task).unwrap_err();
             }
-            for (accessor, ask) in ACCESSORS.iter().filter(|(accessor, _)| fitting.contains(accessor)) {
+            for (accessor, ask) in ACCESSORS
+                .iter()
+                .filter(|(accessor, _)| fitting.contains(accessor))
+            {
                 assert!(ask(task).is_ok(), "{accessor}() after {operation}");
             }
         }
@@ -98,14 +122,29 @@ fn at_the_end_of_a_file_too_only_the_fitting_accessor_answers() -> Test {
     drop(writer);
     let mut sched = Scheduler::new();
     let task = sched.spawn(file.readline(), |task| {
-        assert_eq!(task.bytes().unwrap_err().kind(), ErrorKind::InvalidInput, "not empty bytes");
-        assert_eq!(task.lines().map(drop).unwrap_err().kind(), ErrorKind::InvalidInput);
-        assert_eq!(task.written().unwrap_err().kind(), ErrorKind::InvalidInput, "not 0");
+        assert_eq!(
+            task.bytes().unwrap_err().kind(),
+            ErrorKind::InvalidInput,
+            "not empty bytes"
+        );
+        assert_eq!(
+            task.lines().map(drop).unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
+        assert_eq!(
+            task.written().unwrap_err().kind(),
+            ErrorKind::InvalidInput,
+            "not 0"
+        );
         done(task.line()?.is_none())
     });
     assert!(sched.join(task)?);
     let task = sched.spawn(file.read(5), |task| {
-        assert_eq!(task.line().unwrap_err().kind(), ErrorKind::InvalidInput, "not None");
+        assert_eq!(
+            task.line().unwrap_err().kind(),
+            ErrorKind::InvalidInput,
+            "not None"
+        );
         done(task.bytes()?.is_empty())
     });
     assert!(sched.join(task)?);
@@ -124,7 +163,10 @@ fn asking_again_gives_the_same_answer() -> Test {
         match step {
             1 => {
                 let (once, twice) = (task.line()?, task.line()?);
-                assert_eq!((once, twice), (Some(&b"a line\n"[..]), Some(&b"a line\n"[..])));
+                assert_eq!(
+                    (once, twice),
+                    (Some(&b"a line\n"[..]), Some(&b"a line\n"[..]))
+                );
                 assert!(matches!(task.outcome(), Outcome::Line(Some(b"a line\n"))));
                 assert_eq!(task.line()?, once, "and after outcome()");
                 wait(file.read(5))
@@ -151,7 +193,11 @@ fn asking_again_gives_the_same_answer() -> Test {
         }
     });
     sched.join(task)?;
-    assert_eq!(file.buffered(), 0, "what was asked for twice was consumed once");
+    assert_eq!(
+        file.buffered(),
+        0,
+        "what was asked for twice was consumed once"
+    );
     Ok(())
 }
 
@@ -162,14 +208,20 @@ fn an_error_is_handed_over_once() -> Test {
     let mut sched = Scheduler::new();
     let by_accessor = sched.spawn(file.readline().timeout(ms(1)), |task| {
         assert_eq!(task.line().unwrap_err().kind(), ErrorKind::TimedOut);
-        assert_eq!(task.line().unwrap_err().kind(), ErrorKind::InvalidInput, "it was moved out");
+        assert_eq!(
+            task.line().unwrap_err().kind(),
+            ErrorKind::InvalidInput,
+            "it was moved out"
+        );
         assert!(matches!(task.outcome(), Outcome::Taken));
         assert_eq!(task.end(), End::TimedOut, "why it ended is no value");
         done(())
     });
     sched.join(by_accessor)?;
     let by_outcome = sched.spawn(file.readline().timeout(ms(1)), |task| {
-        assert!(matches!(task.outcome(), Outcome::Failed(error) if error.kind() == ErrorKind::TimedOut));
+        assert!(
+            matches!(task.outcome(), Outcome::Failed(error) if error.kind() == ErrorKind::TimedOut)
+        );
         assert!(matches!(task.outcome(), Outcome::Taken));
         assert_eq!(task.line().unwrap_err().kind(), ErrorKind::InvalidInput);
         done(())
@@ -183,7 +235,8 @@ fn outcome_is_the_same_as_one_enum() -> Test {
     let _guard = guard();
     after_each_operation(|operation, _, task| match (operation, task.outcome()) {
         ("read", Outcome::Bytes(b"data")) | ("read full", Outcome::Bytes(b"data")) => {}
-        ("read_to_end", Outcome::Bytes(b"data\nmore\n")) | ("readline", Outcome::Line(Some(b"data\n"))) => {}
+        ("read_to_end", Outcome::Bytes(b"data\nmore\n"))
+        | ("readline", Outcome::Line(Some(b"data\n"))) => {}
         ("readlines", Outcome::Lines(lines)) => assert!(lines.eq([&b"data\n"[..], b"more\n"])),
         ("write" | "write full", Outcome::Written(4)) => {}
         ("readable" | "writable" | "sleep" | "yield" | "join", Outcome::Ok) => {}
@@ -205,12 +258,19 @@ fn end_says_why_an_operation_ended() -> Test {
     assert_eq!(why(file.readline().limit(4).into())?, End::Limit);
     assert_eq!(why(file.read_to_end().limit(2).into())?, End::Limit);
     assert_eq!(why(file.read(4).full().into())?, End::Complete);
-    assert_eq!(why(file.read(100).full().timeout(ms(1)).into())?, End::TimedOut);
+    assert_eq!(
+        why(file.read(100).full().timeout(ms(1)).into())?,
+        End::TimedOut
+    );
     assert_eq!(why(file.readline().timeout(ms(1)).into())?, End::TimedOut);
     assert_eq!(why(file.readline().limit(0).into())?, End::Failed);
     writer.write_all(b"rest")?;
     drop(writer);
-    assert_eq!(why(file.read(100).full().into())?, End::Eof, "fewer than it was to read");
+    assert_eq!(
+        why(file.read(100).full().into())?,
+        End::Eof,
+        "fewer than it was to read"
+    );
     assert_eq!(why(file.read(100).into())?, End::Eof);
     assert_eq!(why(file.readline().into())?, End::Eof);
     assert_eq!(why(sleep(ms(1)).into())?, End::Complete);
@@ -218,19 +278,23 @@ fn end_says_why_an_operation_ended() -> Test {
 }
 
 #[test]
-fn a_write_cut_by_its_timeout_is_a_count_for_who_asks_for_it_and_an_error_for_who_asks_whether_all_is_well() -> Test {
+fn a_write_cut_by_its_timeout_is_a_count_for_who_asks_for_it_and_an_error_for_who_asks_whether_all_is_well(
+) -> Test {
     let _guard = guard();
     for asks_for_the_count in [true, false] {
         let (_reader, file) = pipe_to()?;
         let mut sched = Scheduler::new();
-        let task = sched.spawn(file.write(pattern(1 << 20)).full().timeout(ms(1)), move |task| {
-            if asks_for_the_count {
-                assert!(task.written()? > 0);
-            } else {
-                assert_eq!(task.ok().unwrap_err().kind(), ErrorKind::TimedOut);
-            }
-            done(())
-        });
+        let task = sched.spawn(
+            file.write(pattern(1 << 20)).full().timeout(ms(1)),
+            move |task| {
+                if asks_for_the_count {
+                    assert!(task.written()? > 0);
+                } else {
+                    assert_eq!(task.ok().unwrap_err().kind(), ErrorKind::TimedOut);
+                }
+                done(())
+            },
+        );
         sched.join(task)?;
     }
     Ok(())
@@ -242,11 +306,26 @@ fn lines_that_were_not_taken_from_the_iterator_stay_in_the_file() -> Test {
     let (file, mut writer) = pipe()?;
     writer.write_all(b"one\ntwo\nthree\nunfinished")?;
     let mut sched = Scheduler::new();
-    let some =
-        sched.spawn(file.readlines(), |task| done(task.lines()?.take(2).map(<[u8]>::to_vec).collect::<Vec<_>>()));
+    let some = sched.spawn(file.readlines(), |task| {
+        done(
+            task.lines()?
+                .take(2)
+                .map(<[u8]>::to_vec)
+                .collect::<Vec<_>>(),
+        )
+    });
     assert_eq!(sched.join(some)?, [b"one\n", b"two\n"]);
-    assert_eq!(sched.block_on(file.readline())?.as_deref(), Some(&b"three\n"[..]));
-    assert_eq!(sched.block_on(file.readlines().timeout(ZERO)).unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(
+        sched.block_on(file.readline())?.as_deref(),
+        Some(&b"three\n"[..])
+    );
+    assert_eq!(
+        sched
+            .block_on(file.readlines().timeout(ZERO))
+            .unwrap_err()
+            .kind(),
+        ErrorKind::TimedOut
+    );
     drop(writer);
     assert_eq!(sched.block_on(file.readlines())?, [b"unfinished"]);
     Ok(())
@@ -259,16 +338,30 @@ fn after_first_the_accessor_of_the_one_that_ended_fits() -> Test {
     let (file, mut writer) = pipe()?;
     writer.write_all(b"a line\n")?;
     let mut sched = Scheduler::new();
-    let task = sched.spawn(first([quiet.read(1).into(), file.readline().into(), sleep(HOUR).into()]), |task| {
-        assert_eq!(task.which(), 1);
-        assert_eq!(task.bytes().unwrap_err().kind(), ErrorKind::InvalidInput);
-        done(task.line()?.map(<[u8]>::to_vec))
-    });
+    let task = sched.spawn(
+        first([
+            Op::from(quiet.read(1)),
+            file.readline().into(),
+            sleep(HOUR).into(),
+        ]),
+        |task| {
+            assert_eq!(task.which(), 1);
+            assert_eq!(task.bytes().unwrap_err().kind(), ErrorKind::InvalidInput);
+            done(task.line()?.map(<[u8]>::to_vec))
+        },
+    );
     assert_eq!(sched.join(task)?.as_deref(), Some(&b"a line\n"[..]));
-    let task = sched.spawn(first([quiet.read(1).into(), file.readline().into(), sleep(ms(1)).into()]), |task| {
-        task.ok()?;
-        done(task.which())
-    });
+    let task = sched.spawn(
+        first([
+            Op::from(quiet.read(1)),
+            file.readline().into(),
+            sleep(ms(1)).into(),
+        ]),
+        |task| {
+            task.ok()?;
+            done(task.which())
+        },
+    );
     assert_eq!(sched.join(task)?, 2);
     Ok(())
 }

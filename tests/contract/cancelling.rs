@@ -1,4 +1,5 @@
-//! `cancel()` marks; the scheduler drops the body before another task is resumed, once. Handles that outlive their scheduler.
+//! `cancel()` marks; the scheduler drops the body before another task is resumed, once. Handles
+//! that outlive their scheduler.
 
 use std::cell::{Cell, RefCell};
 
@@ -104,9 +105,14 @@ fn the_body_is_dropped_before_another_task_is_resumed() -> Test {
         log.borrow_mut().push("canceller returns");
         done(())
     });
-    sched.spawn(yield_now(), |task| done(task.ok().map(|()| log.borrow_mut().push("next task"))?));
+    sched.spawn(yield_now(), |task| {
+        done(task.ok().map(|()| log.borrow_mut().push("next task"))?)
+    });
     sched.run()?;
-    assert_eq!(*log.borrow(), ["canceller returns", "victim's body", "next task"]);
+    assert_eq!(
+        *log.borrow(),
+        ["canceller returns", "victim's body", "next task"]
+    );
     Ok(())
 }
 
@@ -132,7 +138,10 @@ fn a_task_that_cancels_itself_is_cancelled_whatever_it_returns() -> Test {
         own.replace(Some(handle));
         sched.run()?;
         assert_eq!(*log.borrow(), ["still here", "body"]);
-        assert!(matches!(own.take().unwrap().take(), Some(Err(TaskError::Cancelled))));
+        assert!(matches!(
+            own.take().unwrap().take(),
+            Some(Err(TaskError::Cancelled))
+        ));
     }
     Ok(())
 }
@@ -158,7 +167,9 @@ fn a_drop_may_cancel_another_task() -> Test {
         let _owned = &cancels;
         done(task.ok()?)
     });
-    sched.spawn(yield_now(), |task| done(task.ok().map(|()| log.borrow_mut().push("next task"))?));
+    sched.spawn(yield_now(), |task| {
+        done(task.ok().map(|()| log.borrow_mut().push("next task"))?)
+    });
     sched.run()?;
     assert_eq!(*log.borrow(), ["victim's body", "next task"]);
     Ok(())
@@ -223,7 +234,10 @@ fn a_handle_that_outlives_its_scheduler_says_cancelled() -> Test {
     assert!(unfinished.is_finished());
     assert!(matches!(unfinished.take(), Some(Err(TaskError::Cancelled))));
     unfinished.cancel();
-    assert!(matches!(finished.take(), Some(Ok(5))), "what had ended before is there");
+    assert!(
+        matches!(finished.take(), Some(Ok(5))),
+        "what had ended before is there"
+    );
     let mut other = Scheduler::new();
     assert!(matches!(other.join(joined), Err(TaskError::Cancelled)));
     other.block_on(awaited.finished())?;
@@ -251,6 +265,9 @@ fn a_scheduler_drops_the_bodies_that_it_still_has() -> Test {
     assert_eq!(sched.turn(Some(ZERO))?, 3);
     drop(sched);
     assert_eq!(drops.get(), 3);
-    assert!(file.into_inner().is_ok(), "nothing waits for the file any more");
+    assert!(
+        file.into_inner().is_ok(),
+        "nothing waits for the file any more"
+    );
     Ok(())
 }

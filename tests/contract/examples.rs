@@ -4,24 +4,28 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use asyncfile::{done, sleep, then, wait, yield_now, AsyncFile, Flow, Next, Outcome, Scheduler, Task};
+use asyncfile::{
+    done, sleep, then, wait, yield_now, AsyncFile, Flow, Next, Outcome, Scheduler, Task,
+};
 
 use crate::descriptors::{guard, pattern, pipe, pipe_to, sockets, Test};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-// ------------------------------------------------------------------ (a) count lines, a second allowed for each
+// ------------------------------------------------------ (a) count lines, a second allowed for each
 
 fn count_lines(pipe: AsyncFile) -> io::Result<u64> {
     let mut sched = Scheduler::new();
     let mut count = 0;
-    let counter = sched.spawn(pipe.readline().timeout(SECOND), move |task| match task.line()? {
-        Some(_line) => {
-            count += 1;
-            wait(pipe.readline().timeout(SECOND))
+    let counter = sched.spawn(pipe.readline().timeout(SECOND), move |task| {
+        match task.line()? {
+            Some(_line) => {
+                count += 1;
+                wait(pipe.readline().timeout(SECOND))
+            }
+            None => done(count),
         }
-        None => done(count),
     });
     let n: u64 = sched.join(counter)?;
     Ok(n)
@@ -38,13 +42,21 @@ fn lines_are_counted_with_a_second_for_each() -> Test {
     let (file, mut writer) = pipe()?;
     writer.write_all(b"one\n")?;
     let error = count_lines(file).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TimedOut, "the writer lives and writes nothing");
+    assert_eq!(
+        error.kind(),
+        ErrorKind::TimedOut,
+        "the writer lives and writes nothing"
+    );
     Ok(())
 }
 
-// ------------------------------------------------------------------ (b) feed chunks in full, then close
+// ------------------------------------------------------------- (b) feed chunks in full, then close
 
-fn feed<'t>(sched: &mut Scheduler<'t>, stdin: AsyncFile, mut chunks: impl Iterator<Item = Vec<u8>> + 't) {
+fn feed<'t>(
+    sched: &mut Scheduler<'t>,
+    stdin: AsyncFile,
+    mut chunks: impl Iterator<Item = Vec<u8>> + 't,
+) {
     sched.spawn(yield_now(), move |task| {
         task.ok()?;
         match chunks.next() {
@@ -85,7 +97,7 @@ fn a_feeder_whose_write_times_out_ends_with_that_error() -> Test {
     Ok(())
 }
 
-// ------------------------------------------------------------------ (c) a protocol: one function for each state
+// ----------------------------------------------------- (c) a protocol: one function for each state
 
 const MAX: u32 = 1 << 20;
 
@@ -101,7 +113,10 @@ impl Echo {
 
     fn header(&mut self, task: &mut Task) -> io::Result<Next<Self>> {
         match <[u8; 4]>::try_from(task.bytes()?).map(u32::from_be_bytes) {
-            Ok(len) if len <= MAX => then(self.sock.read(len as usize).full().timeout(SECOND), Self::body),
+            Ok(len) if len <= MAX => then(
+                self.sock.read(len as usize).full().timeout(SECOND),
+                Self::body,
+            ),
             Ok(_) => Err(io::ErrorKind::InvalidData.into()),
             Err(_) => Next::done(),
         }
@@ -120,7 +135,12 @@ fn framed(body: &[u8]) -> Vec<u8> {
 fn a_protocol_in_state_functions_answers_every_frame() -> Test {
     let _guard = guard();
     let (sock, mut peer) = sockets()?;
-    let bodies = [b"hello".to_vec(), Vec::new(), pattern(300_000), b"bye".to_vec()];
+    let bodies = [
+        b"hello".to_vec(),
+        Vec::new(),
+        pattern(300_000),
+        b"bye".to_vec(),
+    ];
     let expected = bodies.concat();
     let other_side = std::thread::spawn(move || -> io::Result<Vec<u8>> {
         // A frame is sent when the last one has come back: the sizes are more than a socket holds.
@@ -158,7 +178,7 @@ fn a_frame_over_the_limit_ends_the_protocol_with_its_error() -> Test {
     Ok(())
 }
 
-// ------------------------------------------------------------------ (d) one operation, from ordinary code
+// ----------------------------------------------------------- (d) one operation, from ordinary code
 
 #[test]
 fn one_operation_is_waited_for_from_ordinary_code() -> Test {
@@ -205,7 +225,10 @@ fn other_tasks_go_on_while_ordinary_code_waits() -> Test {
     });
     for text in ["ping\n", "and again\n"] {
         sched.block_on(ours.write(text))?;
-        assert_eq!(sched.block_on(ours.readline().timeout(MINUTE))?.as_deref(), Some(text.as_bytes()));
+        assert_eq!(
+            sched.block_on(ours.readline().timeout(MINUTE))?.as_deref(),
+            Some(text.as_bytes())
+        );
     }
     ours.close();
     sched.run()?;

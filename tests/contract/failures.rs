@@ -8,7 +8,10 @@ use asyncfile::{done, sleep, wait, yield_now, End, Flow, Outcome, Scheduler, Tas
 use crate::descriptors::{guard, idle, ms, pipe, Test, HOUR, ZERO};
 
 fn refused<T>() -> Flow<T> {
-    Err(io::Error::new(ErrorKind::PermissionDenied, "refused by the task"))
+    Err(io::Error::new(
+        ErrorKind::PermissionDenied,
+        "refused by the task",
+    ))
 }
 
 #[track_caller]
@@ -20,7 +23,9 @@ fn assert_refused<T: std::fmt::Debug>(result: Result<T, TaskError>) {
 }
 
 /// Has `body` resumed with a readline that timed out, and gives what a join of its task gives.
-fn with_a_failure(body: fn(&mut Task<'_, '_>) -> Flow<&'static str>) -> Result<&'static str, TaskError> {
+fn with_a_failure(
+    body: fn(&mut Task<'_, '_>) -> Flow<&'static str>,
+) -> Result<&'static str, TaskError> {
     let (file, _writer) = pipe().unwrap();
     let mut sched = Scheduler::new();
     let task = sched.spawn(file.readline().timeout(ms(1)), body);
@@ -102,7 +107,9 @@ fn the_failure_of_a_detached_task_comes_out_of_run_at_once_and_the_others_are_ke
     let later = Cell::new(0);
     let mut sched = Scheduler::new();
     for _ in 0..2 {
-        sched.spawn(sleep(ms(5)), |task| done(later.set(task.ok().map(|()| later.get() + 1)?)));
+        sched.spawn(sleep(ms(5)), |task| {
+            done(later.set(task.ok().map(|()| later.get() + 1)?))
+        });
     }
     sched.spawn(yield_now(), |_| refused::<()>());
     assert_refused(sched.run());
@@ -176,7 +183,10 @@ fn a_handle_dropped_with_an_unread_failure_makes_it_a_detached_one() -> Test {
     let mut sched = Scheduler::new();
     let handle = sched.spawn(yield_now(), |_| refused::<()>());
     sched.run()?;
-    assert!(handle.is_finished(), "to see that it ended is not to read why");
+    assert!(
+        handle.is_finished(),
+        "to see that it ended is not to read why"
+    );
     drop(handle);
     assert_refused(sched.run());
     sched.run()?;

@@ -7,10 +7,16 @@ use std::os::fd::AsRawFd;
 use asyncfile::{done, sleep, wait, yield_now, AsyncFile, Scheduler};
 use libc::{pollfd, POLLIN, POLLOUT};
 
-use crate::descriptors::{ask, guard, idle, ms, numbered_pipe, pattern, pipe, sockets, Test, HOUR, ZERO};
+use crate::descriptors::{
+    ask, guard, idle, ms, numbered_pipe, pattern, pipe, sockets, Test, HOUR, ZERO,
+};
 
 const fn entry(fd: i32, events: i16, revents: i16) -> pollfd {
-    pollfd { fd, events, revents }
+    pollfd {
+        fd,
+        events,
+        revents,
+    }
 }
 
 #[test]
@@ -31,7 +37,9 @@ fn both_directions_of_a_file_are_one_entry() -> Test {
     let (file, _peer) = sockets()?;
     let mut sched = Scheduler::new();
     sched.spawn(file.read(1), |task| done(task.bytes()?.len()));
-    sched.spawn(file.write(pattern(8 << 20)).full(), |task| done(task.written()?));
+    sched.spawn(file.write(pattern(8 << 20)).full(), |task| {
+        done(task.written()?)
+    });
     let mut set = Vec::new();
     idle(&mut sched, &mut set)?;
     assert_eq!((set.len(), set[0].events), (1, POLLIN | POLLOUT));
@@ -44,7 +52,9 @@ fn pollfds_says_how_long_the_host_may_wait() -> Test {
     let mut sched = Scheduler::new();
     let mut set = Vec::new();
     assert_eq!(idle(&mut sched, &mut set)?, None, "nothing to wait for");
-    sched.spawn(file.readline().timeout(HOUR), |task| done(task.line()?.is_some()));
+    sched.spawn(file.readline().timeout(HOUR), |task| {
+        done(task.line()?.is_some())
+    });
     let wait = idle(&mut sched, &mut set)?.unwrap();
     assert!(wait > ZERO && wait <= HOUR, "{wait:?}");
     sched.spawn(sleep(ms(5)), |task| done(task.ok()?));
@@ -65,7 +75,9 @@ fn entries_come_back_in_any_order_among_foreign_ones() -> Test {
     for (file, _) in &pipes {
         let lines = &lines;
         sched.spawn(file.readline(), move |task| {
-            lines.borrow_mut().push(String::from_utf8_lossy(task.line()?.unwrap()).into_owned());
+            lines
+                .borrow_mut()
+                .push(String::from_utf8_lossy(task.line()?.unwrap()).into_owned());
             done(())
         });
     }
@@ -124,7 +136,10 @@ fn who_has_stopped_waiting_is_not_disturbed_by_an_old_answer() -> Test {
     ask(&mut set)?;
     reader.cancel();
     assert_eq!(sched.dispatch(&set)?, 0);
-    assert_eq!(sched.block_on(file.readline())?.as_deref(), Some(&b"a line\n"[..]));
+    assert_eq!(
+        sched.block_on(file.readline())?.as_deref(),
+        Some(&b"a line\n"[..])
+    );
     Ok(())
 }
 
@@ -137,7 +152,9 @@ fn a_host_s_loop_runs_tasks_of_every_kind_to_their_end() -> Test {
     let ticks = Cell::new(0);
     let mut sched = Scheduler::new();
     let writer = sched.spawn(ours.write(&data).full(), |task| done(task.written()?));
-    let reader = sched.spawn(theirs.read(data.len()).full(), |task| done(task.bytes()? == data));
+    let reader = sched.spawn(theirs.read(data.len()).full(), |task| {
+        done(task.bytes()? == data)
+    });
     sched.spawn(sleep(ms(1)), |task| {
         task.ok()?;
         ticks.set(ticks.get() + 1);
@@ -149,7 +166,9 @@ fn a_host_s_loop_runs_tasks_of_every_kind_to_their_end() -> Test {
     let mut set = Vec::new();
     loop {
         set.clear();
-        let wait = sched.pollfds(&mut set).map_or(-1, |wait| wait.as_micros().div_ceil(1000) as i32);
+        let wait = sched
+            .pollfds(&mut set)
+            .map_or(-1, |wait| wait.as_micros().div_ceil(1000) as i32);
         // SAFETY: the pointer and the length are those of one vector.
         assert!(unsafe { libc::poll(set.as_mut_ptr(), set.len() as libc::nfds_t, wait) } >= 0);
         if sched.dispatch(&set)? == 0 {

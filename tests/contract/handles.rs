@@ -13,15 +13,24 @@ fn a_file_may_move_from_one_scheduler_to_another() -> Test {
     let _guard = guard();
     let (file, mut writer) = pipe()?;
     writer.write_all(b"one\ntwo\n")?;
-    assert_eq!(Scheduler::new().block_on(file.readline())?.as_deref(), Some(&b"one\n"[..]));
+    assert_eq!(
+        Scheduler::new().block_on(file.readline())?.as_deref(),
+        Some(&b"one\n"[..])
+    );
     assert_eq!(file.buffered(), 4, "what the first had read ahead");
     let mut second = Scheduler::new();
-    assert_eq!(second.block_on(file.readline())?.as_deref(), Some(&b"two\n"[..]));
+    assert_eq!(
+        second.block_on(file.readline())?.as_deref(),
+        Some(&b"two\n"[..])
+    );
     let waiting = second.spawn(file.readline(), |task| done(task.line()?.is_none()));
     assert_eq!(second.turn(Some(ZERO))?, 1);
     drop((second, waiting));
     writer.write_all(b"three\n")?;
-    assert_eq!(Scheduler::new().block_on(file.readline())?.as_deref(), Some(&b"three\n"[..]));
+    assert_eq!(
+        Scheduler::new().block_on(file.readline())?.as_deref(),
+        Some(&b"three\n"[..])
+    );
     Ok(())
 }
 
@@ -30,14 +39,22 @@ fn waiting_for_a_file_in_two_schedulers_at_once_is_an_error_at_once() -> Test {
     let _guard = guard();
     let (file, fd, mut writer) = numbered_pipe()?;
     let (mut first, mut second) = (Scheduler::new(), Scheduler::new());
-    let reader = first.spawn(file.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+    let reader = first.spawn(file.readline(), |task| {
+        done(task.line()?.map(<[u8]>::to_vec))
+    });
     assert_eq!(first.turn(Some(ZERO))?, 1);
     let error = second.block_on(file.readline()).unwrap_err();
     assert_names(&error, "readline", fd, "scheduler");
     writer.write_all(b"for the first\n")?;
-    assert_eq!(first.join(reader)?.as_deref(), Some(&b"for the first\n"[..]));
+    assert_eq!(
+        first.join(reader)?.as_deref(),
+        Some(&b"for the first\n"[..])
+    );
     writer.write_all(b"for the second\n")?;
-    assert_eq!(second.block_on(file.readline())?.as_deref(), Some(&b"for the second\n"[..]));
+    assert_eq!(
+        second.block_on(file.readline())?.as_deref(),
+        Some(&b"for the second\n"[..])
+    );
     Ok(())
 }
 
@@ -65,11 +82,17 @@ fn a_descriptor_that_somebody_needs_is_not_given_back() -> Test {
     let file = file.into_inner().map(drop).unwrap_err();
     drop(other_handle);
     let mut sched = Scheduler::new();
-    let reader = sched.spawn(file.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+    let reader = sched.spawn(file.readline(), |task| {
+        done(task.line()?.map(<[u8]>::to_vec))
+    });
     assert_eq!(sched.turn(Some(ZERO))?, 1);
     let file = file.into_inner().map(drop).unwrap_err();
     writer.write_all(b"a line\n")?;
-    assert_eq!(sched.join(reader)?.as_deref(), Some(&b"a line\n"[..]), "the operation goes on");
+    assert_eq!(
+        sched.join(reader)?.as_deref(),
+        Some(&b"a line\n"[..]),
+        "the operation goes on"
+    );
     let operation = file.readline();
     let file = file.into_inner().map(drop).unwrap_err();
     drop(operation);
@@ -84,9 +107,15 @@ fn all_handles_of_a_file_share_its_buffer() -> Test {
     let other = file.clone();
     writer.write_all(b"one\ntwo\n")?;
     let mut sched = Scheduler::new();
-    assert_eq!(sched.block_on(file.readline())?.as_deref(), Some(&b"one\n"[..]));
+    assert_eq!(
+        sched.block_on(file.readline())?.as_deref(),
+        Some(&b"one\n"[..])
+    );
     assert_eq!(other.buffered(), 4);
-    assert_eq!(sched.block_on(other.readline())?.as_deref(), Some(&b"two\n"[..]));
+    assert_eq!(
+        sched.block_on(other.readline())?.as_deref(),
+        Some(&b"two\n"[..])
+    );
     Ok(())
 }
 
@@ -111,13 +140,19 @@ fn whatever_becomes_a_descriptor_becomes_a_file() -> Test {
     let server = AsyncFile::new(OwnedFd::from(listener.accept()?.0))?;
     let mut sched = Scheduler::new();
     sched.block_on(client.write("over tcp\n").full())?;
-    assert_eq!(sched.block_on(server.readline())?.as_deref(), Some(&b"over tcp\n"[..]));
+    assert_eq!(
+        sched.block_on(server.readline())?.as_deref(),
+        Some(&b"over tcp\n"[..])
+    );
 
     let mut file = tempfile::tempfile()?;
     file.write_all(b"a regular file\n")?;
     std::io::Seek::rewind(&mut file)?;
     let file = AsyncFile::new(file)?;
-    assert_eq!(sched.block_on(file.readline())?.as_deref(), Some(&b"a regular file\n"[..]));
+    assert_eq!(
+        sched.block_on(file.readline())?.as_deref(),
+        Some(&b"a regular file\n"[..])
+    );
     assert_eq!(sched.block_on(file.readline())?, None);
     Ok(())
 }

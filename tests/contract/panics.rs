@@ -144,7 +144,9 @@ fn a_panic_while_a_result_is_dropped_stops_nobody_else() -> Test {
     let mut sched = Scheduler::new();
     // Nobody can take the result of a detached task: the scheduler drops it.
     sched.spawn(yield_now(), |task| done(task.ok().map(|()| Bomb)?));
-    sched.spawn(sleep(ms(5)), |task| done(ended.set(task.ok().map(|()| true)?)));
+    sched.spawn(sleep(ms(5)), |task| {
+        done(ended.set(task.ok().map(|()| true)?))
+    });
     while sched.run().is_err() {}
     assert!(ended.get());
     Ok(())

@@ -91,7 +91,9 @@ fn tasks_spawn_tasks_that_spawn_tasks() -> Test {
             leaves.set(leaves.get() + 1);
         } else {
             for _ in 0..2 {
-                task.spawn(yield_now(), move |task| spawn_below(task, depth - 1, leaves));
+                task.spawn(yield_now(), move |task| {
+                    spawn_below(task, depth - 1, leaves)
+                });
             }
         }
         done(())
@@ -120,7 +122,10 @@ impl Counter {
             log.borrow_mut().push("closure");
             done(())
         });
-        let child = Counter { seen: Vec::new(), log: self.log.clone() };
+        let child = Counter {
+            seen: Vec::new(),
+            log: self.log.clone(),
+        };
         task.spawn_states(yield_now(), child, Counter::end);
         then(sleep(ms(1)), Self::middle)
     }
@@ -144,7 +149,14 @@ fn a_task_of_states_spawns_what_is_owned_and_joins_to_its_final_state() -> Test 
     let _guard = guard();
     let log = std::rc::Rc::new(RefCell::new(Vec::new()));
     let mut sched = Scheduler::new();
-    let counter = sched.spawn_states(yield_now(), Counter { seen: Vec::new(), log: log.clone() }, Counter::begin);
+    let counter = sched.spawn_states(
+        yield_now(),
+        Counter {
+            seen: Vec::new(),
+            log: log.clone(),
+        },
+        Counter::begin,
+    );
     let counter = sched.join(counter)?;
     assert_eq!(counter.seen, ["begin", "middle", "end"]);
     sched.run()?;
@@ -172,7 +184,11 @@ fn a_state_may_be_borrowed_data_too() -> Test {
 fn a_turn_says_how_many_tasks_are_alive() -> Test {
     let _guard = guard();
     let mut sched = Scheduler::new();
-    assert_eq!(sched.turn(None)?, 0, "without tasks there is nothing to wait for");
+    assert_eq!(
+        sched.turn(None)?,
+        0,
+        "without tasks there is nothing to wait for"
+    );
     sched.run()?;
     for _ in 0..3 {
         sched.spawn(sleep(HOUR), |task| done(task.ok()?));
@@ -196,7 +212,11 @@ fn every_task_has_a_number_of_its_own() -> Test {
                 task.ok()?;
                 let id = task.id();
                 assert_eq!(id, task.id());
-                assert!(id.to_string().starts_with(|digit: char| digit.is_ascii_digit()), "{id}");
+                assert!(
+                    id.to_string()
+                        .starts_with(|digit: char| digit.is_ascii_digit()),
+                    "{id}"
+                );
                 assert!(numbers.borrow_mut().insert(id.to_string()), "{id} twice");
                 done(())
             });
@@ -235,7 +255,9 @@ fn a_task_s_clock_is_the_time_its_turn_began() -> Test {
 fn a_value_is_taken_once() -> Test {
     let _guard = guard();
     let mut sched = Scheduler::new();
-    let task = sched.spawn(sleep(ms(1)), |task| done(task.ok().map(|()| String::from("value"))?));
+    let task = sched.spawn(sleep(ms(1)), |task| {
+        done(task.ok().map(|()| String::from("value"))?)
+    });
     assert!(task.take().is_none(), "it runs");
     sched.run()?;
     assert!(task.is_finished());

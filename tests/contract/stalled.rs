@@ -11,7 +11,11 @@ use crate::descriptors::{guard, idle, ms, pipe, Test, ZERO};
 type Slot = RefCell<Option<JoinHandle<()>>>;
 
 /// A task that waits for the task whose handle is in `slot`.
-fn wait_for<'t>(sched: &mut Scheduler<'t>, slot: &'t Slot, id: &'t Cell<Option<TaskId>>) -> JoinHandle<()> {
+fn wait_for<'t>(
+    sched: &mut Scheduler<'t>,
+    slot: &'t Slot,
+    id: &'t Cell<Option<TaskId>>,
+) -> JoinHandle<()> {
     sched.spawn(yield_now(), move |task| {
         if id.get().is_some() {
             return done(task.ok()?);
@@ -22,19 +26,31 @@ fn wait_for<'t>(sched: &mut Scheduler<'t>, slot: &'t Slot, id: &'t Cell<Option<T
     })
 }
 
-/// Asserts that there is a line for each task and that it says what the task waits for, and gives the text.
+/// Asserts that there is a line for each task and that it says what the task waits for, and gives
+/// the text.
 #[track_caller]
 fn assert_stalled(error: TaskError, ids: &[&Cell<Option<TaskId>>], waits_for: &str) -> String {
-    let TaskError::Stalled(text) = error else { panic!("{error:?}") };
+    let TaskError::Stalled(text) = error else {
+        panic!("{error:?}")
+    };
     for id in ids {
         let begin = format!("task {}: ", id.get().unwrap());
         let line = text
             .lines()
             .find_map(|line| line.trim_start().strip_prefix(&begin))
             .unwrap_or_else(|| panic!("no {begin:?} in {text:?}"));
-        assert!(line.contains(waits_for), "{line:?} does not say {waits_for:?}");
+        assert!(
+            line.contains(waits_for),
+            "{line:?} does not say {waits_for:?}"
+        );
     }
-    assert_eq!(text.lines().filter(|line| line.trim_start().starts_with("task ")).count(), ids.len(), "{text}");
+    assert_eq!(
+        text.lines()
+            .filter(|line| line.trim_start().starts_with("task "))
+            .count(),
+        ids.len(),
+        "{text}"
+    );
     text
 }
 
@@ -47,8 +63,14 @@ fn a_task_that_waits_for_itself_stalls_run_and_can_be_cancelled() -> Test {
     own.replace(Some(handle));
     let text = assert_stalled(sched.run().unwrap_err(), &[&id], "join");
     let debug = format!("{sched:?}");
-    for line in text.lines().filter(|line| line.trim_start().starts_with("task ")) {
-        assert!(debug.contains(line.trim_start()), "{debug:?} does not have {line:?}");
+    for line in text
+        .lines()
+        .filter(|line| line.trim_start().starts_with("task "))
+    {
+        assert!(
+            debug.contains(line.trim_start()),
+            "{debug:?} does not have {line:?}"
+        );
     }
     // It goes on: with a second task, and without the first.
     sched.block_on(sleep(ms(1)))?;
@@ -100,7 +122,10 @@ fn a_stalled_block_on_says_so() -> Test {
     assert_eq!(error.kind(), ErrorKind::Other);
     match error.get_ref().unwrap().downcast_ref() {
         Some(TaskError::Stalled(text)) => {
-            assert!(text.contains(&format!("task {}: join", id.get().unwrap())), "{text}")
+            assert!(
+                text.contains(&format!("task {}: join", id.get().unwrap())),
+                "{text}"
+            )
         }
         other => panic!("{other:?}"),
     }
@@ -144,7 +169,11 @@ fn in_a_foreign_loop_nothing_is_stalled() -> Test {
     own.replace(Some(handle));
     let mut set = Vec::new();
     for _ in 0..3 {
-        assert_eq!(idle(&mut sched, &mut set)?, None, "the host may wait as long as it likes");
+        assert_eq!(
+            idle(&mut sched, &mut set)?,
+            None,
+            "the host may wait as long as it likes"
+        );
         assert!(set.is_empty());
         assert_eq!(sched.dispatch(&set)?, 1);
     }
@@ -161,7 +190,9 @@ fn who_waits_for_a_descriptor_or_a_time_is_not_stalled() -> Test {
     let handle = wait_for(&mut sched, &own, &id);
     own.replace(Some(handle));
     // The two that wait for the kernel and the clock come to their end first.
-    sched.spawn(file.readline(), |task| done(resumed.set(resumed.get() + u32::from(task.line()?.is_none()))));
+    sched.spawn(file.readline(), |task| {
+        done(resumed.set(resumed.get() + u32::from(task.line()?.is_none())))
+    });
     let closing = sched.spawn(sleep(ms(2)), |task| {
         task.ok()?;
         resumed.set(resumed.get() + 1);
@@ -183,12 +214,17 @@ fn the_debug_form_says_who_waits_for_what() -> Test {
     let fd = reader.as_raw_fd();
     let file = asyncfile::AsyncFile::new(reader)?;
     let mut sched = Scheduler::new();
-    sched.spawn(file.readline().timeout(Duration::from_secs(100)), |task| done(task.line()?.is_some()));
+    sched.spawn(file.readline().timeout(Duration::from_secs(100)), |task| {
+        done(task.line()?.is_some())
+    });
     writer.write_all(b"half a line")?;
     while file.buffered() == 0 {
         sched.turn(None)?;
     }
     let debug = format!("{sched:?}");
-    assert!(debug.contains(&format!("readline fd {fd}, 11 B held, ")) && debug.contains(" s left"), "{debug}");
+    assert!(
+        debug.contains(&format!("readline fd {fd}, 11 B held, ")) && debug.contains("s left"),
+        "{debug}"
+    );
     Ok(())
 }

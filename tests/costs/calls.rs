@@ -37,12 +37,18 @@ fn an_idle_loop_is_at_most_three_polls() -> Test {
     let (counted, ended) = calls_of(|| sched.run());
     ended?;
     // Two deadlines may be two turns.
-    assert!((1..=4).contains(&counted.polls) && counted.reads <= 2, "{counted:?}");
+    assert!(
+        (1..=4).contains(&counted.polls) && counted.reads <= 2,
+        "{counted:?}"
+    );
 
     let single = sched.spawn(quiet.readline().timeout(ms(200)), |task| done(task.end()));
     let (counted, ended) = calls_of(|| sched.join(single));
     assert_eq!(ended?, End::TimedOut);
-    assert!((1..=3).contains(&counted.polls) && counted.reads <= 1, "{counted:?}");
+    assert!(
+        (1..=3).contains(&counted.polls) && counted.reads <= 1,
+        "{counted:?}"
+    );
     Ok(())
 }
 
@@ -84,7 +90,10 @@ fn a_dead_peer_costs_no_more_polls_after_its_end_was_read() -> Test {
     drop(peer);
     sched.run()?;
     let counted = calls_since(at_the_end.get().unwrap());
-    assert!((1..=3).contains(&counted.polls) && counted.reads == 0, "{counted:?}");
+    assert!(
+        (1..=3).contains(&counted.polls) && counted.reads == 0,
+        "{counted:?}"
+    );
     Ok(())
 }
 
@@ -94,7 +103,10 @@ fn a_peer_that_only_stopped_writing_does_not_wake_the_writer() -> Test {
     let (socket, peer) = sockets()?;
     peer.shutdown(std::net::Shutdown::Write)?;
     let mut sched = Scheduler::new();
-    let writer = sched.spawn(socket.write(pattern(8 << 20)).full().timeout(ms(200)), |task| done(task.end()));
+    let writer = sched.spawn(
+        socket.write(pattern(8 << 20)).full().timeout(ms(200)),
+        |task| done(task.end()),
+    );
     let (counted, ended) = calls_of(|| sched.join(writer));
     assert_eq!(ended?, End::TimedOut);
     assert!((1..=4).contains(&counted.polls), "{counted:?}");
@@ -119,7 +131,14 @@ fn a_chunk_of_64_kib_of_lines_is_one_read_and_one_poll() -> Test {
     });
     let (counted, ended) = calls_of(|| sched.join(reader));
     ended?;
-    assert_eq!(counted, Calls { polls: 1, reads: 1, writes: 0 });
+    assert_eq!(
+        counted,
+        Calls {
+            polls: 1,
+            reads: 1,
+            writes: 0
+        }
+    );
     Ok(())
 }
 
@@ -140,7 +159,14 @@ fn a_chunk_of_64_kib_of_lines_at_once_is_one_read_and_one_poll() -> Test {
     });
     let (counted, ended) = calls_of(|| sched.join(reader));
     ended?;
-    assert_eq!(counted, Calls { polls: 1, reads: 1, writes: 0 });
+    assert_eq!(
+        counted,
+        Calls {
+            polls: 1,
+            reads: 1,
+            writes: 0
+        }
+    );
     Ok(())
 }
 
@@ -155,11 +181,25 @@ fn a_write_that_fits_is_one_write_and_no_poll() -> Test {
             let writer = sched.spawn(op, |task| done(task.written()?));
             let (counted, ended) = calls_of(|| sched.join(writer));
             ended?;
-            assert_eq!(counted, Calls { polls: 0, reads: 0, writes: 1 });
+            assert_eq!(
+                counted,
+                Calls {
+                    polls: 0,
+                    reads: 0,
+                    writes: 1
+                }
+            );
         }
         let (counted, ended) = calls_of(|| sched.block_on(file.write("it fits too")));
         ended?;
-        assert_eq!(counted, Calls { polls: 0, reads: 0, writes: 1 });
+        assert_eq!(
+            counted,
+            Calls {
+                polls: 0,
+                reads: 0,
+                writes: 1
+            }
+        );
     }
     Ok(())
 }
@@ -169,7 +209,11 @@ fn an_empty_write_and_a_read_of_size_0_are_no_call() -> Test {
     let _guard = guard();
     let (file, _peer) = sockets()?;
     let mut sched = Scheduler::new();
-    let (counted, ended) = calls_of(|| sched.block_on(file.write("")).and(sched.block_on(file.read(0))));
+    let (counted, ended) = calls_of(|| {
+        sched
+            .block_on(file.write(""))
+            .and(sched.block_on(file.read(0)))
+    });
     ended?;
     assert_eq!(counted, Calls::default());
     Ok(())
@@ -183,7 +227,14 @@ fn what_is_buffered_is_no_call() -> Test {
     let mut sched = Scheduler::new();
     let (counted, line) = calls_of(|| sched.block_on(file.readline()));
     line?;
-    assert_eq!(counted, Calls { polls: 1, reads: 1, writes: 0 });
+    assert_eq!(
+        counted,
+        Calls {
+            polls: 1,
+            reads: 1,
+            writes: 0
+        }
+    );
     let (counted, ended) = calls_of(|| {
         sched.block_on(file.readline())?;
         sched.block_on(file.readlines())?;
@@ -215,7 +266,8 @@ fn work_that_is_ready_is_no_poll_while_nobody_waits_for_a_descriptor() -> Test {
     Ok(())
 }
 
-/// One round trip is a message there and a message back, by two tasks over one pair of sockets, each side reading as `read` says.
+/// One round trip is a message there and a message back, by two tasks over one pair of sockets,
+/// each side reading as `read` says.
 fn ping_pong<O: Into<asyncfile::Op>>(read: impl Fn(&AsyncFile) -> O) -> Test {
     const WARM: u64 = 10;
     const ROUNDS: u64 = 1000;
@@ -253,7 +305,14 @@ fn ping_pong<O: Into<asyncfile::Op>>(read: impl Fn(&AsyncFile) -> O) -> Test {
         }
         wait(ours.write("ping\n"))
     });
-    assert_eq!(sched.join(client)?, Calls { polls: 2 * ROUNDS, reads: 2 * ROUNDS, writes: 2 * ROUNDS });
+    assert_eq!(
+        sched.join(client)?,
+        Calls {
+            polls: 2 * ROUNDS,
+            reads: 2 * ROUNDS,
+            writes: 2 * ROUNDS
+        }
+    );
     sched.join(server)?;
     Ok(())
 }
@@ -310,7 +369,9 @@ fn in_a_foreign_loop_the_host_alone_calls_poll() -> Test {
     let before = calls();
     for _ in 0..100 {
         set.clear();
-        let wait = sched.pollfds(&mut set).map_or(-1, |wait| wait.as_millis() as i32);
+        let wait = sched
+            .pollfds(&mut set)
+            .map_or(-1, |wait| wait.as_millis() as i32);
         // SAFETY: the pointer and the length are those of one vector.
         assert!(unsafe { libc::poll(set.as_mut_ptr(), set.len() as libc::nfds_t, wait) } >= 0);
         assert_eq!(sched.dispatch(&set)?, 2);
@@ -332,7 +393,10 @@ fn a_large_read_is_as_many_reads_as_a_bare_loop_needs() -> Test {
     assert!(bytes? == pattern(4 << 20));
     // 64 KiB a read at the worst, and one that finds the end.
     assert!((2..=65).contains(&counted.reads), "{counted:?}");
-    assert!(counted.polls <= 4 * 4 + 2, "an advance moves 256 KiB: {counted:?}");
+    assert!(
+        counted.polls <= 4 * 4 + 2,
+        "an advance moves 256 KiB: {counted:?}"
+    );
     Ok(())
 }
 
@@ -341,15 +405,27 @@ fn a_writer_that_had_to_wait_tries_again_when_poll_says_so_and_not_before() -> T
     let _guard = guard();
     let (mut reader, file) = pipe_to()?;
     let mut sched = Scheduler::new();
-    let writer = sched.spawn(file.write(pattern(3 * 65536)).full(), |task| done(task.written()?));
+    let writer = sched.spawn(file.write(pattern(3 * 65536)).full(), |task| {
+        done(task.written()?)
+    });
     sched.turn(Some(ZERO))?;
     let (counted, ended) = calls_of(|| (0..10).try_for_each(|_| sched.turn(Some(ZERO)).map(drop)));
     ended?;
-    assert_eq!(counted, Calls { polls: 10, reads: 0, writes: 0 });
+    assert_eq!(
+        counted,
+        Calls {
+            polls: 10,
+            reads: 0,
+            writes: 0
+        }
+    );
     reader.read_exact(&mut vec![0; 65536])?;
     let (counted, ended) = calls_of(|| sched.turn(Some(ZERO)));
     assert_eq!(ended?, 1);
-    assert!(counted.polls == 1 && (1..=2).contains(&counted.writes), "{counted:?}");
+    assert!(
+        counted.polls == 1 && (1..=2).contains(&counted.writes),
+        "{counted:?}"
+    );
     reader.read_exact(&mut vec![0; 65536])?;
     assert_eq!(sched.join(writer)?, 3 * 65536);
     Ok(())

@@ -1,4 +1,5 @@
-//! The counters: of allocations by a global allocator, of system calls by functions that stand in for libc's.
+//! The counters: of allocations by a global allocator, of system calls by functions that stand in
+//! for libc's.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -42,7 +43,11 @@ pub fn memory() -> Memory {
 /// What the calls were since `before`.
 pub fn calls_since(before: Calls) -> Calls {
     let now = calls();
-    Calls { polls: now.polls - before.polls, reads: now.reads - before.reads, writes: now.writes - before.writes }
+    Calls {
+        polls: now.polls - before.polls,
+        reads: now.reads - before.reads,
+        writes: now.writes - before.writes,
+    }
 }
 
 /// What `run` calls.
@@ -100,22 +105,39 @@ fn count_call(add: impl FnOnce(&mut Calls)) {
     CALLS.set(calls);
 }
 
-// The executable's symbols come before those of shared libraries. Each function goes on to a sibling that does the same
-// with one more argument, so that no number of a system call is needed. (`poll` itself does not exist on every Linux.)
-// SAFETY of them all: the caller's promises are passed on as they are.
+// The executable's symbols come before those of shared libraries. Each function goes on to a
+// sibling that does the same with one more argument, so that no number of a system call is needed.
+// (`poll` itself does not exist on every Linux.) SAFETY of them all: the caller's promises are
+// passed on as they are.
 
 #[no_mangle]
 unsafe extern "C" fn poll(set: *mut pollfd, len: nfds_t, timeout: c_int) -> c_int {
     count_call(|calls| calls.polls += 1);
-    let time = timespec { tv_sec: (timeout / 1000) as _, tv_nsec: (timeout % 1000 * 1_000_000) as _ };
-    let time = if timeout < 0 { ptr::null() } else { &raw const time };
+    let time = timespec {
+        tv_sec: (timeout / 1000) as _,
+        tv_nsec: (timeout % 1000 * 1_000_000) as _,
+    };
+    let time = if timeout < 0 {
+        ptr::null()
+    } else {
+        &raw const time
+    };
     unsafe { libc::ppoll(set, len, time, ptr::null()) }
 }
 
 #[no_mangle]
 unsafe extern "C" fn read(fd: c_int, data: *mut c_void, len: size_t) -> ssize_t {
     count_call(|calls| calls.reads += 1);
-    unsafe { libc::readv(fd, &iovec { iov_base: data, iov_len: len }, 1) }
+    unsafe {
+        libc::readv(
+            fd,
+            &iovec {
+                iov_base: data,
+                iov_len: len,
+            },
+            1,
+        )
+    }
 }
 
 #[no_mangle]
@@ -127,7 +149,16 @@ unsafe extern "C" fn recv(fd: c_int, data: *mut c_void, len: size_t, flags: c_in
 #[no_mangle]
 unsafe extern "C" fn write(fd: c_int, data: *const c_void, len: size_t) -> ssize_t {
     count_call(|calls| calls.writes += 1);
-    unsafe { libc::writev(fd, &iovec { iov_base: data.cast_mut(), iov_len: len }, 1) }
+    unsafe {
+        libc::writev(
+            fd,
+            &iovec {
+                iov_base: data.cast_mut(),
+                iov_len: len,
+            },
+            1,
+        )
+    }
 }
 
 #[no_mangle]
@@ -141,9 +172,21 @@ fn the_counters_count_what_this_thread_does() {
     use std::io::{Read, Write};
     let before = memory();
     let boxed = std::hint::black_box(Box::new([0u8; 1000]));
-    assert_eq!((memory().allocations - before.allocations, memory().live - before.live), (1, 1000));
+    assert_eq!(
+        (
+            memory().allocations - before.allocations,
+            memory().live - before.live
+        ),
+        (1, 1000)
+    );
     drop(boxed);
-    assert_eq!((memory().allocations - before.allocations, memory().live - before.live), (1, 0));
+    assert_eq!(
+        (
+            memory().allocations - before.allocations,
+            memory().live - before.live
+        ),
+        (1, 0)
+    );
 
     let (mut reader, mut writer) = std::io::pipe().unwrap();
     let (counted, ()) = calls_of(|| {
@@ -152,7 +195,14 @@ fn the_counters_count_what_this_thread_does() {
         reader.read_exact(&mut [0; 2]).unwrap();
         crate::descriptors::ask(&mut []).unwrap();
     });
-    assert_eq!(counted, Calls { polls: 1, reads: 1, writes: 2 });
+    assert_eq!(
+        counted,
+        Calls {
+            polls: 1,
+            reads: 1,
+            writes: 2
+        }
+    );
     let (counted, _) = calls_of(|| std::thread::spawn(|| crate::descriptors::ask(&mut [])).join());
     assert_eq!(counted.polls, 0, "another thread's call");
 }

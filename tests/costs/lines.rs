@@ -1,4 +1,5 @@
-//! Lines: no allocation for each, linear work. (The bytes that are scanned are counted by the unit tests of the line buffer.)
+//! Lines: no allocation for each, linear work. (The bytes that are scanned are counted by the unit
+//! tests of the line buffer.)
 
 use std::io::Write;
 use std::thread;
@@ -112,9 +113,13 @@ fn a_million_lines_of_one_buffer_are_no_call_and_no_allocation() -> Test {
     let (mut lines, mut warm) = (0, (calls(), memory()));
     let mut sched = Scheduler::new();
     // Three bytes a line, collected in the file's buffer by a read that is then cancelled.
-    let collector = sched.spawn(file.read(usize::MAX).full(), |task| done(task.bytes()?.len()));
+    let collector = sched.spawn(file.read(usize::MAX).full(), |task| {
+        done(task.bytes()?.len())
+    });
     let other_side = thread::spawn(move || {
-        (0..LINES / 1000).try_for_each(|_| writer.write_all(&b"ab\n".repeat(1000))).map(|()| writer)
+        (0..LINES / 1000)
+            .try_for_each(|_| writer.write_all(&b"ab\n".repeat(1000)))
+            .map(|()| writer)
     });
     while file.buffered() < 3 * LINES as usize {
         sched.turn(None)?;
@@ -127,7 +132,12 @@ fn a_million_lines_of_one_buffer_are_no_call_and_no_allocation() -> Test {
         lines += 1;
         match lines {
             WARM => warm = (calls(), memory()),
-            LINES => return done((calls_since(warm.0), memory().allocations - warm.1.allocations)),
+            LINES => {
+                return done((
+                    calls_since(warm.0),
+                    memory().allocations - warm.1.allocations,
+                ))
+            }
             _ => {}
         }
         wait(file.readline())
@@ -158,7 +168,10 @@ fn a_regular_file_of_a_million_lines_is_read_by_the_buffer() -> Test {
     assert_eq!(lines?, LINES);
     // 64 KiB a read at the least, and one or two that find the end.
     let most = (3 * LINES).div_ceil(64 << 10) + 2;
-    assert!((2..=most).contains(&counted.reads), "{counted:?}, and not more than {most} reads");
+    assert!(
+        (2..=most).contains(&counted.reads),
+        "{counted:?}, and not more than {most} reads"
+    );
     assert!(counted.polls <= most, "{counted:?}");
     Ok(())
 }
@@ -184,7 +197,10 @@ fn a_line_that_comes_a_byte_at_a_time_is_one_read_for_each_and_grows_its_buffer_
     let counted = calls_since(before);
     assert_eq!((counted.polls, counted.reads), (0, LENGTH));
     let allocations = memory().allocations - held.allocations;
-    assert!(allocations <= 40, "{allocations} allocations for {LENGTH} bytes");
+    assert!(
+        allocations <= 40,
+        "{allocations} allocations for {LENGTH} bytes"
+    );
     assert_eq!(sched.join(reader)?, Some(LENGTH as usize));
     Ok(())
 }
@@ -204,8 +220,12 @@ fn a_long_line_is_copied_a_bounded_number_of_times() -> Test {
     let reader = sched.spawn(file.readline(), |task| done(task.line()?.map(<[u8]>::len)));
     assert_eq!(sched.join(reader)?, Some(LENGTH + 1));
     other_side.join().unwrap()?;
-    // A buffer that doubles has been given twice the line when it holds it; three times that allows for its last, half-used size.
+    // A buffer that doubles has been given twice the line when it holds it; three times that allows
+    // for its last, half-used size.
     let allocated = memory().allocated - before.allocated;
-    assert!(allocated <= 6 * LENGTH as u64, "{allocated} bytes for a line of {LENGTH}");
+    assert!(
+        allocated <= 6 * LENGTH as u64,
+        "{allocated} bytes for a line of {LENGTH}"
+    );
     Ok(())
 }

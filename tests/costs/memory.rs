@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::io::{Read, Write};
 use std::mem::size_of_val;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use asyncfile::{done, sleep, then, wait, yield_now, AsyncFile, Flow, Next, Scheduler, Task};
 
@@ -54,7 +55,10 @@ fn a_task_is_two_allocations_when_it_is_spawned_and_none_later() -> Test {
             }
             done(resumed.get())
         };
-        assert!(size_of_val(&body) > 0, "a closure that owns nothing needs no allocation");
+        assert!(
+            size_of_val(&body) > 0,
+            "a closure that owns nothing needs no allocation"
+        );
         let (spawned, handle) = if reads {
             writer.write_all(b"a line\n")?;
             allocations_of(|| sched.spawn(file.readline(), body))
@@ -123,7 +127,8 @@ impl PingPong {
         task.ok()?;
         self.trips += 1;
         match self.trips {
-            // Some turns later: a task that always can go on lets others have theirs only now and then.
+            // Some turns later: a task that always can go on lets others have theirs only now and
+            // then.
             500 => self.warm = memory().allocations,
             2000 => return Next::done(),
             _ => {}
@@ -147,7 +152,7 @@ impl PingPong {
 
     fn check(&mut self, task: &mut Task) -> std::io::Result<Next<Self>> {
         assert_eq!(task.bytes()?, b"some bytes\n");
-        then(self.here.writable(), Self::send)
+        then(sleep(Duration::ZERO), Self::send)
     }
 }
 
@@ -157,7 +162,16 @@ fn reads_and_writes_of_every_kind_are_no_allocation() -> Test {
     let (here, peer) = sockets()?;
     let there = AsyncFile::new(peer)?;
     let mut sched = warm()?;
-    let task = sched.spawn_states(yield_now(), PingPong { here, there, trips: 0, warm: 0 }, PingPong::send);
+    let task = sched.spawn_states(
+        yield_now(),
+        PingPong {
+            here,
+            there,
+            trips: 0,
+            warm: 0,
+        },
+        PingPong::send,
+    );
     let last = sched.join(task)?;
     assert_eq!(memory().allocations - last.warm, 0);
     Ok(())
@@ -188,7 +202,11 @@ fn a_write_that_waits_is_no_allocation_when_another_has_waited_before() -> Test 
         }
         wait(file.write(&data).full())
     });
-    assert_eq!(sched.join(writer)?, 0, "what is copied goes into a buffer that was used before");
+    assert_eq!(
+        sched.join(writer)?,
+        0,
+        "what is copied goes into a buffer that was used before"
+    );
     sched.join(drain)?;
     Ok(())
 }
@@ -197,8 +215,11 @@ fn a_write_that_waits_is_no_allocation_when_another_has_waited_before() -> Test 
 fn a_blocked_reader_holds_no_read_buffer() -> Test {
     let _guard = guard();
     const READERS: usize = 200;
-    let (files, mut writers): (Vec<_>, Vec<_>) =
-        std::iter::repeat_with(pipe).take(READERS).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    let (files, mut writers): (Vec<_>, Vec<_>) = std::iter::repeat_with(pipe)
+        .take(READERS)
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .unzip();
     let lines = Cell::new(0);
     let mut sched = Scheduler::new();
     let before = memory().live;
@@ -209,30 +230,38 @@ fn a_blocked_reader_holds_no_read_buffer() -> Test {
             wait(file.readline())
         });
     }
-    let mut held_after =
-        |sched: &mut Scheduler<'_>, text: &[u8], lines_then: usize| -> Result<i64, Box<dyn std::error::Error>> {
-            for writer in &mut writers {
-                writer.write_all(text)?;
-            }
-            while lines.get() < lines_then
-                || files
-                    .iter()
-                    .any(|file| file.buffered() != text.len() - 1 - text.iter().rposition(|&b| b == b'\n').unwrap())
-            {
-                sched.turn(None)?;
-            }
-            sched.turn(Some(ZERO))?;
-            Ok((memory().live - before) / READERS as i64)
-        };
+    let mut held_after = |sched: &mut Scheduler<'_>,
+                          text: &[u8],
+                          lines_then: usize|
+     -> Result<i64, Box<dyn std::error::Error>> {
+        for writer in &mut writers {
+            writer.write_all(text)?;
+        }
+        while lines.get() < lines_then
+            || files.iter().any(|file| {
+                file.buffered() != text.len() - 1 - text.iter().rposition(|&b| b == b'\n').unwrap()
+            })
+        {
+            sched.turn(None)?;
+        }
+        sched.turn(Some(ZERO))?;
+        Ok((memory().live - before) / READERS as i64)
+    };
     // Each has read a line; the pool may keep a few buffers of 64 KiB for all of them.
     let held = held_after(&mut sched, b"a line\n", READERS)?;
     assert!(held < 2_000, "{held} bytes for each blocked reader");
     // Half a line is kept in a small buffer of its own.
     let held = held_after(&mut sched, b"a line\nand half a line", 2 * READERS)?;
-    assert!(held < 6_000, "{held} bytes for each reader with half a line");
+    assert!(
+        held < 6_000,
+        "{held} bytes for each reader with half a line"
+    );
     // And that is given back with the line.
     let held = held_after(&mut sched, b", whole\n", 3 * READERS)?;
-    assert!(held < 2_000, "{held} bytes for each blocked reader after half a line");
+    assert!(
+        held < 2_000,
+        "{held} bytes for each blocked reader after half a line"
+    );
     Ok(())
 }
 
@@ -246,9 +275,15 @@ fn a_long_line_s_buffer_is_not_kept_when_it_is_empty() -> Test {
     let mut files = Vec::new();
     for _ in 0..READERS {
         let (file, mut writer) = pipe()?;
-        let other_side =
-            std::thread::spawn(move || writer.write_all(&[vec![b'x'; LENGTH], vec![b'\n']].concat()).map(|()| writer));
-        assert_eq!(sched.block_on(file.readline())?.map(|line| line.len()), Some(LENGTH + 1));
+        let other_side = std::thread::spawn(move || {
+            writer
+                .write_all(&[vec![b'x'; LENGTH], vec![b'\n']].concat())
+                .map(|()| writer)
+        });
+        assert_eq!(
+            sched.block_on(file.readline())?.map(|line| line.len()),
+            Some(LENGTH + 1)
+        );
         let blocked = file.clone();
         sched.spawn(file.readline(), move |task| {
             let _owned = &blocked;
@@ -258,11 +293,15 @@ fn a_long_line_s_buffer_is_not_kept_when_it_is_empty() -> Test {
         files.push((file, other_side.join().unwrap()?));
     }
     let held = memory().live - before;
-    assert!(held < (READERS * LENGTH / 4) as i64, "{held} bytes for {READERS} blocked readers");
+    assert!(
+        held < (READERS * LENGTH / 4) as i64,
+        "{held} bytes for {READERS} blocked readers"
+    );
     Ok(())
 }
 
-/// The bytes for each of `count` tasks that `spawn` made and one turn has put to wait, without the closure's own.
+/// The bytes for each of `count` tasks that `spawn` made and one turn has put to wait, without the
+/// closure's own.
 fn cost_of_idle_tasks<'t>(
     sched: &mut Scheduler<'t>,
     count: usize,
@@ -300,7 +339,10 @@ fn ten_thousand_sleeping_tasks_are_at_most_300_bytes_each() -> Test {
 fn ten_thousand_tasks_that_wait_for_lines_are_at_most_300_bytes_each() -> Test {
     let _guard = guard();
     // As many descriptors as the system gives; all of them are one silent pipe.
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: a valid struct, twice.
     unsafe {
         assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
@@ -308,10 +350,15 @@ fn ten_thousand_tasks_that_wait_for_lines_are_at_most_300_bytes_each() -> Test {
         assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
     }
     let count = (limit.rlim_cur as usize).saturating_sub(2_000).min(10_000);
-    assert!(count >= 1_000, "a limit of {} descriptors is too small to measure", limit.rlim_cur);
+    assert!(
+        count >= 1_000,
+        "a limit of {} descriptors is too small to measure",
+        limit.rlim_cur
+    );
     let (reader, _writer) = std::io::pipe()?;
-    let files =
-        (0..count).map(|_| AsyncFile::new(reader.as_fd().try_clone_to_owned()?)).collect::<Result<Vec<_>, _>>()?;
+    let files = (0..count)
+        .map(|_| AsyncFile::new(reader.as_fd().try_clone_to_owned()?))
+        .collect::<Result<Vec<_>, _>>()?;
     let witness = Cell::new(0u64);
     let mut sched = Scheduler::new();
     let cost = cost_of_idle_tasks(&mut sched, count, |sched, nth| {
@@ -335,8 +382,9 @@ fn a_task_that_has_ended_leaves_nothing() -> Test {
     let mut sched = warm()?;
     let mut round = |sched: &mut Scheduler<'_>| -> Test {
         for _ in 0..100 {
-            let writer =
-                sched.spawn(file.write("some bytes").full().timeout(HOUR), |task| done(task.written()?.to_string()));
+            let writer = sched.spawn(file.write("some bytes").full().timeout(HOUR), |task| {
+                done(task.written()?.to_string())
+            });
             assert_eq!(sched.join(writer)?, "10");
             reader.read_exact(&mut [0; 10])?;
         }

@@ -1,4 +1,5 @@
-//! Real descriptors for the tests, a guard against hangs, and a process of one's own for a test that would disturb the others.
+//! Real descriptors for the tests, a guard against hangs, and a process of one's own for a test
+//! that would disturb the others.
 //!
 //! Each test file includes this module and uses its part of it.
 #![allow(dead_code)]
@@ -60,7 +61,10 @@ pub fn pattern(len: usize) -> Vec<u8> {
 }
 
 /// Lets run what is ready and gives what the scheduler then waits for; `set` is emptied first.
-pub fn idle(sched: &mut Scheduler<'_>, set: &mut Vec<libc::pollfd>) -> Result<Option<Duration>, TaskError> {
+pub fn idle(
+    sched: &mut Scheduler<'_>,
+    set: &mut Vec<libc::pollfd>,
+) -> Result<Option<Duration>, TaskError> {
     loop {
         set.clear();
         match sched.pollfds(set) {
@@ -79,9 +83,13 @@ pub fn ask(set: &mut [libc::pollfd]) -> io::Result<()> {
     }
 }
 
-/// Closes a descriptor without its owner's knowledge; only in a process of one's own, where nobody else takes the number.
+/// Closes a descriptor without its owner's knowledge; only in a process of one's own, where nobody
+/// else takes the number.
 pub fn close_behind(fd: RawFd) {
-    assert!(is_alone(), "a number that is free is taken by a test on another thread");
+    assert!(
+        is_alone(),
+        "a number that is free is taken by a test on another thread"
+    );
     // SAFETY: that it breaks the owner's assumptions is what the test is about.
     assert_eq!(unsafe { libc::close(fd) }, 0);
 }
@@ -94,7 +102,10 @@ pub fn assert_names(error: &impl std::fmt::Display, operation: &str, fd: RawFd, 
         text.starts_with(&format!("{operation} on fd {fd}: ")),
         "{text:?} does not begin with {operation:?} on fd {fd}"
     );
-    assert!(text.contains(cause), "{text:?} does not give the cause {cause:?}");
+    assert!(
+        text.contains(cause),
+        "{text:?} does not give the cause {cause:?}"
+    );
 }
 
 /// The kernel's own words for an error number.
@@ -102,7 +113,8 @@ pub fn words(errno: i32) -> String {
     io::Error::from_raw_os_error(errno).to_string()
 }
 
-/// Ends the process, with the test's name, when the test that made it takes longer than any machine needs.
+/// Ends the process, with the test's name, when the test that made it takes longer than any machine
+/// needs.
 pub struct Guard(#[allow(dead_code, reason = "its drop is the message")] mpsc::Sender<()>);
 
 pub fn guard() -> Guard {
@@ -125,21 +137,32 @@ pub fn is_alone() -> bool {
     env::var_os(ALONE).is_some()
 }
 
-/// Runs `body` in a process of its own: the test binary starts itself again for the one test that calls this.
-/// There, no other thread opens or closes a descriptor, and a limit or a signal concerns nobody else.
+/// Runs `body` in a process of its own: the test binary starts itself again for the one test that
+/// calls this. There, no other thread opens or closes a descriptor, and a limit or a signal
+/// concerns nobody else.
 pub fn alone<F: FnOnce() -> Test>(body: F) -> Test {
     if is_alone() {
         return body();
     }
     // The closure's type is named `binary::module::test::{{closure}}`, the test `module::test`.
     let path = any::type_name::<F>();
-    let test = path.split_once("::").and_then(|(_, rest)| rest.strip_suffix("::{{closure}}")).unwrap();
+    let test = path
+        .split_once("::")
+        .and_then(|(_, rest)| rest.strip_suffix("::{{closure}}"))
+        .unwrap();
     let child = Command::new(env::current_exe()?)
         .args([test, "--exact", "--nocapture", "--test-threads=1"])
         .env(ALONE, "1")
         .output()?;
-    let (out, err) = (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
-    assert!(child.status.success() && out.contains("1 passed"), "{test} alone: {}\n{out}\n{err}", child.status);
+    let (out, err) = (
+        String::from_utf8_lossy(&child.stdout),
+        String::from_utf8_lossy(&child.stderr),
+    );
+    assert!(
+        child.status.success() && out.contains("1 passed"),
+        "{test} alone: {}\n{out}\n{err}",
+        child.status
+    );
     Ok(())
 }
 
@@ -150,7 +173,9 @@ pub struct Fifo {
 
 impl Fifo {
     pub fn new() -> io::Result<Fifo> {
-        let fifo = Fifo { dir: tempfile::tempdir()? };
+        let fifo = Fifo {
+            dir: tempfile::tempdir()?,
+        };
         let path = std::ffi::CString::new(fifo.path().into_os_string().into_encoded_bytes())?;
         // SAFETY: a NUL-terminated string that lives through the call.
         match unsafe { libc::mkfifo(path.as_ptr(), 0o600) } {
@@ -166,7 +191,10 @@ impl Fifo {
     /// Opens for reading without waiting for a writer.
     pub fn reader(&self) -> io::Result<fs::File> {
         use std::os::unix::fs::OpenOptionsExt;
-        fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(self.path())
+        fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(self.path())
     }
 
     pub fn writer(&self) -> io::Result<fs::File> {

@@ -7,9 +7,10 @@ use asyncfile::{done, sleep, wait, yield_now, JoinHandle, Scheduler, TaskError};
 
 use crate::descriptors::{guard, pipe, sockets, Test, HOUR, ZERO};
 
-// ------------------------------------------------------------------ 19. Cancel from inside a callback, itself or another
+// -------------------------------------------- 19. Cancel from inside a callback, itself or another
 
-/// Counts its drops. A body owns one, by naming it as a whole: a closure that names a field takes only that.
+/// Counts its drops. A body owns one, by naming it as a whole: a closure that names a field takes
+/// only that.
 struct Bell<'a>(&'a Cell<u32>);
 
 impl Drop for Bell<'_> {
@@ -58,7 +59,11 @@ fn a_task_that_is_ready_and_cancelled_by_another_is_not_resumed() -> Test {
             task.line()?;
             resumed.set(resumed.get() + 1);
             handles.borrow()[1 - me].cancel();
-            assert_eq!(owned.0.get(), 0, "cancel marks: no body is dropped while another runs");
+            assert_eq!(
+                owned.0.get(),
+                0,
+                "cancel marks: no body is dropped while another runs"
+            );
             done(())
         });
         handles.borrow_mut().push(handle);
@@ -77,7 +82,9 @@ fn a_cancelled_task_leaves_the_queue_of_its_file() -> Test {
     let (file, mut writer) = pipe()?;
     let mut sched = Scheduler::new();
     let head = sched.spawn(file.readline(), |task| done(task.line()?.is_some()));
-    let tail = sched.spawn(file.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+    let tail = sched.spawn(file.readline(), |task| {
+        done(task.line()?.map(<[u8]>::to_vec))
+    });
     assert_eq!(sched.turn(Some(ZERO))?, 2);
     sched.spawn(yield_now(), move |task| {
         task.ok()?;

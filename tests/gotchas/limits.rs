@@ -9,9 +9,10 @@ use asyncfile::{done, wait, yield_now, AsyncFile, Scheduler};
 
 use crate::descriptors::{alone, guard, idle, ms, pattern, pipe_to, sockets, Test};
 
-// ------------------------------------------------------------------ 6. `nfds` above RLIMIT_NOFILE is EINVAL, even for fd = -1
+// --------------------------------------- 6. `nfds` above RLIMIT_NOFILE is EINVAL, even for fd = -1
 
-/// Both directions of both ends of `pairs` sockets at once: each of the four has its own reader and writer, and all of them wait.
+/// Both directions of both ends of `pairs` sockets at once: each of the four has its own reader and
+/// writer, and all of them wait.
 fn move_data_through(pairs: usize, bytes: usize) -> Test {
     let data: std::rc::Rc<[u8]> = pattern(bytes).into();
     let mut files = Vec::new();
@@ -42,18 +43,26 @@ fn nearly_all_descriptors_can_wait_in_both_directions_at_once() -> Test {
     alone(|| {
         let _guard = guard();
         const LIMIT: u64 = 64;
-        let limit = libc::rlimit { rlim_cur: LIMIT as libc::rlim_t, rlim_max: LIMIT as libc::rlim_t };
+        let limit = libc::rlimit {
+            rlim_cur: LIMIT as libc::rlim_t,
+            rlim_max: LIMIT as libc::rlim_t,
+        };
         // SAFETY: a valid struct; the limit is that of this process alone.
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
-        // As many pairs as fit, found by trying, so that all but at most one of the descriptors are in use.
+        // As many pairs as fit, found by trying, so that all but at most one of the descriptors are
+        // in use.
         let mut pairs = Vec::new();
         while let Ok(pair) = UnixStream::pair() {
             pairs.push(pair);
         }
         let fitting = pairs.len();
-        assert!(4 * fitting as u64 > LIMIT, "an entry for each direction would be more than the limit");
+        assert!(
+            4 * fitting as u64 > LIMIT,
+            "an entry for each direction would be more than the limit"
+        );
         drop(pairs);
-        // Descriptors that were given back leave no holes: the third round has as much room as the first.
+        // Descriptors that were given back leave no holes: the third round has as much room as the
+        // first.
         for _ in 0..3 {
             move_data_through(fitting, 1 << 20)?;
         }
@@ -66,7 +75,10 @@ fn descriptors_that_come_and_go_during_one_run_leave_no_holes_in_the_set() -> Te
     alone(|| {
         let _guard = guard();
         const LIMIT: libc::rlim_t = 32;
-        let limit = libc::rlimit { rlim_cur: LIMIT, rlim_max: LIMIT };
+        let limit = libc::rlimit {
+            rlim_cur: LIMIT,
+            rlim_max: LIMIT,
+        };
         // SAFETY: as above.
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
         let (anchor, _kept) = sockets()?;
@@ -86,7 +98,7 @@ fn descriptors_that_come_and_go_during_one_run_leave_no_holes_in_the_set() -> Te
     })
 }
 
-// ------------------------------------------------------------------ 16. POLLOUT does not mean that the whole buffer fits
+// -------------------------------------------- 16. POLLOUT does not mean that the whole buffer fits
 
 #[test]
 fn a_write_ends_with_what_there_was_room_for() -> Test {
@@ -95,7 +107,10 @@ fn a_write_ends_with_what_there_was_room_for() -> Test {
     let data = pattern(1 << 20);
     let mut sched = Scheduler::new();
     let first = sched.block_on(file.write(&data))?;
-    assert!((1..data.len()).contains(&first), "a pipe has no room for {first} bytes");
+    assert!(
+        (1..data.len()).contains(&first),
+        "a pipe has no room for {first} bytes"
+    );
     // A page of room is enough for POLLOUT, and too little for two pages.
     let mut got = vec![0; 4096];
     reader.read_exact(&mut got)?;
@@ -103,7 +118,10 @@ fn a_write_ends_with_what_there_was_room_for() -> Test {
     assert!((1..=8192).contains(&second));
     drop(file);
     reader.read_to_end(&mut got)?;
-    assert!(got == data[..first + second], "the count is what the kernel took");
+    assert!(
+        got == data[..first + second],
+        "the count is what the kernel took"
+    );
     Ok(())
 }
 

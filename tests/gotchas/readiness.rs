@@ -7,11 +7,12 @@ use asyncfile::{done, sleep, wait, AsyncFile, Outcome, Scheduler, TaskError};
 use libc::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI};
 
 use crate::descriptors::{
-    alone, ask, assert_names, close_behind, guard, idle, ms, numbered_pipe, numbered_pipe_to, pattern,
+    alone, ask, assert_names, close_behind, guard, idle, ms, numbered_pipe, numbered_pipe_to,
+    pattern,
 };
 use crate::descriptors::{pipe, pipe_to, sockets, words, Fifo, Test, HOUR, ZERO};
 
-// ------------------------------------------------------------------ 1. HUP, ERR and NVAL come even with `events = 0`
+// ------------------------------------------------ 1. HUP, ERR and NVAL come even with `events = 0`
 
 #[test]
 fn a_dead_peer_that_nobody_waits_for_is_not_in_the_set() -> Test {
@@ -71,11 +72,14 @@ fn a_dead_peer_does_not_make_a_sleeping_loop_spin() -> Test {
     while sched.turn(None)? > 0 {
         turns += 1;
     }
-    assert!(turns <= 4, "{turns} turns for one end of file and one sleep");
+    assert!(
+        turns <= 4,
+        "{turns} turns for one end of file and one sleep"
+    );
     Ok(())
 }
 
-// ------------------------------------------------------------------ 2. End of file is HUP without IN; ERR without OUT wakes a writer
+// -------------------------------- 2. End of file is HUP without IN; ERR without OUT wakes a writer
 
 #[test]
 fn an_end_of_file_without_data_wakes_the_reader() -> Test {
@@ -83,7 +87,11 @@ fn an_end_of_file_without_data_wakes_the_reader() -> Test {
     let (file, writer) = pipe()?;
     let mut sched = Scheduler::new();
     let reader = sched.spawn(file.readline(), |task| done(task.line()?.is_none()));
-    assert_eq!(sched.turn(Some(ZERO))?, 1, "it waits while there is a writer");
+    assert_eq!(
+        sched.turn(Some(ZERO))?,
+        1,
+        "it waits while there is a writer"
+    );
     drop(writer);
     assert!(sched.join(reader)?);
     Ok(())
@@ -150,7 +158,9 @@ fn a_reader_that_dies_wakes_the_writer_that_waits_for_room() -> Test {
     let _guard = guard();
     let (reader, file, fd) = numbered_pipe_to()?;
     let mut sched = Scheduler::new();
-    let writer = sched.spawn(file.write(pattern(1 << 20)).full(), |task| done(task.written()?));
+    let writer = sched.spawn(file.write(pattern(1 << 20)).full(), |task| {
+        done(task.written()?)
+    });
     let mut set = Vec::new();
     assert_eq!(idle(&mut sched, &mut set)?, None);
     assert_eq!((set.len(), set[0].fd, set[0].events), (1, fd, POLLOUT));
@@ -171,14 +181,20 @@ fn a_peer_that_dies_wakes_the_reader_and_the_writer_of_one_socket() -> Test {
     let (file, peer) = sockets()?;
     let mut sched = Scheduler::new();
     let reader = sched.spawn(file.read(10), |task| done(task.bytes().is_ok()));
-    let writer = sched.spawn(file.write(pattern(8 << 20)).full(), |task| done(task.written().unwrap_err().kind()));
+    let writer = sched.spawn(file.write(pattern(8 << 20)).full(), |task| {
+        done(task.written().unwrap_err().kind())
+    });
     let mut set = Vec::new();
     idle(&mut sched, &mut set)?;
     assert_eq!((set.len(), set[0].events), (1, POLLIN | POLLOUT));
     drop(peer);
-    // The peer died with unread bytes: a reset for one of the two; which one is the kernel's choice.
+    // The peer died with unread bytes: a reset for one of the two; which one is the kernel's
+    // choice.
     sched.join(reader)?;
-    assert!(matches!(sched.join(writer)?, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset));
+    assert!(matches!(
+        sched.join(writer)?,
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+    ));
     Ok(())
 }
 
@@ -232,7 +248,7 @@ fn each_of_out_hup_err_and_nval_wakes_the_writer_and_the_call_decides() -> Test 
     Ok(())
 }
 
-// ------------------------------------------------------------------ 3. EAGAIN after readiness is normal
+// ------------------------------------------------------------- 3. EAGAIN after readiness is normal
 
 #[test]
 fn a_reader_that_is_woken_for_nothing_goes_on_waiting() -> Test {
@@ -282,7 +298,10 @@ fn a_writer_that_is_woken_for_nothing_goes_on_waiting() -> Test {
 fn of_two_files_on_one_pipe_the_slower_one_waits_for_the_next_bytes() -> Test {
     let _guard = guard();
     let (reader, mut writer) = io::pipe()?;
-    let files = [AsyncFile::new(reader.try_clone()?)?, AsyncFile::new(reader)?];
+    let files = [
+        AsyncFile::new(reader.try_clone()?)?,
+        AsyncFile::new(reader)?,
+    ];
     let got = RefCell::new(Vec::new());
     let mut sched = Scheduler::new();
     for file in &files {
@@ -302,7 +321,7 @@ fn of_two_files_on_one_pipe_the_slower_one_waits_for_the_next_bytes() -> Test {
     Ok(())
 }
 
-// ------------------------------------------------------------------ 4. NVAL is an error for the waiting task, in one turn
+// ------------------------------------------- 4. NVAL is an error for the waiting task, in one turn
 
 #[test]
 fn a_reader_whose_descriptor_was_closed_behind_the_library_has_ebadf_in_one_turn() -> Test {
@@ -315,7 +334,9 @@ fn a_reader_whose_descriptor_was_closed_behind_the_library_has_ebadf_in_one_turn
         close_behind(fd);
         assert_eq!(sched.turn(None)?, 0);
         match sched.join(reader) {
-            Err(TaskError::Failed(error)) => assert_names(&error, "readline", fd, &words(libc::EBADF)),
+            Err(TaskError::Failed(error)) => {
+                assert_names(&error, "readline", fd, &words(libc::EBADF))
+            }
             other => panic!("{other:?}"),
         }
         sched.block_on(sleep(ms(1)))?;
@@ -329,12 +350,16 @@ fn a_writer_whose_descriptor_was_closed_behind_the_library_has_ebadf_in_one_turn
         let _guard = guard();
         let (_reader, file, fd) = numbered_pipe_to()?;
         let mut sched = Scheduler::new();
-        let writer = sched.spawn(file.write(pattern(1 << 20)).full(), |task| done(task.written()?));
+        let writer = sched.spawn(file.write(pattern(1 << 20)).full(), |task| {
+            done(task.written()?)
+        });
         while sched.turn(Some(ZERO))? > 0 && sched.pollfds(&mut Vec::new()) == Some(ZERO) {}
         close_behind(fd);
         assert_eq!(sched.turn(None)?, 0);
         match sched.join(writer) {
-            Err(TaskError::Failed(error)) => assert_names(&error, "write full", fd, &words(libc::EBADF)),
+            Err(TaskError::Failed(error)) => {
+                assert_names(&error, "write full", fd, &words(libc::EBADF))
+            }
             other => panic!("{other:?}"),
         }
         Ok(())
@@ -349,7 +374,9 @@ fn a_closed_descriptor_does_not_disturb_who_waits_beside_it() -> Test {
         let (file, mut writer) = pipe()?;
         let mut sched = Scheduler::new();
         let failed = sched.spawn(broken.read(1), |task| done(task.bytes().is_err()));
-        let reader = sched.spawn(file.readline(), |task| done(task.line()?.map(<[u8]>::to_vec)));
+        let reader = sched.spawn(file.readline(), |task| {
+            done(task.line()?.map(<[u8]>::to_vec))
+        });
         assert_eq!(sched.turn(Some(ZERO))?, 2);
         close_behind(fd);
         assert!(sched.join(failed)?);

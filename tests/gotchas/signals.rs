@@ -12,7 +12,7 @@ use asyncfile::{done, sleep, AsyncFile, Scheduler};
 
 use crate::descriptors::{guard, ms, pattern, pipe, Test, ZERO};
 
-// ------------------------------------------------------------------ 8. EINTR recomputes from the deadline and never surfaces
+// ---------------------------------------- 8. EINTR recomputes from the deadline and never surfaces
 
 thread_local! {
     static SIGNALS: Cell<u32> = const { Cell::new(0) };
@@ -22,8 +22,8 @@ extern "C" fn count(_signal: libc::c_int) {
     SIGNALS.set(SIGNALS.get() + 1);
 }
 
-/// While it lives, the thread that made it is hit by signals, thousands in a second, whose handler restarts no call.
-/// It has begun when this is made.
+/// While it lives, the thread that made it is hit by signals, thousands in a second, whose handler
+/// restarts no call. It has begun when this is made.
 struct Storm {
     over: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
@@ -31,11 +31,15 @@ struct Storm {
 }
 
 fn storm() -> Storm {
-    // SAFETY: a zeroed sigaction is valid: no flags (SA_RESTART above all), an empty mask; the handler touches a thread-local number only.
+    // SAFETY: a zeroed sigaction is valid: no flags (SA_RESTART above all), an empty mask; the
+    // handler touches a thread-local number only.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = count as extern "C" fn(libc::c_int) as usize;
-        assert_eq!(libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()), 0);
+        assert_eq!(
+            libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()),
+            0
+        );
     }
     // SAFETY: no preconditions. As an integer, because pthread_t is a pointer on some systems.
     let target = unsafe { libc::pthread_self() } as usize;
@@ -52,7 +56,11 @@ fn storm() -> Storm {
     while SIGNALS.get() == calm {
         thread::yield_now();
     }
-    Storm { over, thread: Some(thread), before: SIGNALS.get() }
+    Storm {
+        over,
+        thread: Some(thread),
+        before: SIGNALS.get(),
+    }
 }
 
 impl Storm {
@@ -87,7 +95,9 @@ fn a_timeout_in_a_storm_of_signals_falls_due_in_time() -> Test {
     let storm = storm();
     let start = Instant::now();
     // If each signal began the timeout anew, it would never fall due.
-    let error = Scheduler::new().block_on(file.readline().timeout(ms(100))).unwrap_err();
+    let error = Scheduler::new()
+        .block_on(file.readline().timeout(ms(100)))
+        .unwrap_err();
     assert!(start.elapsed() >= ms(100));
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     assert!(storm.signals() > 0);
@@ -117,7 +127,8 @@ fn data_that_moves_in_a_storm_of_signals_arrives_whole() -> Test {
     let (mut there, mut back) = (right.try_clone()?, right);
     let file = AsyncFile::new(left)?;
     let data = pattern(8 << 20);
-    // The other side takes a piece and gives it back, so that this one waits in both directions again and again.
+    // The other side takes a piece and gives it back, so that this one waits in both directions
+    // again and again.
     let other_side = thread::spawn(move || -> std::io::Result<()> {
         let mut piece = [0; 4096];
         loop {
@@ -130,7 +141,9 @@ fn data_that_moves_in_a_storm_of_signals_arrives_whole() -> Test {
     let mut sched = Scheduler::new();
     let storm = storm();
     let writer = sched.spawn(file.write(&data).full(), |task| done(task.written()?));
-    let reader = sched.spawn(file.read(data.len()).full(), |task| done(task.bytes()? == data));
+    let reader = sched.spawn(file.read(data.len()).full(), |task| {
+        done(task.bytes()? == data)
+    });
     sched.run()?;
     assert_eq!(sched.join(writer)?, data.len());
     assert!(sched.join(reader)?);

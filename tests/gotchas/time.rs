@@ -11,7 +11,7 @@ use crate::descriptors::{ask, guard, idle, ms, pattern, pipe, sockets, Test, ZER
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-// ------------------------------------------------------------------ 7. Timeouts: round up, clamp, no overflow
+// ------------------------------------------------------- 7. Timeouts: round up, clamp, no overflow
 
 #[test]
 fn a_sleep_is_never_early() -> Test {
@@ -21,7 +21,11 @@ fn a_sleep_is_never_early() -> Test {
         let duration = Duration::from_micros(micros);
         let start = Instant::now();
         sched.block_on(sleep(duration))?;
-        assert!(start.elapsed() >= duration, "{:?} for {duration:?}", start.elapsed());
+        assert!(
+            start.elapsed() >= duration,
+            "{:?} for {duration:?}",
+            start.elapsed()
+        );
     }
     Ok(())
 }
@@ -34,8 +38,14 @@ fn a_timeout_is_never_early() -> Test {
     for micros in [1, 900, 1_900, 10_100] {
         let timeout = Duration::from_micros(micros);
         let start = Instant::now();
-        let error = sched.block_on(file.readline().timeout(timeout)).unwrap_err();
-        assert!(start.elapsed() >= timeout, "{:?} for {timeout:?}", start.elapsed());
+        let error = sched
+            .block_on(file.readline().timeout(timeout))
+            .unwrap_err();
+        assert!(
+            start.elapsed() >= timeout,
+            "{:?} for {timeout:?}",
+            start.elapsed()
+        );
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
     Ok(())
@@ -46,7 +56,9 @@ fn the_last_fraction_of_a_millisecond_is_slept_and_not_spun() -> Test {
     let _guard = guard();
     let mut sched = Scheduler::new();
     for micros in [900, 1_900, 5_500] {
-        sched.spawn(sleep(Duration::from_micros(micros)), |task| done(task.ok()?));
+        sched.spawn(sleep(Duration::from_micros(micros)), |task| {
+            done(task.ok()?)
+        });
         let mut turns = 1;
         while sched.turn(None)? > 0 {
             turns += 1;
@@ -75,9 +87,13 @@ fn a_timeout_that_poll_cannot_express_does_not_fall_due() -> Test {
             done(())
         });
         let wait = idle(&mut sched, &mut Vec::new())?;
-        assert!(wait.is_none_or(|wait| wait > ms(i32::MAX as u64) - DAY), "{wait:?} for {timeout:?}");
+        assert!(
+            wait.is_none_or(|wait| wait > ms(i32::MAX as u64) - DAY),
+            "{wait:?} for {timeout:?}"
+        );
         assert_eq!(sched.turn(Some(ms(1)))?, 1, "{timeout:?}");
-        // The poll of this turn is asked for the whole timeout; the line that comes meanwhile ends it.
+        // The poll of this turn is asked for the whole timeout; the line that comes meanwhile ends
+        // it.
         let other_side = thread::spawn(move || writer.write_all(b"in time\n"));
         sched.run()?;
         other_side.join().unwrap()?;
@@ -91,7 +107,14 @@ fn a_sleep_that_poll_cannot_express_goes_on() -> Test {
     let _guard = guard();
     let mut sched = Scheduler::new();
     for long in [30 * DAY, Duration::from_secs(u64::MAX / 2), Duration::MAX] {
-        assert_eq!(sched.block_on(first([sleep(long).into(), sleep(ms(2)).into()]))?, 1, "{long:?}");
+        assert_eq!(
+            sched.block_on(first([
+                asyncfile::Op::from(sleep(long)),
+                sleep(ms(2)).into()
+            ]))?,
+            1,
+            "{long:?}"
+        );
     }
     Ok(())
 }
@@ -128,8 +151,11 @@ fn a_line_that_is_there_when_the_deadline_is_noticed_is_read() -> Test {
     let _guard = guard();
     let (file, mut writer) = pipe()?;
     let mut sched = Scheduler::new();
-    let reader = sched.spawn(file.readline().timeout(ms(5)), |task| done(task.line()?.map(<[u8]>::to_vec)));
-    // This one keeps the loop busy past the deadline, as a slow task would, in the turn in which the reader began to wait.
+    let reader = sched.spawn(file.readline().timeout(ms(5)), |task| {
+        done(task.line()?.map(<[u8]>::to_vec))
+    });
+    // This one keeps the loop busy past the deadline, as a slow task would, in the turn in which
+    // the reader began to wait.
     sched.spawn(yield_now(), |task| {
         task.ok()?;
         writer.write_all(b"late, and there\n")?;
@@ -137,7 +163,10 @@ fn a_line_that_is_there_when_the_deadline_is_noticed_is_read() -> Test {
         while begin.elapsed() < ms(20) {}
         done(())
     });
-    assert_eq!(sched.join(reader)?.as_deref(), Some(&b"late, and there\n"[..]));
+    assert_eq!(
+        sched.join(reader)?.as_deref(),
+        Some(&b"late, and there\n"[..])
+    );
     Ok(())
 }
 
@@ -146,7 +175,9 @@ fn what_the_host_says_in_a_turn_comes_before_the_deadline_of_that_turn() -> Test
     let _guard = guard();
     let (file, mut writer) = pipe()?;
     let mut sched = Scheduler::new();
-    let reader = sched.spawn(file.readline().timeout(ms(5)), |task| done(task.line()?.map(<[u8]>::to_vec)));
+    let reader = sched.spawn(file.readline().timeout(ms(5)), |task| {
+        done(task.line()?.map(<[u8]>::to_vec))
+    });
     let mut set = Vec::new();
     let wait = idle(&mut sched, &mut set)?.unwrap();
     let begin = Instant::now();
@@ -154,7 +185,10 @@ fn what_the_host_says_in_a_turn_comes_before_the_deadline_of_that_turn() -> Test
     writer.write_all(b"at the last moment\n")?;
     ask(&mut set)?;
     sched.dispatch(&set)?;
-    assert_eq!(sched.join(reader)?.as_deref(), Some(&b"at the last moment\n"[..]));
+    assert_eq!(
+        sched.join(reader)?.as_deref(),
+        Some(&b"at the last moment\n"[..])
+    );
     Ok(())
 }
 
@@ -163,7 +197,9 @@ fn without_data_the_same_turn_times_out() -> Test {
     let _guard = guard();
     let (file, _writer) = pipe()?;
     let mut sched = Scheduler::new();
-    let reader = sched.spawn(file.readline().timeout(ms(5)), |task| done(task.line().unwrap_err().kind()));
+    let reader = sched.spawn(file.readline().timeout(ms(5)), |task| {
+        done(task.line().unwrap_err().kind())
+    });
     let mut set = Vec::new();
     let wait = idle(&mut sched, &mut set)?.unwrap();
     let begin = Instant::now();
@@ -174,7 +210,7 @@ fn without_data_the_same_turn_times_out() -> Test {
     Ok(())
 }
 
-// ------------------------------------------------------------------ 10. A deadline is that of the whole operation
+// --------------------------------------------------- 10. A deadline is that of the whole operation
 
 #[test]
 fn a_trickle_does_not_extend_the_deadline() -> Test {
@@ -204,7 +240,11 @@ fn a_trickle_does_not_extend_the_deadline() -> Test {
     drop(sched);
     drop(writer);
     let whole = Scheduler::new().block_on(file.readline())?.unwrap();
-    assert_eq!(whole, vec![b'x'; sent.get()], "what came before the deadline is kept, and what came after it follows");
+    assert_eq!(
+        whole,
+        vec![b'x'; sent.get()],
+        "what came before the deadline is kept, and what came after it follows"
+    );
     Ok(())
 }
 
@@ -216,12 +256,15 @@ fn a_slow_reader_does_not_extend_the_deadline_of_a_full_write() -> Test {
     let (writing, mut taken, mut slept) = (Cell::new(true), 0, true);
     let start = Instant::now();
     let mut sched = Scheduler::new();
-    let writer = sched.spawn(file.write(vec![b'x'; 16 << 20]).full().timeout(ms(60)), |task| {
-        assert_eq!(task.end(), End::TimedOut);
-        writing.set(false);
-        file.close();
-        done((task.written()?, start.elapsed()))
-    });
+    let writer = sched.spawn(
+        file.write(vec![b'x'; 16 << 20]).full().timeout(ms(60)),
+        |task| {
+            assert_eq!(task.end(), End::TimedOut);
+            writing.set(false);
+            file.close();
+            done((task.written()?, start.elapsed()))
+        },
+    );
     // A piece every 5 ms for as long as the writer is there, then the rest.
     let reader = sched.spawn(sleep(ms(5)), |task| {
         if !std::mem::replace(&mut slept, false) {
@@ -239,7 +282,11 @@ fn a_slow_reader_does_not_extend_the_deadline_of_a_full_write() -> Test {
     let (written, after) = sched.join(writer)?;
     assert!(after >= ms(60), "{after:?}");
     assert!(written < 16 << 20);
-    assert_eq!(sched.join(reader)?, written, "the count is what the other side could read");
+    assert_eq!(
+        sched.join(reader)?,
+        written,
+        "the count is what the other side could read"
+    );
     Ok(())
 }
 
@@ -251,7 +298,9 @@ fn the_other_direction_does_not_feel_a_deadline() -> Test {
     let timeouts = Cell::new(0);
     let data = pattern(4 << 20);
     let mut sched = Scheduler::new();
-    let writer = sched.spawn(file.write(&data).full(), |task| done((task.end(), task.written()?)));
+    let writer = sched.spawn(file.write(&data).full(), |task| {
+        done((task.end(), task.written()?))
+    });
     sched.spawn(file.readline().timeout(ms(3)), |task| -> Flow {
         assert_eq!(task.end(), End::TimedOut);
         timeouts.set(timeouts.get() + 1);
@@ -275,7 +324,10 @@ fn the_clock_starts_when_the_operation_is_waited_for() -> Test {
     let begin = Instant::now();
     while begin.elapsed() < ms(30) {}
     let waited_for = Instant::now();
-    assert_eq!(sched.block_on(made_early).unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(
+        sched.block_on(made_early).unwrap_err().kind(),
+        ErrorKind::TimedOut
+    );
     assert!(waited_for.elapsed() >= ms(20));
     Ok(())
 }
@@ -305,10 +357,25 @@ fn a_deadline_that_is_zero_asks_once() -> Test {
     let _guard = guard();
     let (file, mut writer) = pipe()?;
     let mut sched = Scheduler::new();
-    assert_eq!(sched.block_on(file.readline().timeout(ZERO)).unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(
+        sched
+            .block_on(file.readline().timeout(ZERO))
+            .unwrap_err()
+            .kind(),
+        ErrorKind::TimedOut
+    );
     writer.write_all(b"there\nand half")?;
-    assert_eq!(sched.block_on(file.readline().timeout(ZERO))?.as_deref(), Some(&b"there\n"[..]));
-    assert_eq!(sched.block_on(file.readline().timeout(ZERO)).unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(
+        sched.block_on(file.readline().timeout(ZERO))?.as_deref(),
+        Some(&b"there\n"[..])
+    );
+    assert_eq!(
+        sched
+            .block_on(file.readline().timeout(ZERO))
+            .unwrap_err()
+            .kind(),
+        ErrorKind::TimedOut
+    );
     assert_eq!(file.buffered(), 8);
     Ok(())
 }

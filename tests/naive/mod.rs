@@ -1,9 +1,11 @@
-//! The oracle: what a line buffer holds and what a reader is owed, told by a `Vec<u8>` that is searched from its start each
-//! time. It has no cleverness to be wrong in, and serves the property tests, the exhaustive tests and the fuzz target alike.
+//! The oracle: a `Vec<u8>` that is searched from its start each time says what a line buffer holds
+//! and what a reader must be given. It is too simple to be wrong. The property tests, the
+//! exhaustive tests, the tables test and the fuzz targets share it.
 //!
-//! [`reading`], [`writing`], [`communicating`] and [`exiting`] drive a machine beside it, and fail as soon as the two differ.
+//! [`reading`], [`writing`], [`communicating`] and [`exiting`] drive a machine beside it, and fail
+//! as soon as the two differ.
 
-#![allow(dead_code)] // each of those who include it uses a part
+#![allow(dead_code)] // each test that includes this module uses a part of it
 
 pub mod communicating;
 pub mod exiting;
@@ -13,7 +15,8 @@ pub mod writing;
 use asyncfile::machine::read::Want;
 use asyncfile::machine::End;
 
-/// All that ever came in on a file, how much of it was handed over, and whether an end of file came behind it.
+/// All bytes that ever came in on a file, how many of them were handed over, and whether an end of
+/// file came behind them.
 #[derive(Debug, Default)]
 pub struct Naive {
     given: Vec<u8>,
@@ -59,13 +62,17 @@ impl Naive {
         &self.given[from..self.taken]
     }
 
-    /// How long the first line is, its newline included, and that it is whole; or the limit, and that it is not. None: neither yet.
+    /// The length of the first line, its newline included, and true: it is whole. Or the limit, and
+    /// false. None: there is neither yet.
     pub fn line(&self, limit: usize) -> Option<(usize, bool)> {
         let window = self.window(limit);
         if !window.contains(&b'\n') {
             return self.cut(limit);
         }
-        window.iter().position(|&byte| byte == b'\n').map(|at| (at + 1, true))
+        window
+            .iter()
+            .position(|&byte| byte == b'\n')
+            .map(|at| (at + 1, true))
     }
 
     /// The same for as many whole lines as fit into the limit, at least one.
@@ -74,7 +81,10 @@ impl Naive {
         if !window.contains(&b'\n') {
             return self.cut(limit);
         }
-        window.iter().rposition(|&byte| byte == b'\n').map(|at| (at + 1, true))
+        window
+            .iter()
+            .rposition(|&byte| byte == b'\n')
+            .map(|at| (at + 1, true))
     }
 
     /// As much of what is held as the limit allows.
@@ -86,7 +96,7 @@ impl Naive {
         (self.held().len() >= limit).then_some((limit, false))
     }
 
-    /// How a reader who wants this ends, without asking the source: None if it must ask.
+    /// How a reader that wants this ends without reading from the source. None: it must read.
     pub fn answer(&self, want: Want) -> Option<(End, usize)> {
         let held = self.held().len();
         let end = |whole| if whole { End::Complete } else { End::Limit };
@@ -104,19 +114,22 @@ impl Naive {
         }
     }
 
-    /// A reader that wanted this has ended so: its bytes are handed over.
+    /// A reader that wanted this has ended so: hands its bytes over.
     pub fn hand_over(&mut self, want: Want, end: End, len: usize) -> &[u8] {
-        // A rest of a line, or a short full, does not say that it was the last: the outcome after it does.
+        // The rest of a line, or a short full read, does not report the end: the outcome after it
+        // does.
         if end == End::Eof && (len == 0 || matches!(want, Want::ToEnd(_))) {
             self.ended = false;
         }
         self.take(len)
     }
 
-    /// What a reader whose time is over is owed: None if that is an error.
+    /// How many bytes a reader gets whose deadline has come. None: an error.
     pub fn time_out(&self, want: Want) -> Option<usize> {
         match want {
-            Want::Some(_) | Want::Full(_) | Want::ToEnd(_) if !self.held().is_empty() => Some(self.held().len()),
+            Want::Some(_) | Want::Full(_) | Want::ToEnd(_) if !self.held().is_empty() => {
+                Some(self.held().len())
+            }
             _ => None,
         }
     }

@@ -1,21 +1,36 @@
-//! The reading machine beside the oracle: each call of the source and each answer is checked.
+//! The reading machine beside the oracle: each call of the source and each outcome is checked.
+//!
+//! The rig takes the port's place: it keeps what poll(2) said of the source, and what each read
+//! says about the next one. The machine sees a [`Source`] that answers from that.
 
 use std::io::{self, ErrorKind};
 
 use asyncfile::machine::read::{Inflow, Reader, State, Want};
-use asyncfile::machine::{Advance, End, SHARE};
+use asyncfile::machine::{Advance, End, Source, SHARE};
 
 use super::Naive;
 
-/// What is known of the source from outside.
+/// A full pipe (pipe(7)): only after a read of at least so many bytes is another one worth making
+/// without poll(2).
+const CHUNK: usize = 64 * 1024;
+
+/// What the port knows of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// poll(2) has spoken since it was last called: it must be called if it is needed.
+    /// poll(2) said that it is ready, and it was not read since: a reader that needs bytes must
+    /// read.
     Ready,
-    /// It filled the whole window: it may be called again.
+    /// The last read took at least what a full pipe holds: a reader may read again.
     Filled,
-    /// Nothing to be had: it must not be called.
+    /// Not ready: a reader must not read.
     Unready,
+}
+
+impl Known {
+    /// What the port answers to a machine that asks.
+    pub fn is_ready(self) -> bool {
+        self != Known::Unready
+    }
 }
 
 /// How an advance ended. Bytes are counted; they were compared and consumed.
@@ -27,7 +42,7 @@ pub enum Answer {
     Failed(ErrorKind),
 }
 
-/// One file's inflow, and the oracle's idea of it. Its readers come and go.
+/// The inflow of one file, and the oracle's copy of it. Its readers come and go.
 pub struct Rig {
     pub inflow: Inflow,
     pub naive: Naive,
@@ -36,44 +51,92 @@ pub struct Rig {
 
 impl Rig {
     pub fn new() -> Rig {
-        Rig { inflow: Inflow::default(), naive: Naive::default(), known: Known::Unready }
+        Rig {
+            inflow: Inflow::default(),
+            naive: Naive::default(),
+            known: Known::Unready,
+        }
     }
 
-    /// poll(2) says that the source has something to say.
+    /// poll(2) says that the source is ready.
     pub fn poll_said(&mut self) {
-        self.inflow.ready = true;
         self.known = Known::Ready;
     }
 
     /// Advances the reader with this source, and consumes what it ends with, as its driver would.
     pub fn advance(&mut self, reader: &mut Reader, source: &mut impl io::Read) -> Answer {
         let want = reader.want();
-        let Rig { inflow, naive, known } = self;
-        let mut source = Watched { source, want, naive, known, moved: 0, failed: None };
+        let Rig {
+            inflow,
+            naive,
+            known,
+        } = self;
+        let mut source = Watched {
+            source,
+            want,
+            naive,
+            known,
+            moved: 0,
+            has_filled: false,
+            failed: None,
+        };
         let advance = reader.advance(inflow, &mut source);
-        let Watched { moved, failed, .. } = source;
+        let Watched {
+            moved,
+            has_filled,
+            failed,
+            ..
+        } = source;
         assert!(moved <= SHARE, "{want:?}: one advance moved {moved} bytes");
         let answer = match advance {
             Advance::Ended(end, len) => {
-                assert_eq!(self.naive.answer(want), Some((end, len)), "{want:?} of {:?}", self.naive.held());
+                assert_eq!(
+                    self.naive.answer(want),
+                    Some((end, len)),
+                    "{want:?} of {:?}",
+                    self.naive.held()
+                );
                 self.hand_over(want, end, len)
             }
             Advance::Blocked => {
-                assert_eq!(self.naive.answer(want), None, "{want:?} is blocked before {:?}", self.naive.held());
-                assert_ne!(self.known, Known::Ready, "{want:?} is blocked, and did not ask a source that is ready");
-                assert!(!self.inflow.ready, "{want:?} is blocked, and says that the source is ready");
+                assert_eq!(
+                    self.naive.answer(want),
+                    None,
+                    "{want:?} is blocked before {:?}",
+                    self.naive.held()
+                );
+                assert_ne!(
+                    self.known,
+                    Known::Ready,
+                    "{want:?} is blocked, and did not ask a source that is ready"
+                );
+                assert!(
+                    !self.known.is_ready(),
+                    "{want:?} is blocked, and the source is ready"
+                );
                 assert_eq!(reader.state(), State::Blocked);
                 Answer::Blocked
             }
             Advance::Yield => {
-                assert_eq!(self.naive.answer(want), None, "{want:?} yields before {:?}", self.naive.held());
+                assert_eq!(
+                    self.naive.answer(want),
+                    None,
+                    "{want:?} yields before {:?}",
+                    self.naive.held()
+                );
                 assert_eq!(moved, SHARE, "{want:?} yields before it has had its share");
-                assert!(self.inflow.ready, "{want:?} yields, and could not go on");
+                // SHARE cuts the last window, so a read that filled it may be too short for the
+                // port to call the source ready still.
+                assert!(has_filled, "{want:?} yields, and could not go on");
                 Answer::Yield
             }
             Advance::Failed(error) => {
                 let limit_of_0 = matches!(want, Want::ToEnd(0) | Want::Line(0) | Want::Lines(0));
-                let expected = if limit_of_0 { Some(ErrorKind::InvalidInput) } else { failed };
+                let expected = if limit_of_0 {
+                    Some(ErrorKind::InvalidInput)
+                } else {
+                    failed
+                };
                 assert_eq!(Some(error.kind()), expected, "{want:?}");
                 Answer::Failed(error.kind())
             }
@@ -82,27 +145,27 @@ impl Rig {
             assert_eq!(reader.state(), State::Ended);
         }
         self.check();
-        self.settle();
         answer
     }
 
-    /// What the inflow says of the source is what it is held to.
-    pub(super) fn settle(&mut self) {
-        if !self.inflow.ready {
-            self.known = Known::Unready;
-        }
-    }
-
-    /// The reader's time is over. It was advanced before, and was blocked or yielded.
+    /// The reader's deadline has come. It was advanced before, and was blocked or yielded.
     pub fn time_out(&mut self, reader: &mut Reader) -> Answer {
         let want = reader.want();
         let answer = match reader.time_out(&self.inflow) {
             Advance::Ended(end, len) => {
-                assert_eq!((end, Some(len)), (End::TimedOut, self.naive.time_out(want)), "{want:?}");
+                assert_eq!(
+                    (end, Some(len)),
+                    (End::TimedOut, self.naive.time_out(want)),
+                    "{want:?}"
+                );
                 self.hand_over(want, end, len)
             }
             Advance::Failed(error) => {
-                assert_eq!((error.kind(), self.naive.time_out(want)), (ErrorKind::TimedOut, None), "{want:?}");
+                assert_eq!(
+                    (error.kind(), self.naive.time_out(want)),
+                    (ErrorKind::TimedOut, None),
+                    "{want:?}"
+                );
                 Answer::Failed(error.kind())
             }
             other => panic!("{want:?} timed out: {other:?}"),
@@ -113,7 +176,10 @@ impl Rig {
     }
 
     fn hand_over(&mut self, want: Want, end: End, len: usize) -> Answer {
-        assert!(self.inflow.buffer.bytes()[..len] == *self.naive.hand_over(want, end, len), "{want:?}: other bytes");
+        assert!(
+            self.inflow.buffer.bytes()[..len] == *self.naive.hand_over(want, end, len),
+            "{want:?}: other bytes"
+        );
         self.inflow.buffer.consume(len);
         Answer::Ended(end, len)
     }
@@ -122,7 +188,12 @@ impl Rig {
     pub fn append(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let room = self.inflow.buffer.room(bytes.len());
-            assert!((1..=bytes.len()).contains(&room.len()), "room({}) is {} bytes", bytes.len(), room.len());
+            assert!(
+                (1..=bytes.len()).contains(&room.len()),
+                "room({}) is {} bytes",
+                bytes.len(),
+                room.len()
+            );
             let (now, later) = bytes.split_at(room.len());
             room.copy_from_slice(now);
             self.inflow.buffer.filled(now.len());
@@ -134,61 +205,119 @@ impl Rig {
 
     /// Bytes at the front are taken without a reader.
     pub fn consume(&mut self, size: usize) {
-        assert!(self.inflow.buffer.bytes()[..size] == *self.naive.take(size), "other bytes");
+        assert!(
+            self.inflow.buffer.bytes()[..size] == *self.naive.take(size),
+            "other bytes"
+        );
         self.inflow.buffer.consume(size);
         self.check();
     }
 
-    /// Asks the buffer for what lies at its front, and takes nothing. The answer is the first line's length.
+    /// Asks the buffer for what lies at its front, and takes nothing. The answer is the length of
+    /// the first line.
     pub fn look(&mut self, limit: usize) -> Option<usize> {
-        let line = self.inflow.buffer.line(limit).map(|found| (found.len, found.whole));
-        assert_eq!(line, self.naive.line(limit), "line({limit}) of {:?}", self.naive.held());
-        let lines = self.inflow.buffer.lines(limit).map(|found| (found.len, found.whole));
-        assert_eq!(lines, self.naive.lines(limit), "lines({limit}) of {:?}", self.naive.held());
+        let line = self
+            .inflow
+            .buffer
+            .line(limit)
+            .map(|found| (found.len, found.whole));
+        assert_eq!(
+            line,
+            self.naive.line(limit),
+            "line({limit}) of {:?}",
+            self.naive.held()
+        );
+        let lines = self
+            .inflow
+            .buffer
+            .lines(limit)
+            .map(|found| (found.len, found.whole));
+        assert_eq!(
+            lines,
+            self.naive.lines(limit),
+            "lines({limit}) of {:?}",
+            self.naive.held()
+        );
         self.check();
         line.map(|(len, _)| len)
     }
 
-    /// The file's reader is blocked: the buffer gives back what it can.
-    pub fn rest(&mut self) {
-        self.inflow.buffer.rest();
+    /// The reader parks: the buffer gives back the memory that it does not need.
+    pub fn release_spare(&mut self) {
+        self.inflow.buffer.release_spare();
         self.check();
     }
 
     /// What came in was handed over, or is still in the buffer.
     pub fn check(&self) {
-        let Rig { inflow, naive, known } = self;
-        assert!(inflow.buffer.bytes() == naive.held(), "held are {:?}, not {:?}", inflow.buffer.bytes(), naive.held());
+        let Rig { inflow, naive, .. } = self;
+        assert!(
+            inflow.buffer.bytes() == naive.held(),
+            "held are {:?}, not {:?}",
+            inflow.buffer.bytes(),
+            naive.held()
+        );
         assert_eq!(inflow.len(), naive.held().len());
         assert_eq!(inflow.ended, naive.ended(), "an end of file");
         assert_eq!(inflow.is_empty(), naive.held().is_empty() && !naive.ended());
-        assert!(!inflow.ready || *known != Known::Unready, "a source with nothing to say counts as ready");
     }
 }
 
-/// The source, and what the machine may do with it.
+/// The source as the machine sees it, and the rules for using it.
 struct Watched<'a, S> {
     source: &'a mut S,
     want: Want,
     naive: &'a mut Naive,
     known: &'a mut Known,
     moved: usize,
+    /// The last read filled its window.
+    has_filled: bool,
     failed: Option<ErrorKind>,
 }
 
-impl<S: io::Read> io::Read for Watched<'_, S> {
+impl<S: io::Read> Source for Watched<'_, S> {
+    fn is_ready(&mut self) -> bool {
+        let Watched { want, naive, .. } = self;
+        assert_eq!(
+            naive.answer(*want),
+            None,
+            "{want:?} asked whether the source is ready before it looked at {:?}",
+            naive.held()
+        );
+        self.known.is_ready()
+    }
+
     fn read(&mut self, window: &mut [u8]) -> io::Result<usize> {
         let Watched { want, naive, .. } = self;
-        assert_ne!(*self.known, Known::Unready, "{want:?} called a source that was not ready");
-        assert_eq!(self.failed, None, "{want:?} called a source that had failed");
-        assert_eq!(naive.answer(*want), None, "{want:?} called the source before it looked at {:?}", naive.held());
+        assert_ne!(
+            *self.known,
+            Known::Unready,
+            "{want:?}: a source was read that was not ready"
+        );
+        assert_eq!(
+            self.failed, None,
+            "{want:?} read from a source that had failed"
+        );
+        assert_eq!(
+            naive.answer(*want),
+            None,
+            "{want:?} read from the source before it looked at {:?}",
+            naive.held()
+        );
         assert!(!window.is_empty(), "{want:?} asked for nothing");
         if let Want::Some(size) | Want::Full(size) | Want::ToEnd(size) = *want {
-            assert!(naive.held().len() + window.len() <= size, "{want:?} asked for {} more", window.len());
+            assert!(
+                naive.held().len() + window.len() <= size,
+                "{want:?} asked for {} more",
+                window.len()
+            );
         }
         let result = self.source.read(window);
         match hear(&result, window, self.naive, self.known) {
-            Heard::Bytes(size) => self.moved += size,
+            Heard::Bytes(size) => {
+                self.moved += size;
+                self.has_filled = size == window.len();
+            }
             Heard::Failed(kind) => self.failed = Some(kind),
             Heard::Nothing => {}
         }
@@ -196,7 +325,7 @@ impl<S: io::Read> io::Read for Watched<'_, S> {
     }
 }
 
-/// What a call of a source comes to.
+/// What a read of a source comes to.
 pub(super) enum Heard {
     Bytes(usize),
     /// The end of file, EINTR or EAGAIN.
@@ -204,8 +333,13 @@ pub(super) enum Heard {
     Failed(ErrorKind),
 }
 
-/// Notes what the source has answered, and what may be done with it from then on.
-pub(super) fn hear(result: &io::Result<usize>, window: &mut [u8], naive: &mut Naive, known: &mut Known) -> Heard {
+/// Notes what a read has returned, and whether another one is worth making: the port's rule.
+pub(super) fn hear(
+    result: &io::Result<usize>,
+    window: &mut [u8],
+    naive: &mut Naive,
+    known: &mut Known,
+) -> Heard {
     let was_known = std::mem::replace(known, Known::Unready);
     match result {
         Ok(0) => {
@@ -214,11 +348,12 @@ pub(super) fn hear(result: &io::Result<usize>, window: &mut [u8], naive: &mut Na
         }
         Ok(size) => {
             naive.give(&window[..*size]);
-            // The window beyond is the kernel's to write to.
+            // The kernel may write to all of the window. Newlines behind the bytes show a machine
+            // that looks too far.
             let beyond = &mut window[*size..];
             let scribble = beyond.len().min(8);
             beyond[..scribble].fill(b'\n');
-            if beyond.is_empty() {
+            if *size >= CHUNK {
                 *known = Known::Filled;
             }
             Heard::Bytes(*size)

@@ -1,22 +1,29 @@
 //! The writing machine beside its oracle, which is a `Vec<u8>` of what the sink took.
+//!
+//! The rig takes the port's place: it keeps whether the sink is ready, and the machine sees a
+//! [`Sink`] that answers from that.
 
 use std::io::{self, ErrorKind};
 
-use asyncfile::machine::write::{Outflow, State, Writer};
-use asyncfile::machine::{Advance, End, SHARE};
+use asyncfile::machine::write::{State, Writer};
+use asyncfile::machine::{Advance, End, Sink, SHARE};
 
 pub use super::reading::Answer;
 
 /// One sink, and what it took of one writer's data.
 pub struct Rig {
-    pub outflow: Outflow,
+    /// What the port knows of the sink. It is ready until a write is EAGAIN.
+    pub is_ready: bool,
     taken: Vec<u8>,
 }
 
 impl Rig {
-    /// `ready`: the sink may be tried before poll(2) was asked.
-    pub fn new(ready: bool) -> Rig {
-        Rig { outflow: Outflow { ready }, taken: Vec::new() }
+    /// `is_ready`: a writer may try the sink before poll(2) was asked.
+    pub fn new(is_ready: bool) -> Rig {
+        Rig {
+            is_ready,
+            taken: Vec::new(),
+        }
     }
 
     /// Another writer begins: nothing was taken of its data.
@@ -29,18 +36,31 @@ impl Rig {
         writer
     }
 
+    /// poll(2) says that the sink is ready.
     pub fn poll_said(&mut self) {
-        self.outflow.ready = true;
+        self.is_ready = true;
     }
 
     /// Advances the writer with this sink.
-    pub fn advance(&mut self, writer: &mut Writer, data: &[u8], sink: &mut impl io::Write) -> Answer {
+    pub fn advance(
+        &mut self,
+        writer: &mut Writer,
+        data: &[u8],
+        sink: &mut impl io::Write,
+    ) -> Answer {
         let begun_at = self.taken.len();
-        let was_ready = self.outflow.ready;
+        let was_ready = self.is_ready;
         let rest = if was_ready { &data[begun_at..] } else { &[] };
-        let mut sink =
-            Watched { sink, rest, taken: &mut self.taken, is_full: writer.is_full(), wrote: false, said: None };
-        let advance = writer.advance(data, &mut self.outflow, &mut sink);
+        let mut sink = Watched {
+            sink,
+            is_ready: &mut self.is_ready,
+            rest,
+            taken: &mut self.taken,
+            is_full: writer.is_full(),
+            wrote: false,
+            said: None,
+        };
+        let advance = writer.advance(data, &mut sink);
         let Watched { said, .. } = sink;
         let moved = self.taken.len() - begun_at;
         assert!(moved <= SHARE, "one advance moved {moved} bytes");
@@ -53,25 +73,31 @@ impl Rig {
             }
             Advance::Blocked => {
                 assert!(!is_done, "blocked at the end");
-                assert!(!was_ready || said == Some(ErrorKind::WouldBlock), "blocked, and the sink did not say so");
-                assert!(!self.outflow.ready);
+                assert!(
+                    !was_ready || said == Some(ErrorKind::WouldBlock),
+                    "blocked, and the sink did not say so"
+                );
+                assert!(!self.is_ready);
                 assert_eq!(writer.state(), State::Blocked);
                 Answer::Blocked
             }
             Advance::Yield => {
-                assert!(!is_done && moved == SHARE && self.outflow.ready);
+                assert!(!is_done && moved == SHARE && self.is_ready);
                 Answer::Yield
             }
             Advance::Failed(error) => {
                 assert_eq!(Some(error.kind()), said);
-                assert!(!matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted));
+                assert!(!matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::Interrupted
+                ));
                 Answer::Failed(error.kind())
             }
         };
         self.check(writer, data, answer)
     }
 
-    /// The writer's time is over.
+    /// The writer's deadline has come.
     pub fn time_out(&mut self, writer: &mut Writer, data: &[u8]) -> Answer {
         let answer = match writer.time_out() {
             Advance::Ended(end, len) => {
@@ -90,7 +116,11 @@ impl Rig {
 
     /// The sink took the data's beginning, once, in order, and the writer knows how much.
     fn check(&self, writer: &Writer, data: &[u8], answer: Answer) -> Answer {
-        assert!(self.taken == data[..self.taken.len()], "the sink took {:?} of {data:?}", self.taken);
+        assert!(
+            self.taken == data[..self.taken.len()],
+            "the sink took {:?} of {data:?}",
+            self.taken
+        );
         assert_eq!(writer.written(), self.taken.len());
         let is_over = matches!(answer, Answer::Ended(..) | Answer::Failed(_));
         assert_eq!(writer.state() == State::Ended, is_over);
@@ -98,10 +128,11 @@ impl Rig {
     }
 }
 
-/// The sink, and what the machine may do with it.
+/// The sink as the machine sees it, and the rules for using it.
 struct Watched<'a, S> {
     sink: &'a mut S,
-    /// What the next call must offer the beginning of; empty: there must be no call.
+    is_ready: &'a mut bool,
+    /// The next write must offer the beginning of this; empty: there must be no write.
     rest: &'a [u8],
     taken: &'a mut Vec<u8>,
     is_full: bool,
@@ -109,11 +140,27 @@ struct Watched<'a, S> {
     said: Option<ErrorKind>,
 }
 
-impl<S: io::Write> io::Write for Watched<'_, S> {
+impl<S: io::Write> Sink for Watched<'_, S> {
+    fn is_ready(&mut self) -> bool {
+        *self.is_ready
+    }
+
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        assert!(!data.is_empty() && self.rest.starts_with(data), "the sink was offered {data:?} of {:?}", self.rest);
-        assert!(self.is_full || !self.wrote, "a second write of one that is not full");
-        assert!(self.said.is_none_or(|kind| kind == ErrorKind::Interrupted), "the sink had said {:?}", self.said);
+        assert!(*self.is_ready, "a sink was written to that was not ready");
+        assert!(
+            !data.is_empty() && self.rest.starts_with(data),
+            "the sink was offered {data:?} of {:?}",
+            self.rest
+        );
+        assert!(
+            self.is_full || !self.wrote,
+            "a second write of one that is not full"
+        );
+        assert!(
+            self.said.is_none_or(|kind| kind == ErrorKind::Interrupted),
+            "the sink had said {:?}",
+            self.said
+        );
         let result = self.sink.write(data);
         match &result {
             Ok(0) => self.said = Some(ErrorKind::WriteZero),
@@ -122,12 +169,11 @@ impl<S: io::Write> io::Write for Watched<'_, S> {
                 self.taken.extend_from_slice(&data[..*size]);
                 self.rest = &self.rest[*size..];
             }
-            Err(error) => self.said = Some(error.kind()),
+            Err(error) => {
+                self.said = Some(error.kind());
+                *self.is_ready &= error.kind() != ErrorKind::WouldBlock;
+            }
         }
         result
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        panic!("the machine has nothing to flush");
     }
 }

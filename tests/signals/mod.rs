@@ -1,9 +1,10 @@
-//! Signals as a program finds them that is started from a terminal.
+//! Signals at their defaults, as in a program that was started from a terminal.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// A test run that was started in the background, or by nohup, ignores these, and so would whatever it starts.
+/// A test run that was started in the background, or by nohup, ignores these signals, and its
+/// children inherit that: this command does not.
 pub fn with_defaults(command: &mut Command) {
     let at_their_defaults = || {
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {

@@ -1,4 +1,5 @@
-//! How a program is driven, from its beginning to its end, and what must be true in between and afterwards.
+//! How a program is driven, from its beginning to its end, and what must be true in between and
+//! afterwards.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,7 +23,11 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Runs a program from its beginning to its end. The answer is how often which operation ended how.
 pub fn drive(is_calm: bool, traces: bool) -> Ends {
-    let world = Rc::new(World { is_calm, traces, ..World::default() });
+    let world = Rc::new(World {
+        is_calm,
+        traces,
+        ..World::default()
+    });
     let mut sched = Scheduler::new();
     for _ in 0..1 + choose(4) {
         open(&world);
@@ -39,11 +44,16 @@ pub fn drive(is_calm: bool, traces: bool) -> Ends {
         let world = Rc::clone(&world);
         sched.observe(move |trace| match trace.event {
             Event::Advanced { from, to, .. } => {
-                [from, to].into_iter().for_each(|state| world.count("state", state.into()));
+                [from, to]
+                    .into_iter()
+                    .for_each(|state| world.count("state", state.into()));
             }
             Event::Done(end) => {
                 let has_looked = !world.is_looking_away.replace(false);
-                assert!(has_looked || end != End::Failed, "a failure that nobody has looked at passes silently");
+                assert!(
+                    has_looked || end != End::Failed,
+                    "a failure that nobody has looked at passes silently"
+                );
             }
             _ => world.is_looking_away.set(false),
         });
@@ -74,7 +84,12 @@ pub fn drive(is_calm: bool, traces: bool) -> Ends {
 fn turn(world: &Rc<World>, sched: &mut Scheduler<'static>) {
     let result = match choose(8) {
         0..=4 => {
-            let most = one_of(&[Duration::ZERO, Duration::from_micros(300), Duration::from_millis(20), HOUR]);
+            let most = one_of(&[
+                Duration::ZERO,
+                Duration::from_micros(300),
+                Duration::from_millis(20),
+                HOUR,
+            ]);
             world.trace(|| format!("turn({most:?})"));
             sched.turn(Some(most)).map(drop)
         }
@@ -83,7 +98,14 @@ fn turn(world: &Rc<World>, sched: &mut Scheduler<'static>) {
             let mut set = Vec::new();
             let most = sched.pollfds(&mut set).unwrap_or(HOUR).min(HOUR);
             // Another's entries, before and behind ours; ours in another order.
-            set.insert(0, libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 });
+            set.insert(
+                0,
+                libc::pollfd {
+                    fd: -1,
+                    events: libc::POLLIN,
+                    revents: 0,
+                },
+            );
             if choose(2) == 1 {
                 set.reverse();
             }
@@ -91,7 +113,8 @@ fn turn(world: &Rc<World>, sched: &mut Scheduler<'static>) {
                 Ok(_) => {
                     if chance(40) {
                         act(world, None); // between the poll and its answers
-                                          // And a turn of its own, which knows better. A shared descriptor must not be called on old answers.
+                                          // And a turn of its own, which knows better. A shared
+                                          // descriptor must not be called on old answers.
                         if !world.is_calm && world.shared.borrow().is_empty() && chance(64) {
                             if let Err(error) = sched.turn(Some(Duration::ZERO)) {
                                 world.accept(&error);
@@ -113,8 +136,15 @@ fn turn(world: &Rc<World>, sched: &mut Scheduler<'static>) {
             let result = sched.block_on(asyncfile::sleep(time));
             match result {
                 Err(error) if !error.to_string().starts_with("poll: ") => {
-                    assert_eq!(error.to_string(), "stopped", "what a sleep from outside ends with");
-                    assert!(world.is_stopped.get(), "a drive is stopped, and nobody has asked for it");
+                    assert_eq!(
+                        error.to_string(),
+                        "stopped",
+                        "what a sleep from outside ends with"
+                    );
+                    assert!(
+                        world.is_stopped.get(),
+                        "a drive is stopped, and nobody has asked for it"
+                    );
                 }
                 _ => {}
             }
@@ -129,11 +159,13 @@ fn turn(world: &Rc<World>, sched: &mut Scheduler<'static>) {
     settle(world, sched);
 }
 
-/// A read by ordinary code: cut by its timeout, it is an error, and what it had read stays in the file. That is one that no task reads:
-/// who of several was served first could not be told from outside.
+/// A read by ordinary code: cut by its timeout, it is an error, and what it had read stays in the
+/// file. That is one that no task reads: who of several was served first could not be told from
+/// outside.
 fn read_from_outside(world: &Rc<World>, sched: &mut Scheduler<'static>) {
     let me = world.tasks.borrow().len();
-    let is_fit = |file: &super::world::File| file.abilities() == [false, false, true] && !file.is_closed;
+    let is_fit =
+        |file: &super::world::File| file.abilities() == [false, false, true] && !file.is_closed;
     let found = world.files.borrow().iter().position(is_fit);
     if me == MOST_TASKS || found.is_none() && world.files.borrow().len() >= MOST_FILES {
         return;
@@ -148,29 +180,51 @@ fn read_from_outside(world: &Rc<World>, sched: &mut Scheduler<'static>) {
             }
         }
     };
-    let (size, time) = (1 + choose(30) as usize, Duration::from_micros(choose(300_000).into()));
-    let model = operations::Model::Read { file, want: Want::Full(size), timeout: Some(time) };
+    let (size, time) = (
+        1 + choose(30) as usize,
+        Duration::from_micros(choose(300_000).into()),
+    );
+    let model = operations::Model::Read {
+        file,
+        want: Want::Full(size),
+        timeout: Some(time),
+    };
     world.sync();
     add_task(world, 0);
     operations::begin(world, me, model.clone());
     world.trace(|| format!("block_on, as task {me}: {model:?}"));
     let since = now();
-    let result = world.with_file(file, |file| sched.block_on(file.read(size).full().timeout(time)));
+    let result = world.with_file(file, |file| {
+        sched.block_on(file.read(size).full().timeout(time))
+    });
     world.sync();
     match result {
         _ if world.is_tainted.get() => {}
         // Closed since it was served: that is not seen from here.
         Some(Ok(_)) if world.files.borrow()[file].is_closed => {}
         Some(Ok(bytes)) => {
-            assert!(bytes.len() == size || world.files.borrow()[file].has_ended, "a full read of {size}: {bytes:?}");
-            assert!(world.is_its_turn(me, file), "block_on was served before its turn");
+            assert!(
+                bytes.len() == size || world.files.borrow()[file].has_ended,
+                "a full read of {size}: {bytes:?}"
+            );
+            assert!(
+                world.is_its_turn(me, file),
+                "block_on was served before its turn"
+            );
             world.deliver(me, file, &bytes);
         }
         Some(Err(error)) if error.to_string() == "stopped" => {
-            assert!(world.is_stopped.get(), "a drive is stopped, and nobody has asked for it");
+            assert!(
+                world.is_stopped.get(),
+                "a drive is stopped, and nobody has asked for it"
+            );
         }
         Some(Err(error)) => {
-            let end = if error.kind() == io::ErrorKind::TimedOut { End::TimedOut } else { End::Failed };
+            let end = if error.kind() == io::ErrorKind::TimedOut {
+                End::TimedOut
+            } else {
+                End::Failed
+            };
             outcomes::assert_allowed(world, me, &model, &error, end, since);
         }
         None => {}
@@ -190,7 +244,11 @@ fn settle(world: &World, sched: &mut Scheduler<'static>) {
     sched.check_invariants();
     world.check();
     world.check_drive();
-    assert!(world.owed.borrow().is_empty(), "failures that did not come out: {:?}", world.owed.borrow());
+    assert!(
+        world.owed.borrow().is_empty(),
+        "failures that did not come out: {:?}",
+        world.owed.borrow()
+    );
     let tasks = world.tasks.borrow().len();
     for task in 0..tasks {
         if chance(40) {
@@ -233,7 +291,15 @@ fn end_well(world: &Rc<World>, sched: &mut Scheduler<'static>) {
     (0..files).for_each(|file| world.close(file));
     for attempt in 0.. {
         match sched.run() {
-            Ok(()) if world.tasks.borrow().iter().all(|task| task.ending != Ending::Running) => break,
+            Ok(())
+                if world
+                    .tasks
+                    .borrow()
+                    .iter()
+                    .all(|task| task.ending != Ending::Running) =>
+            {
+                break
+            }
             Ok(()) => assert!(attempt < 100, "run ends, and tasks are left"), // a stop
             Err(TaskError::Stalled(_)) => {
                 let tasks = world.tasks.borrow();
@@ -254,13 +320,18 @@ fn may_hang(world: &World, task: TaskId, model: &operations::Model) -> bool {
     match model {
         Read { file, .. } => !files[*file].has_actor || files[*file].readers.front() != Some(&task),
         Write { file, .. } => {
-            !files[*file].has_actor || files[*file].writers.front().map_or(true, |writer| writer.task != task)
+            !files[*file].has_actor
+                || files[*file]
+                    .writers
+                    .front()
+                    .map_or(true, |writer| writer.task != task)
         }
         Ready { file, .. } => !files[*file].has_actor,
         Communicate { pipe, .. } => {
             let pipes = world.pipes.borrow();
             let is_behind = |file: &usize| files[*file].readers.front() != Some(&task);
-            matches!(pipes[*pipe].input, Input::Stream(_)) || pipes[*pipe].files[1..].iter().flatten().any(is_behind)
+            matches!(pipes[*pipe].input, Input::Stream(_))
+                || pipes[*pipe].files[1..].iter().flatten().any(is_behind)
         }
         Join(_) | Message { .. } => true,
         Sleep(time) => *time == Duration::MAX,
@@ -284,21 +355,32 @@ fn end(world: Rc<World>, sched: Scheduler<'static>) -> Ends {
     world.sync();
     let running: Vec<TaskId> = {
         let tasks = world.tasks.borrow();
-        (0..tasks.len()).filter(|id| tasks[*id].ending == Ending::Running).collect()
+        (0..tasks.len())
+            .filter(|id| tasks[*id].ending == Ending::Running)
+            .collect()
     };
-    running.into_iter().for_each(|task| world.end(task, Ending::Cancelled));
+    running
+        .into_iter()
+        .for_each(|task| world.end(task, Ending::Cancelled));
     drop(sched);
     let tasks = world.tasks.borrow().len();
     for task in 0..tasks {
         world.take(task);
-        assert_eq!(world.tasks.borrow()[task].drops, 1, "how often the body of task {task} was dropped");
+        assert_eq!(
+            world.tasks.borrow()[task].drops,
+            1,
+            "how often the body of task {task} was dropped"
+        );
     }
     world.sync();
     *world.remote.borrow_mut() = None;
     *world.channel.borrow_mut() = Default::default();
     world.tasks.borrow_mut().clear();
     let calls = world.called.load(Ordering::Relaxed);
-    assert!(calls <= world.sent_calls.get(), "a closure that was sent is called once");
+    assert!(
+        calls <= world.sent_calls.get(),
+        "a closure that was sent is called once"
+    );
     // What came and was not handed over is still there for another scheduler.
     kernel(Kernel::finale);
     let files = world.files.borrow().len();
@@ -311,15 +393,26 @@ fn end(world: Rc<World>, sched: Scheduler<'static>) -> Ends {
         kernel.finale();
         for fd in world.shared.take() {
             let is_as_found = world.is_tainted.get() || kernel.flags(fd) & libc::O_NONBLOCK == 0;
-            assert!(is_as_found, "fd {fd} is somebody else's, and has other flags");
+            assert!(
+                is_as_found,
+                "fd {fd} is somebody else's, and has other flags"
+            );
             kernel.close_behind(fd);
         }
     });
     let _ = Scheduler::new().turn(Some(Duration::ZERO)); // reaps
     if !world.is_tainted.get() {
         kernel(|kernel| {
-            assert!(kernel.descriptors().is_empty(), "descriptors are left open: {:?}", kernel.descriptors());
-            assert_eq!(kernel.changed_flags(), 0, "descriptions were left with other flags");
+            assert!(
+                kernel.descriptors().is_empty(),
+                "descriptors are left open: {:?}",
+                kernel.descriptors()
+            );
+            assert_eq!(
+                kernel.changed_flags(),
+                0,
+                "descriptions were left with other flags"
+            );
             assert_eq!(kernel.children(), (0, 0), "children are left");
         });
     }
@@ -329,7 +422,11 @@ fn end(world: Rc<World>, sched: Scheduler<'static>) -> Ends {
 fn read_the_rest(world: &World, id: FileId) {
     let is_fit = {
         let file = &world.files.borrow()[id];
-        !file.is_closed && file.is_readable && file.has_actor && file.of.is_none() && !world.is_tainted.get()
+        !file.is_closed
+            && file.is_readable
+            && file.has_actor
+            && file.of.is_none()
+            && !world.is_tainted.get()
     };
     if !is_fit {
         return;
@@ -339,7 +436,12 @@ fn read_the_rest(world: &World, id: FileId) {
     world.sync();
     let file = &world.files.borrow()[id];
     match rest {
-        Some(Ok(rest)) => assert_eq!(rest, file.came[file.delivered..], "the rest of fd {}", file.fd),
+        Some(Ok(rest)) => assert_eq!(
+            rest,
+            file.came[file.delivered..],
+            "the rest of fd {}",
+            file.fd
+        ),
         Some(Err(error)) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}"),
         None => {}
     }

@@ -1,19 +1,25 @@
 //! Random programs of tasks on the simulated kernel, and what must be true of every one of them.
 //!
-//! A program opens pipes, sockets and children, spawns tasks that wait for operations of every kind, and cancels, closes, panics and
-//! lets go in between. Beside it stands a model ([`world`]) that knows what came in on each file, who waits for what, and how each
-//! task is to end. Checked are:
+//! A program opens pipes, sockets and children, spawns tasks that wait for operations of every
+//! kind, and cancels, closes, panics and lets go in between. Beside it stands a model ([`world`])
+//! that knows what came in on each file, who waits for what, and how each task is to end. Checked
+//! are:
 //!
-//! * nothing is lost: what the kernel gave was handed over once, in order, or is held (`buffered`); what it was given are the
-//!   beginnings of the writes, in the order in which they were waited for;
-//! * nobody is served out of turn, too early, or with more than was asked for, and nobody is told of an end that has not come, of
-//!   readiness that is not there, or of a status that is not the child's;
+//! * nothing is lost: what the kernel gave was handed over once, in order, or is held (`buffered`);
+//!   what it was given are the beginnings of the writes, in the order in which they were waited
+//!   for;
+//! * nobody is served out of turn, too early, or with more than was asked for, and nobody is told
+//!   of an end that has not come, of readiness that is not there, or of a status that is not the
+//!   child's;
 //! * no failure passes silently, and none comes out twice;
-//! * nobody hangs: when all that a task waits for has gone, the task ends; what waits on a file that is closed ends in the same drive;
-//! * nothing is left: descriptors, children, O_NONBLOCK, tasks' bodies; no pidfd, once nobody waits for an exit;
+//! * nobody hangs: when all that a task waits for has gone, the task ends; what waits on a file
+//!   that is closed ends in the same drive;
+//! * nothing is left: descriptors, children, O_NONBLOCK, tasks' bodies; no pidfd, once nobody waits
+//!   for an exit;
 //! * the scheduler's own invariants, after each turn.
 //!
-//! Every decision, the kernel's and the program's, is a number from one source: a seed (`src/sim/seeds.rs`, which is the test), or the bytes of a fuzzer
+//! Every decision, the kernel's and the program's, is a number from one source: a seed
+//! (`src/sim/seeds.rs`, which is the test), or the bytes of a fuzzer
 //! (`fuzz/fuzz_targets/tasks.rs`). The same source replays the same program.
 
 mod driver;
@@ -53,11 +59,13 @@ impl Report {
     }
 }
 
-/// Runs the program that these choices make, and fails if anything is wrong with it. `choose(n)` is a number below n; one that is always 0
-/// makes a program that ends soon. `traces`: it tells each step on stderr.
+/// Runs the program that these choices make, and fails if anything is wrong with it. `choose(n)` is
+/// a number below n; one that is always 0 makes a program that ends soon. `traces`: it tells each
+/// step on stderr.
 pub fn run(choose: impl FnMut(u32) -> u32 + 'static, traces: bool) -> Report {
     let mut kernel = Kernel::new(choose);
-    // A quarter of all programs run on a kernel that does nothing unusual: there, more can be asked of them.
+    // A quarter of all programs run on a kernel that does nothing unusual: there, more can be asked
+    // of them.
     let is_calm = kernel.choose(4) == 0;
     if !is_calm {
         kernel.faults = Faults::swarm(&mut |below| kernel.choose(below));
@@ -67,10 +75,15 @@ pub fn run(choose: impl FnMut(u32) -> u32 + 'static, traces: bool) -> Report {
         kernel.trace(|line| eprintln!("        {line}"));
     }
     let (kernel, ends) = kernel.run(|| driver::drive(is_calm, traces));
-    Report { injected: kernel.injected, ends, calls: kernel.calls }
+    Report {
+        injected: kernel.injected,
+        ends,
+        calls: kernel.calls,
+    }
 }
 
-/// The choices that a fuzzer's bytes make: a byte for a small one, two or four for others. When they have run out, all are 0.
+/// The choices that a fuzzer's bytes make: a byte for a small one, two or four for others. When
+/// they have run out, all are 0.
 pub fn bytes(data: Vec<u8>) -> impl FnMut(u32) -> u32 + 'static {
     let mut data = data.into_iter();
     move |below| {
@@ -79,7 +92,10 @@ pub fn bytes(data: Vec<u8>) -> impl FnMut(u32) -> u32 + 'static {
             0x101..=0x1_0000 => 2,
             _ => 4,
         };
-        let number = data.by_ref().take(size).fold(0, |number, byte| number << 8 | u32::from(byte));
+        let number = data
+            .by_ref()
+            .take(size)
+            .fold(0, |number, byte| number << 8 | u32::from(byte));
         number % below
     }
 }

@@ -35,17 +35,33 @@ pub fn open(world: &Rc<World>) {
         0 => {
             let mut acts = talk();
             if capacity > 1 << 18 && chance(64) {
-                acts.push(Act::Write(0, operations::text(300_000, 7, 5000))); // more than an advance moves
+                // more than an advance moves
+                acts.push(Act::Write(0, operations::text(300_000, 7, 5000)));
             }
-            add(kernel(|kernel| kernel.reader(capacity, acts)), true, false, true);
+            add(
+                kernel(|kernel| kernel.reader(capacity, acts)),
+                true,
+                false,
+                true,
+            );
         }
         1 => {
             let acts = talk();
-            add(kernel(|kernel| kernel.socket(capacity, acts)), true, true, true);
+            add(
+                kernel(|kernel| kernel.socket(capacity, acts)),
+                true,
+                true,
+                true,
+            );
         }
         2 => {
             let acts = listen();
-            add(kernel(|kernel| kernel.writer(capacity, acts)), false, true, true);
+            add(
+                kernel(|kernel| kernel.writer(capacity, acts)),
+                false,
+                true,
+                true,
+            );
         }
         3 => {
             let (reader, writer) = kernel(|kernel| kernel.pipe(capacity));
@@ -69,14 +85,26 @@ pub fn open(world: &Rc<World>) {
 /// Starts a child, or a chain of two.
 fn start(world: &Rc<World>) {
     let stderr = choose(2) == 1;
-    let names = if chance(64) { vec!["first", "last"] } else { vec!["last"] };
+    let names = if chance(64) {
+        vec!["first", "last"]
+    } else {
+        vec!["last"]
+    };
     let mut commands: Vec<Command> = names.iter().map(Command::new).collect();
     for name in names {
         let acts = match choose(4) {
             0 => vec![Act::Copy { from: 0, to: 1 }],
             _ => behave(stderr),
         };
-        kernel(|kernel| kernel.program(name, Program { acts, stderr: stderr && name == "last" }));
+        kernel(|kernel| {
+            kernel.program(
+                name,
+                Program {
+                    acts,
+                    stderr: stderr && name == "last",
+                },
+            )
+        });
     }
     let pipe = match AsyncPipe::pipeline(&mut commands) {
         Ok(pipe) => pipe,
@@ -88,12 +116,25 @@ fn start(world: &Rc<World>) {
     let id = world.pipes.borrow().len();
     let streams = [pipe.stdin(), pipe.stdout(), pipe.stderr()].map(|stream| stream.map(fd));
     let files = [0, 1, 2].map(|stream| {
-        streams[stream].map(|fd| world.add(fd, None, Some((id, stream)), [stream > 0, stream == 0, true]))
+        streams[stream].map(|fd| {
+            world.add(
+                fd,
+                None,
+                Some((id, stream)),
+                [stream > 0, stream == 0, true],
+            )
+        })
     });
     if let (Some(stdin), true) = (files[0], chance(50)) {
         world.files.borrow_mut()[stdin].handle = pipe.stdin().cloned();
     }
-    world.pipes.borrow_mut().push(Pipe { pipe, files, input: Input::Nothing, busy: 0, is_over: false });
+    world.pipes.borrow_mut().push(Pipe {
+        pipe,
+        files,
+        input: Input::Nothing,
+        busy: 0,
+        is_over: false,
+    });
 }
 
 fn fd(file: &AsyncFile) -> std::os::unix::io::RawFd {
@@ -110,7 +151,13 @@ pub fn talk() -> Vec<Act> {
 }
 
 fn listen() -> Vec<Act> {
-    let mut acts = acts(|| if choose(3) == 0 { pause() } else { Act::Read(0, 1 + choose(20_000) as usize) });
+    let mut acts = acts(|| {
+        if choose(3) == 0 {
+            pause()
+        } else {
+            Act::Read(0, 1 + choose(20_000) as usize)
+        }
+    });
     if chance(128) {
         acts.push(Act::Drain(0));
     }
@@ -132,7 +179,9 @@ fn behave(stderr: bool) -> Vec<Act> {
 }
 
 fn acts(act: impl FnMut() -> Act) -> Vec<Act> {
-    std::iter::repeat_with(act).take(choose(10) as usize).collect()
+    std::iter::repeat_with(act)
+        .take(choose(10) as usize)
+        .collect()
 }
 
 fn pause() -> Act {

@@ -81,9 +81,23 @@ impl Model {
         }
     }
 
+    /// `again()` waits for the same once more.
+    pub fn can_be_repeated(&self) -> bool {
+        matches!(
+            self,
+            Model::Read { .. } | Model::Sleep(_) | Model::Yield | Model::Exit { .. }
+        )
+    }
+
     /// It hands over no bytes: a task may go on without a look.
     pub fn can_be_ignored(&self) -> bool {
-        !matches!(self, Model::Read { .. } | Model::First(_) | Model::Communicate { .. } | Model::Message { .. })
+        !matches!(
+            self,
+            Model::Read { .. }
+                | Model::First(_)
+                | Model::Communicate { .. }
+                | Model::Message { .. }
+        )
     }
 }
 
@@ -94,7 +108,11 @@ fn timeout() -> Option<Duration> {
         4 => Some(Duration::ZERO),
         5 => Some(Duration::from_micros(u64::from(choose(3000)))),
         6 => Some(Duration::from_millis(u64::from(choose(2000)))),
-        _ => Some(one_of(&[Duration::MAX, Duration::from_secs(1), Duration::from_nanos(1)])),
+        _ => Some(one_of(&[
+            Duration::MAX,
+            Duration::from_secs(1),
+            Duration::from_nanos(1),
+        ])),
     }
 }
 
@@ -131,14 +149,22 @@ pub fn data(world: &World, task: TaskId) -> Vec<u8> {
     text(length, task * 61 + nth * 17, 11)
 }
 
-/// A text of so many bytes, with a newline at every so many; no two places in it, and no two texts, look alike for long.
+/// A text of so many bytes, with a newline at every so many; no two places in it, and no two texts,
+/// look alike for long.
 pub fn text(length: usize, salt: usize, every: usize) -> Vec<u8> {
     static PATTERN: OnceLock<Vec<u8>> = OnceLock::new();
-    let pattern =
-        PATTERN.get_or_init(|| (0..400_000).map(|at: usize| (at * 7 + at / 251 * 3 + at / 4096) as u8).collect());
+    let pattern = PATTERN.get_or_init(|| {
+        (0..400_000)
+            .map(|at: usize| (at * 7 + at / 251 * 3 + at / 4096) as u8)
+            .collect()
+    });
     let mut text = pattern[salt..salt + length].to_vec();
-    text.iter_mut().for_each(|byte| *byte += u8::from(*byte == b'\n'));
-    text.iter_mut().skip(every - 1).step_by(every).for_each(|byte| *byte = b'\n');
+    text.iter_mut()
+        .for_each(|byte| *byte += u8::from(*byte == b'\n'));
+    text.iter_mut()
+        .skip(every - 1)
+        .step_by(every)
+        .for_each(|byte| *byte = b'\n');
     text
 }
 
@@ -151,10 +177,18 @@ fn with_timeout<T>(timeout: Option<Duration>, op: T, add: fn(T, Duration) -> T) 
 
 fn read_op(file: &AsyncFile, want: Want, timeout: Option<Duration>) -> Op {
     match want {
-        Want::Some(size) => with_timeout(timeout, file.read(size), |op, after| op.timeout(after)).into(),
-        Want::Full(size) => with_timeout(timeout, file.read(size).full(), |op, after| op.timeout(after)).into(),
+        Want::Some(size) => {
+            with_timeout(timeout, file.read(size), |op, after| op.timeout(after)).into()
+        }
+        Want::Full(size) => with_timeout(timeout, file.read(size).full(), |op, after| {
+            op.timeout(after)
+        })
+        .into(),
         Want::ToEnd(limit) => {
-            with_timeout(timeout, file.read_to_end().limit(limit), |op, after| op.timeout(after)).into()
+            with_timeout(timeout, file.read_to_end().limit(limit), |op, after| {
+                op.timeout(after)
+            })
+            .into()
         }
         Want::Line(limit) => {
             let mut op = file.readline().limit(limit);
@@ -163,9 +197,10 @@ fn read_op(file: &AsyncFile, want: Want, timeout: Option<Duration>) -> Op {
             }
             with_timeout(timeout, op, |op, after| op.timeout(after)).into()
         }
-        Want::Lines(limit) => {
-            with_timeout(timeout, file.readlines().limit(limit), |op, after| op.timeout(after)).into()
-        }
+        Want::Lines(limit) => with_timeout(timeout, file.readlines().limit(limit), |op, after| {
+            op.timeout(after)
+        })
+        .into(),
     }
 }
 
@@ -219,7 +254,15 @@ fn writing(world: &World, task: TaskId) -> Option<(Op, Model)> {
     let file = some_file(world, |file| file.is_writable)?;
     let (data, full, timeout) = (data(world, task), choose(2) == 1, timeout());
     let op = world.with_file(file, |handle| write_op(handle, &data, full, timeout))?;
-    Some((op, Model::Write { file, data, full, timeout }))
+    Some((
+        op,
+        Model::Write {
+            file,
+            data,
+            full,
+            timeout,
+        },
+    ))
 }
 
 fn communicating(world: &World) -> Option<(Op, Model)> {
@@ -230,7 +273,8 @@ fn communicating(world: &World) -> Option<(Op, Model)> {
     let pipe = choose(count) as usize;
     let handle = world.pipes.borrow()[pipe].pipe.clone();
     // Beside another one, or with input left, only one without: what is fed must be known.
-    let is_fed = world.pipes.borrow()[pipe].busy > 0 || !matches!(world.pipes.borrow()[pipe].input, Input::Nothing);
+    let is_fed = world.pipes.borrow()[pipe].busy > 0
+        || !matches!(world.pipes.borrow()[pipe].input, Input::Nothing);
     let mut op = match choose(3) {
         _ if is_fed => handle.communicate(()),
         0 => handle.communicate(()),
@@ -240,7 +284,9 @@ fn communicating(world: &World) -> Option<(Op, Model)> {
             handle.communicate(bytes)
         }
         _ => {
-            let source = some_file(world, |file| file.is_readable && !file.is_closed && file.of.is_none());
+            let source = some_file(world, |file| {
+                file.is_readable && !file.is_closed && file.of.is_none()
+            });
             match source {
                 Some(source) => {
                     world.pipes.borrow_mut()[pipe].input = Input::Stream(source);
@@ -251,18 +297,34 @@ fn communicating(world: &World) -> Option<(Op, Model)> {
             }
         }
     };
-    let limit = if chance(48) { 1 + choose(50) as usize } else { usize::MAX };
+    let limit = if chance(48) {
+        1 + choose(50) as usize
+    } else {
+        usize::MAX
+    };
     op = op.limit(limit);
     let timeout = timeout();
     if let Some(timeout) = timeout {
         op = op.timeout(timeout);
     }
-    let linger = if choose(4) == 1 { Some(Duration::from_millis(choose(500).into())) } else { None };
+    let linger = if choose(4) == 1 {
+        Some(Duration::from_millis(choose(500).into()))
+    } else {
+        None
+    };
     if let Some(linger) = linger {
         op = op.linger(linger);
     }
     world.pipes.borrow_mut()[pipe].busy += 1;
-    Some((op.into(), Model::Communicate { pipe, limit, timeout, linger }))
+    Some((
+        op.into(),
+        Model::Communicate {
+            pipe,
+            limit,
+            timeout,
+            linger,
+        },
+    ))
 }
 
 fn plain(world: &World, task: TaskId) -> (Op, Model) {
@@ -270,30 +332,68 @@ fn plain(world: &World, task: TaskId) -> (Op, Model) {
         0..=5 => reading(world),
         6 => {
             let write = choose(2) == 1;
-            let file = some_file(world, |file| if write { file.is_writable } else { file.is_readable });
+            let file = some_file(world, |file| {
+                if write {
+                    file.is_writable
+                } else {
+                    file.is_readable
+                }
+            });
             let timeout = timeout();
             file.and_then(|file| {
-                let op = world.with_file(file, |file| if write { file.writable() } else { file.readable() })?;
+                let op = world.with_file(file, |file| {
+                    if write {
+                        file.writable()
+                    } else {
+                        file.readable()
+                    }
+                })?;
                 let op = with_timeout(timeout, op, |op, after| op.timeout(after));
                 let came = world.files.borrow()[file].came.len();
-                Some((op.into(), Model::Ready { file, write, came, timeout }))
+                Some((
+                    op.into(),
+                    Model::Ready {
+                        file,
+                        write,
+                        came,
+                        timeout,
+                    },
+                ))
             })
         }
         7 => {
-            let time = if chance(4) { Duration::MAX } else { Duration::from_micros(u64::from(choose(2_000_000))) };
+            let time = if chance(4) {
+                Duration::MAX
+            } else {
+                Duration::from_micros(u64::from(choose(2_000_000)))
+            };
             Some((sleep(time).into(), Model::Sleep(time)))
         }
         8 => {
             let tasks = world.tasks.borrow().len() as u32;
             let target = choose(tasks) as usize;
-            let op = world.tasks.borrow()[target].handle.as_ref().map(|handle| handle.finished());
-            op.filter(|_| target != task).map(|op| (op.into(), Model::Join(target)))
+            let op = world.tasks.borrow()[target]
+                .handle
+                .as_ref()
+                .map(|handle| handle.finished());
+            op.filter(|_| target != task)
+                .map(|op| (op.into(), Model::Join(target)))
         }
         9 => exiting(world),
         10 => {
-            let op = world.channel.borrow().receiver.as_ref().map(|receiver| receiver.ready());
+            let op = world
+                .channel
+                .borrow()
+                .receiver
+                .as_ref()
+                .map(|receiver| receiver.ready());
             let timeout = timeout();
-            op.map(|op| (with_timeout(timeout, op, |op, after| op.timeout(after)).into(), Model::Message { timeout }))
+            op.map(|op| {
+                (
+                    with_timeout(timeout, op, |op, after| op.timeout(after)).into(),
+                    Model::Message { timeout },
+                )
+            })
         }
         _ => None,
     };
@@ -307,7 +407,14 @@ fn reading(world: &World) -> Option<(Op, Model)> {
         want = one_of(&[Want::ToEnd(0), Want::Line(0), Want::Lines(0)]);
     }
     let op = world.with_file(file, |handle| read_op(handle, want, timeout))?;
-    Some((op, Model::Read { file, want, timeout }))
+    Some((
+        op,
+        Model::Read {
+            file,
+            want,
+            timeout,
+        },
+    ))
 }
 
 fn exiting(world: &World) -> Option<(Op, Model)> {
@@ -317,7 +424,11 @@ fn exiting(world: &World) -> Option<(Op, Model)> {
     }
     let pipe = choose(count) as usize;
     let timeout = timeout();
-    let op = with_timeout(timeout, world.pipes.borrow()[pipe].pipe.exit(), |op, after| op.timeout(after));
+    let op = with_timeout(
+        timeout,
+        world.pipes.borrow()[pipe].pipe.exit(),
+        |op, after| op.timeout(after),
+    );
     Some((op.into(), Model::Exit { pipe, timeout }))
 }
 
@@ -338,9 +449,12 @@ fn stand(world: &World, task: TaskId, model: &Model) {
     };
     let queue_to_write = |file: FileId, data: Option<&Vec<u8>>| {
         let file = &mut world.files.borrow_mut()[file];
-        file.was_written_to = true;
         if !file.is_closed {
-            file.writers.push_back(Writer { task, data: data.cloned(), taken: 0 });
+            file.writers.push_back(Writer {
+                task,
+                data: data.cloned(),
+                taken: 0,
+            });
         }
     };
     match model {
@@ -352,13 +466,15 @@ fn stand(world: &World, task: TaskId, model: &Model) {
             if let Some(stdin) = pipe.files[0] {
                 queue_to_write(stdin, None);
             }
-            pipe.files[1..].iter().flatten().for_each(|file| queue_to_read(*file));
+            pipe.files[1..]
+                .iter()
+                .flatten()
+                .for_each(|file| queue_to_read(*file));
             if let Input::Stream(source) = pipe.input {
                 queue_to_read(source);
             }
         }
-        Model::Ready { file, write, .. } => world.files.borrow_mut()[*file].was_written_to |= write,
-        Model::Sleep(_) | Model::Yield | Model::Join(_) => {}
+        Model::Ready { .. } | Model::Sleep(_) | Model::Yield | Model::Join(_) => {}
         Model::Exit { .. } | Model::Message { .. } => {}
     }
 }

@@ -26,7 +26,11 @@ pub fn check(world: &World, me: TaskId, model: &Model, task: &mut Task<'_, '_>) 
     }
     let result = hand_over(world, me, model, task, end, since);
     if let Err(error) = &result {
-        let ended = if let Model::First(models) = model { &models[task.which()] } else { model };
+        let ended = if let Model::First(models) = model {
+            &models[task.which()]
+        } else {
+            model
+        };
         world.trace(|| format!("task {me}: {error}"));
         assert_allowed(world, me, ended, error, end, since);
     }
@@ -47,53 +51,92 @@ fn hand_over(
             assert!(which < models.len(), "{which} of {} ended", models.len());
             hand_over(world, me, &models[which], task, end, since)
         }
-        Model::Read { file, want, timeout } => {
+        Model::Read {
+            file,
+            want,
+            timeout,
+        } => {
             let bytes = read(world, me, *file, *want, task, end)?;
             let wants_nothing = matches!(want, Want::Some(0) | Want::Full(0));
             let may_be_out_of_turn = bytes == 0 && (end == End::TimedOut || wants_nothing);
-            assert!(may_be_out_of_turn || world.is_its_turn(me, *file), "task {me} was served before its turn");
+            assert!(
+                may_be_out_of_turn || world.is_its_turn(me, *file),
+                "task {me} was served before its turn"
+            );
             if end == End::TimedOut {
                 assert_due(world, *timeout, since);
                 assert_nothing_was_there(world, me, model, bytes);
             }
             Ok(())
         }
-        Model::Write { file, data, full, timeout } => {
+        Model::Write {
+            file,
+            data,
+            full,
+            timeout,
+        } => {
             let written = task.written();
             if written.is_err() && end == End::TimedOut {
                 let files = world.files.borrow();
-                let taken =
-                    files[*file].writers.iter().find(|writer| writer.task == me).map_or(0, |writer| writer.taken);
+                let taken = files[*file]
+                    .writers
+                    .iter()
+                    .find(|writer| writer.task == me)
+                    .map_or(0, |writer| writer.taken);
                 assert_eq!(taken, 0, "a write that has timed out says what was written");
             }
             let written = written?;
             if end == End::TimedOut {
                 assert_due(world, *timeout, since);
-                assert!(written > 0 && written < data.len(), "{written} of {} bytes, and timed out", data.len());
+                assert!(
+                    written > 0 && written < data.len(),
+                    "{written} of {} bytes, and timed out",
+                    data.len()
+                );
             }
             let files = world.files.borrow();
-            let writer = files[*file].writers.front().filter(|writer| writer.task == me);
+            let writer = files[*file]
+                .writers
+                .front()
+                .filter(|writer| writer.task == me);
             match writer {
-                Some(writer) => assert_eq!(writer.taken, written, "what was written, and what the kernel took"),
+                Some(writer) => assert_eq!(
+                    writer.taken, written,
+                    "what was written, and what the kernel took"
+                ),
                 None => assert!(data.is_empty(), "task {me} has written before its turn"),
             }
             if end == End::Complete {
                 let expected = if *full { data.len() } else { data.len().min(1) };
-                assert!(written >= expected, "{written} of {} bytes, and complete", data.len());
+                assert!(
+                    written >= expected,
+                    "{written} of {} bytes, and complete",
+                    data.len()
+                );
             }
             Ok(())
         }
         Model::Sleep(time) => {
             task.ok()?;
-            assert!(now() - since >= *time, "a sleep of {time:?} ended after {:?}", now() - since);
+            assert!(
+                now() - since >= *time,
+                "a sleep of {time:?} ended after {:?}",
+                now() - since
+            );
             Ok(())
         }
         Model::Join(target) => {
             task.ok()?;
-            assert_ne!(world.tasks.borrow()[*target].ending, Ending::Running, "task {target} has not ended");
+            assert_ne!(
+                world.tasks.borrow()[*target].ending,
+                Ending::Running,
+                "task {target} has not ended"
+            );
             Ok(())
         }
-        Model::Ready { file, write, came, .. } => {
+        Model::Ready {
+            file, write, came, ..
+        } => {
             task.ok()?;
             if world.is_calm && !write {
                 assert_readable(world, *file, *came);
@@ -106,7 +149,12 @@ fn hand_over(
             exited_at(world, *pipe, status);
             Ok(())
         }
-        Model::Communicate { pipe, limit, linger, .. } => {
+        Model::Communicate {
+            pipe,
+            limit,
+            linger,
+            ..
+        } => {
             let output = task.output()?;
             let exited_at = exited_at(world, *pipe, output.status);
             world.count("communicate", "Output".into());
@@ -119,18 +167,27 @@ fn hand_over(
                 let file = match file {
                     Some(file) => file,
                     None => {
-                        assert!(bytes.is_empty(), "a stream that was not piped has said {bytes:?}");
+                        assert!(
+                            bytes.is_empty(),
+                            "a stream that was not piped has said {bytes:?}"
+                        );
                         continue;
                     }
                 };
                 let is_owed = world.is_its_turn(me, file) || world.files.borrow()[file].is_closed;
-                assert!(is_owed || bytes.is_empty(), "communicate was served before its turn");
+                assert!(
+                    is_owed || bytes.is_empty(),
+                    "communicate was served before its turn"
+                );
                 world.deliver(me, file, bytes);
                 if is_owed && !was_over {
                     assert_all_handed_over(world, file, *linger, exited_at, since);
                 }
             }
-            assert!(linger.is_some() || output.stdout.len() + output.stderr.len() <= *limit, "more than the limit");
+            assert!(
+                linger.is_some() || output.stdout.len() + output.stderr.len() <= *limit,
+                "more than the limit"
+            );
             if !is_anothers {
                 world.pipes.borrow_mut()[*pipe].input = Input::Nothing;
             }
@@ -139,7 +196,10 @@ fn hand_over(
         Model::Message { .. } => {
             task.ok()?;
             let mut channel = world.channel.borrow_mut();
-            let received = channel.receiver.as_ref().map(|receiver| receiver.try_recv());
+            let received = channel
+                .receiver
+                .as_ref()
+                .map(|receiver| receiver.try_recv());
             if let Some(Ok(message)) = received {
                 assert_eq!(message, channel.received, "messages come in order, once");
                 channel.received += 1;
@@ -154,8 +214,15 @@ fn hand_over(
 
 /// The last child, and how and when it has exited.
 fn last_exit(world: &World, pipe: PipeId) -> (u32, Option<(ExitStatus, Duration)>) {
-    let last = world.pipes.borrow()[pipe].pipe.ids().pop().expect("a chain is never empty");
-    (last, sim::with(|kernel| kernel.exit_of(last)).expect("a kernel"))
+    let last = world.pipes.borrow()[pipe]
+        .pipe
+        .ids()
+        .pop()
+        .expect("a chain is never empty");
+    (
+        last,
+        sim::with(|kernel| kernel.exit_of(last)).expect("a kernel"),
+    )
 }
 
 /// The last child has exited with this status. The answer is when.
@@ -169,14 +236,25 @@ fn exited_at(world: &World, pipe: PipeId, status: ExitStatus) -> Duration {
     }
 }
 
-/// A communicate has handed over all that it held of this stream, and has heard its end, unless it lingered long enough.
-fn assert_all_handed_over(world: &World, file: FileId, linger: Option<Duration>, exited_at: Duration, since: Duration) {
+/// A communicate has handed over all that it held of this stream, and has heard its end, unless it
+/// lingered long enough.
+fn assert_all_handed_over(
+    world: &World,
+    file: FileId,
+    linger: Option<Duration>,
+    exited_at: Duration,
+    since: Duration,
+) {
     let file = &world.files.borrow()[file];
-    assert_eq!(file.came.len(), file.delivered, "fd {}: communicate has handed over all that came", file.fd);
+    assert_eq!(
+        file.came.len(),
+        file.delivered,
+        "fd {}: communicate has handed over all that came",
+        file.fd
+    );
     if let (Some(linger), true) = (linger, world.is_calm) {
-        // The children before the last have 100 ms.
         let took = now().saturating_sub(exited_at.max(since));
-        assert!(took <= linger.max(Duration::from_millis(100)), "a linger of {linger:?} took {took:?}");
+        assert!(took <= linger, "a linger of {linger:?} took {took:?}");
     }
     if file.has_ended || file.is_closed {
         return;
@@ -194,19 +272,32 @@ fn assert_all_handed_over(world: &World, file: FileId, linger: Option<Duration>,
 fn assert_readable(world: &World, file: FileId, came_before: usize) {
     let file = &world.files.borrow()[file];
     let has_come = file.came.len() > file.delivered.min(came_before) || file.has_ended;
-    let ask = |kernel: &mut sim::Kernel| kernel.was_readable_at_poll(file.fd) || kernel.is_readable_now(file.fd);
+    let ask = |kernel: &mut sim::Kernel| {
+        kernel.was_readable_at_poll(file.fd) || kernel.is_readable_now(file.fd)
+    };
     let is_readable = file.is_closed || has_come || sim::with(ask).expect("a kernel");
     assert!(is_readable, "fd {} is not readable", file.fd);
 }
 
 /// What a reading operation has handed over, taken. The answer is how much.
-fn read(world: &World, me: TaskId, id: FileId, want: Want, task: &mut Task<'_, '_>, end: End) -> io::Result<usize> {
+fn read(
+    world: &World,
+    me: TaskId,
+    id: FileId,
+    want: Want,
+    task: &mut Task<'_, '_>,
+    end: End,
+) -> io::Result<usize> {
     let held = || {
         let file = &world.files.borrow()[id];
         file.came.len() - file.delivered
     };
     let has_ended = world.files.borrow()[id].has_ended;
-    assert!(end != End::Eof || has_ended, "the end of fd {}, and it has not come", world.files.borrow()[id].fd);
+    assert!(
+        end != End::Eof || has_ended,
+        "the end of fd {}, and it has not come",
+        world.files.borrow()[id].fd
+    );
     match want {
         Want::Line(limit) => match task.line()? {
             None => {
@@ -229,14 +320,24 @@ fn read(world: &World, me: TaskId, id: FileId, want: Want, task: &mut Task<'_, '
         Want::Lines(limit) => {
             let mut all = 0;
             let lines = task.lines()?;
-            let most = if chance(32) { choose(4) as usize } else { usize::MAX };
+            let most = if chance(32) {
+                choose(4) as usize
+            } else {
+                usize::MAX
+            };
             for line in lines.take(most) {
                 let is_whole = line.iter().position(|byte| *byte == b'\n') == Some(line.len() - 1);
-                assert!(!line.is_empty() && (is_whole || end != End::Complete), "{end:?}: {line:?}");
+                assert!(
+                    !line.is_empty() && (is_whole || end != End::Complete),
+                    "{end:?}: {line:?}"
+                );
                 world.deliver(me, id, line);
                 all += line.len();
             }
-            assert!(all <= limit, "{all} bytes of lines, and the limit is {limit}");
+            assert!(
+                all <= limit,
+                "{all} bytes of lines, and the limit is {limit}"
+            );
             if all == 0 && most > 0 {
                 assert_eq!((end, held()), (End::Eof, 0), "no lines, at the end");
             }
@@ -251,10 +352,16 @@ fn read(world: &World, me: TaskId, id: FileId, want: Want, task: &mut Task<'_, '
                 (Want::ToEnd(_), End::Limit) => len == size,
                 (Want::Some(_), End::Eof) => len == 0 && held() == 0,
                 (Want::Full(_) | Want::ToEnd(_), End::Eof) => len < size && len == held(),
-                (Want::Some(_) | Want::Full(_) | Want::ToEnd(_), End::TimedOut) => len > 0 && len <= size,
+                (Want::Some(_) | Want::Full(_) | Want::ToEnd(_), End::TimedOut) => {
+                    len > 0 && len <= size
+                }
                 _ => false,
             };
-            assert!(is_right, "{want:?} ended with {len} bytes, {end:?}, and {} were held", held());
+            assert!(
+                is_right,
+                "{want:?} ended with {len} bytes, {end:?}, and {} were held",
+                held()
+            );
             world.deliver(me, id, bytes);
             Ok(len)
         }
@@ -265,20 +372,34 @@ fn read(world: &World, me: TaskId, id: FileId, want: Want, task: &mut Task<'_, '
 fn assert_due(world: &World, timeout: Option<Duration>, since: Duration) {
     let timeout = timeout.expect("only what has a timeout times out");
     let took = now() - since;
-    assert!(took >= timeout, "a timeout of {timeout:?} fell due after {took:?}");
+    assert!(
+        took >= timeout,
+        "a timeout of {timeout:?} fell due after {took:?}"
+    );
     if world.is_calm {
         assert_eq!(took, timeout, "on a calm kernel it is to the instant");
     }
 }
 
 /// The operation may end with this error.
-pub fn assert_allowed(world: &World, me: TaskId, model: &Model, error: &io::Error, end: End, since: Duration) {
+pub fn assert_allowed(
+    world: &World,
+    me: TaskId,
+    model: &Model,
+    error: &io::Error,
+    end: End,
+    since: Duration,
+) {
     let kind = error.kind();
     if end == End::TimedOut {
         assert_eq!(kind, ErrorKind::TimedOut);
         let timeout = match model {
-            Model::Read { timeout, .. } | Model::Write { timeout, .. } | Model::Ready { timeout, .. } => *timeout,
-            Model::Communicate { timeout, .. } | Model::Exit { timeout, .. } | Model::Message { timeout } => *timeout,
+            Model::Read { timeout, .. }
+            | Model::Write { timeout, .. }
+            | Model::Ready { timeout, .. } => *timeout,
+            Model::Communicate { timeout, .. }
+            | Model::Exit { timeout, .. }
+            | Model::Message { timeout } => *timeout,
             Model::Sleep(_) | Model::Yield | Model::Join(_) | Model::First(_) => None,
         };
         assert_due(world, timeout, since);
@@ -286,10 +407,14 @@ pub fn assert_allowed(world: &World, me: TaskId, model: &Model, error: &io::Erro
     }
     let closed = |file: FileId| world.may_be_closed(file);
     let by_nature = match model {
-        Model::Read { want: Want::ToEnd(0) | Want::Line(0) | Want::Lines(0), file, .. } => {
-            kind == ErrorKind::InvalidInput || closed(*file) && kind == ErrorKind::NotConnected
+        Model::Read {
+            want: Want::ToEnd(0) | Want::Line(0) | Want::Lines(0),
+            file,
+            ..
+        } => kind == ErrorKind::InvalidInput || closed(*file) && kind == ErrorKind::NotConnected,
+        Model::Read { file, .. } | Model::Ready { file, .. } => {
+            closed(*file) && kind == ErrorKind::NotConnected
         }
-        Model::Read { file, .. } | Model::Ready { file, .. } => closed(*file) && kind == ErrorKind::NotConnected,
         Model::Write { file, .. } => {
             closed(*file) && kind == ErrorKind::NotConnected
                 || matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
@@ -297,7 +422,10 @@ pub fn assert_allowed(world: &World, me: TaskId, model: &Model, error: &io::Erro
         // Its limit, its streams closed, its status unknown, a source that feeds two.
         Model::Communicate { .. } => matches!(
             kind,
-            ErrorKind::Other | ErrorKind::NotConnected | ErrorKind::InvalidInput | ErrorKind::ConnectionReset
+            ErrorKind::Other
+                | ErrorKind::NotConnected
+                | ErrorKind::InvalidInput
+                | ErrorKind::ConnectionReset
         ),
         Model::Exit { .. } => kind == ErrorKind::Other && !world.is_calm,
         Model::Sleep(_) | Model::Yield | Model::Join(_) | Model::First(_) => false,
@@ -306,7 +434,10 @@ pub fn assert_allowed(world: &World, me: TaskId, model: &Model, error: &io::Erro
     let by_socket = matches!(model, Model::Read { .. }) && kind == ErrorKind::ConnectionReset;
     let is_injected = !world.is_calm && error.to_string().contains("os error");
     let is_injected = is_injected || !world.is_calm && source_is_os_error(error);
-    assert!(by_nature || by_socket || is_injected, "{model:?} ended with {error}");
+    assert!(
+        by_nature || by_socket || is_injected,
+        "{model:?} ended with {error}"
+    );
 }
 
 /// The kernel has said it.
@@ -321,24 +452,46 @@ fn assert_nothing_was_there(world: &World, me: TaskId, model: &Model, taken: usi
     if !world.is_calm {
         return;
     }
-    let ask = |fd, ask: fn(&sim::Kernel, i32) -> bool| sim::with(|kernel| ask(kernel, fd)).expect("a kernel");
-    let was_hung_up = |file: FileId| ask(world.files.borrow()[file].fd, sim::Kernel::was_hung_up_at_poll);
+    let ask = |fd, ask: fn(&sim::Kernel, i32) -> bool| {
+        sim::with(|kernel| ask(kernel, fd)).expect("a kernel")
+    };
+    let was_hung_up = |file: FileId| {
+        ask(
+            world.files.borrow()[file].fd,
+            sim::Kernel::was_hung_up_at_poll,
+        )
+    };
     match model {
         Model::Read { file, want, .. } => {
             let (fd, held, is_mine) = {
                 let file = &world.files.borrow()[*file];
-                (file.fd, file.came.len() - file.delivered, !file.is_closed && file.readers.len() == 1)
+                (
+                    file.fd,
+                    file.came.len() - file.delivered,
+                    !file.is_closed && file.readers.len() == 1,
+                )
             };
-            // With the smallest size_hint that is drawn, a share of 64 calls is less than one of bytes.
-            let share = if let Want::Line(_) = want { 64 * 7 } else { SHARE };
+            // With the smallest size_hint that is drawn, a share of 64 calls is less than one of
+            // bytes.
+            let share = if let Want::Line(_) = want {
+                64 * 7
+            } else {
+                SHARE
+            };
             if taken + held >= share {
                 return; // the others' turn
             }
             let is_there = match want {
-                Want::Some(_) => ask(fd, sim::Kernel::was_readable_at_poll) && ask(fd, sim::Kernel::is_readable_now),
+                Want::Some(_) => {
+                    ask(fd, sim::Kernel::was_readable_at_poll)
+                        && ask(fd, sim::Kernel::is_readable_now)
+                }
                 _ => was_hung_up(*file),
             };
-            assert!(!is_mine || !is_there, "{model:?} timed out beside what could be had of fd {fd}");
+            assert!(
+                !is_mine || !is_there,
+                "{model:?} timed out beside what could be had of fd {fd}"
+            );
         }
         Model::Communicate { pipe, .. } => {
             let (last, exit) = last_exit(world, *pipe);
@@ -346,11 +499,17 @@ fn assert_nothing_was_there(world: &World, me: TaskId, model: &Model, taken: usi
             let [_, stdout, stderr] = world.pipes.borrow()[*pipe].files;
             let has_ended = |file: FileId| world.is_its_turn(me, file) && was_hung_up(file);
             let have_ended = stdout.into_iter().chain(stderr).all(has_ended);
-            assert!(!has_exited || !have_ended, "{model:?} timed out, and child {last} has ended and all it said");
+            assert!(
+                !has_exited || !have_ended,
+                "{model:?} timed out, and child {last} has ended and all it said"
+            );
         }
         Model::Exit { pipe, .. } => {
             let (last, exit) = last_exit(world, *pipe);
-            assert!(!exit.is_some_and(|(_, at)| at < now()), "{model:?} timed out, and child {last} has exited");
+            assert!(
+                !exit.is_some_and(|(_, at)| at < now()),
+                "{model:?} timed out, and child {last} has exited"
+            );
         }
         _ => {}
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 use asyncfile::sim;
-use asyncfile::{done, wait, AsyncFile, Flow, JoinHandle, Op, Scheduler, Task};
+use asyncfile::{again, done, wait, AsyncFile, Flow, JoinHandle, Op, Scheduler, Task};
 
 use super::opening::open;
 use super::world::{now, Ending, Task as TaskModel, TaskId, World};
@@ -38,7 +38,11 @@ pub fn act(world: &Rc<World>, me: Option<TaskId>) {
             let next = channel.sent;
             if let Some(sender) = &channel.sender {
                 let sent = sender.send(next);
-                assert_eq!(sent.is_ok(), channel.receiver.is_some(), "it is sent if somebody receives");
+                assert_eq!(
+                    sent.is_ok(),
+                    channel.receiver.is_some(),
+                    "it is sent if somebody receives"
+                );
                 channel.sent += 1;
             }
         }
@@ -98,7 +102,6 @@ pub fn act(world: &Rc<World>, me: Option<TaskId>) {
                 .find(|file| file.of.is_some() && file.handle.is_some())
                 .and_then(|file| file.handle.take());
             drop(files);
-            world.has_let_go.set(world.has_let_go.get() || handle.is_some());
             drop(handle);
         }
         _ => {}
@@ -113,7 +116,10 @@ pub fn close_pipe(world: &World) {
         let handle = world.pipes.borrow()[pipe].pipe.clone();
         handle.close();
         let files = world.pipes.borrow()[pipe].files;
-        files.iter().flatten().for_each(|file| world.has_closed(*file));
+        files
+            .iter()
+            .flatten()
+            .for_each(|file| world.has_closed(*file));
     }
 }
 
@@ -121,7 +127,8 @@ pub fn close_pipe(world: &World) {
 pub fn give_back(world: &World) {
     let count = world.files.borrow().len();
     let id = choose(count.max(1) as u32) as usize;
-    let is_fit = |file: &super::world::File| !file.is_closed && !world.shared.borrow().contains(&file.fd);
+    let is_fit =
+        |file: &super::world::File| !file.is_closed && !world.shared.borrow().contains(&file.fd);
     if id >= count || world.is_tainted.get() || !is_fit(&world.files.borrow()[id]) {
         return;
     }
@@ -135,12 +142,22 @@ pub fn give_back(world: &World) {
             let fd = std::os::unix::io::IntoRawFd::into_raw_fd(fd);
             world.trace(|| format!("fd {fd} is given back, {} bytes with it", held.len()));
             let file = &world.files.borrow()[id];
-            assert!(held == file.came[file.delivered..], "fd {fd} is given back with what was read ahead");
-            assert_eq!(kernel(|kernel| kernel.flags(fd)) & libc::O_NONBLOCK, 0, "fd {fd} is given back as it was");
+            assert!(
+                held == file.came[file.delivered..],
+                "fd {fd} is given back with what was read ahead"
+            );
+            assert_eq!(
+                kernel(|kernel| kernel.flags(fd)) & libc::O_NONBLOCK,
+                0,
+                "fd {fd} is given back as it was"
+            );
         }
         Err(handle) => return world.files.borrow_mut()[id].handle = Some(handle),
     }
-    let (fd, of) = (world.files.borrow()[id].fd, world.files.borrow()[id].abilities());
+    let (fd, of) = (
+        world.files.borrow()[id].fd,
+        world.files.borrow()[id].abilities(),
+    );
     world.has_closed(id);
     if let Ok(file) = AsyncFile::new(sim::owned(fd)) {
         world.add_file(file, of[0], of[1], of[2]);
@@ -193,7 +210,10 @@ pub fn spawn(world: &Rc<World>, spawn: impl FnOnce(Op, Body) -> JoinHandle<u32>)
     let (op, model) = operations::next(world, me);
     world.trace(|| format!("spawn task {me}: {op:?}"));
     operations::begin(world, me, model);
-    let guard = Guard { world: Rc::clone(world), me };
+    let guard = Guard {
+        world: Rc::clone(world),
+        me,
+    };
     let handle = spawn(op, Box::new(move |task| resume(&guard, task)));
     world.tasks.borrow_mut()[me].handle = Some(handle);
     if chance(60) {
@@ -219,9 +239,17 @@ fn resume(guard: &Guard, task: &mut Task<'_, '_>) -> Flow<u32> {
     world.sync();
     let (model, ending, value) = {
         let tasks = world.tasks.borrow();
-        (tasks[me].model.clone(), tasks[me].ending.clone(), me as u32 * 100 + tasks[me].ops_left)
+        (
+            tasks[me].model.clone(),
+            tasks[me].ending.clone(),
+            me as u32 * 100 + tasks[me].ops_left,
+        )
     };
-    assert_eq!(ending, Ending::Running, "task {me} is resumed, and has ended");
+    assert_eq!(
+        ending,
+        Ending::Running,
+        "task {me} is resumed, and has ended"
+    );
     let model = model.expect("it waits for something");
     if model.can_be_ignored() && chance(12) {
         world.end(me, Ending::DoneOrFailed(value));
@@ -264,6 +292,11 @@ fn resume(guard: &Guard, task: &mut Task<'_, '_>) -> Flow<u32> {
         return done(value);
     }
     world.tasks.borrow_mut()[me].ops_left -= 1;
+    if model.can_be_repeated() && chance(100) {
+        world.trace(|| format!("task {me} waits again: {model:?}"));
+        operations::begin(world, me, model);
+        return again();
+    }
     let (op, model) = operations::next(world, me);
     world.trace(|| format!("task {me} waits: {op:?}"));
     operations::begin(world, me, model);

@@ -32,15 +32,14 @@ pub struct World {
     pub ends: RefCell<BTreeMap<(&'static str, String), u64>>,
     /// The kernel does nothing unusual.
     pub is_calm: bool,
-    /// A descriptor was closed behind the library's back, or its number may be another file's: every call may fail.
+    /// A descriptor was closed behind the library's back, or its number may be another file's:
+    /// every call may fail.
     pub is_tainted: Cell<bool>,
     pub traces: bool,
     /// Numbers of what somebody else uses, too: the library has duplicates.
     pub shared: RefCell<Vec<RawFd>>,
     /// A Remote has asked for a stop since the last drive was looked at.
     pub is_stopped: Cell<bool>,
-    /// A handle to a stdin was dropped since then: an exit closes that in the next turn.
-    pub has_let_go: Cell<bool>,
     /// The task that is being resumed does not look whether its operation has failed.
     pub is_looking_away: Cell<bool>,
     /// Nobody begins anything any more.
@@ -67,13 +66,12 @@ pub struct File {
     pub delivered: usize,
     /// The kernel has said that there is no more.
     pub has_ended: bool,
-    /// Somebody has waited to write to it, or until that can be done.
-    pub was_written_to: bool,
     /// Who waits to read, in order.
     pub readers: VecDeque<TaskId>,
     pub writers: VecDeque<Writer>,
     pub is_closed: bool,
-    /// Tasks may read it. (One that the driver reads from outside is neither readable nor writable, so that no task does.)
+    /// Tasks may read it. (One that the driver reads from outside is neither readable nor writable,
+    /// so that no task does.)
     pub is_readable: bool,
     pub is_writable: bool,
     /// Its other end is an actor's: it goes at the finale.
@@ -156,7 +154,8 @@ impl World {
 
     /// Takes in what the kernel has given and taken since it was asked last.
     pub fn sync(&self) {
-        let (read, written) = sim::with(|kernel| (kernel.take_read(), kernel.take_written())).expect("a kernel");
+        let (read, written) =
+            sim::with(|kernel| (kernel.take_read(), kernel.take_written())).expect("a kernel");
         if self.is_tainted.get() {
             return; // whose a number is cannot be known
         }
@@ -176,12 +175,18 @@ impl World {
             let file = &mut files[id];
             let writer = match file.writers.front_mut() {
                 Some(writer) => writer,
-                None => panic!("{} bytes were written to fd {fd}, and nobody writes there", bytes.len()),
+                None => panic!(
+                    "{} bytes were written to fd {fd}, and nobody writes there",
+                    bytes.len()
+                ),
             };
             match &writer.data {
                 Some(data) => {
                     let rest = &data[writer.taken..];
-                    assert!(rest.starts_with(&bytes), "fd {fd} got other bytes than its first writer's next ones");
+                    assert!(
+                        rest.starts_with(&bytes),
+                        "fd {fd} got other bytes than its first writer's next ones"
+                    );
                     writer.taken += bytes.len();
                 }
                 None => {
@@ -197,13 +202,19 @@ impl World {
         match &mut self.pipes.borrow_mut()[pipe].input {
             Input::Nothing => panic!("a communicate without input has fed {} bytes", bytes.len()),
             Input::Bytes(rest) => {
-                assert!(rest.starts_with(bytes), "a communicate has fed other bytes than its input's next ones");
+                assert!(
+                    rest.starts_with(bytes),
+                    "a communicate has fed other bytes than its input's next ones"
+                );
                 rest.drain(..bytes.len());
             }
             Input::Stream(source) => {
                 let source = &mut files[*source];
                 let rest = &source.came[source.delivered..];
-                assert!(rest.starts_with(bytes), "a communicate has fed other bytes than its source's next ones");
+                assert!(
+                    rest.starts_with(bytes),
+                    "a communicate has fed other bytes than its source's next ones"
+                );
                 source.delivered += bytes.len();
             }
         }
@@ -216,7 +227,11 @@ impl World {
             return;
         }
         let rest = &file.came[file.delivered..];
-        assert!(rest.starts_with(bytes), "task {task} was handed {bytes:?} of fd {}, and next are {rest:?}", file.fd);
+        assert!(
+            rest.starts_with(bytes),
+            "task {task} was handed {bytes:?} of fd {}, and next are {rest:?}",
+            file.fd
+        );
         file.delivered += bytes.len();
     }
 
@@ -225,9 +240,14 @@ impl World {
         let (files, tasks) = (self.files.borrow(), self.tasks.borrow());
         // A communicate whose child reads no more has left its source.
         let may_have_left = |reader: &TaskId| {
-            files[file].of.is_none() && matches!(tasks[*reader].model, Some(Model::Communicate { .. }))
+            files[file].of.is_none()
+                && matches!(tasks[*reader].model, Some(Model::Communicate { .. }))
         };
-        files[file].readers.iter().find(|reader| **reader == task || !may_have_left(reader)) == Some(&task)
+        files[file]
+            .readers
+            .iter()
+            .find(|reader| **reader == task || !may_have_left(reader))
+            == Some(&task)
     }
 
     /// Another communicate with this child waited before this task's.
@@ -235,11 +255,21 @@ impl World {
         let (files, tasks) = (self.files.borrow(), self.tasks.borrow());
         let is_another = |reader: &TaskId| {
             let talks = |part: &Model| matches!(part, Model::Communicate { pipe: other, .. } if *other == pipe);
-            *reader != task && tasks[*reader].model.as_ref().is_some_and(|model| model.any(&talks))
+            *reader != task
+                && tasks[*reader]
+                    .model
+                    .as_ref()
+                    .is_some_and(|model| model.any(&talks))
         };
         let [_, stdout, stderr] = self.pipes.borrow()[pipe].files;
         let mut streams = stdout.into_iter().chain(stderr);
-        streams.any(|stream| files[stream].readers.iter().take_while(|reader| **reader != task).any(is_another))
+        streams.any(|stream| {
+            files[stream]
+                .readers
+                .iter()
+                .take_while(|reader| **reader != task)
+                .any(is_another)
+        })
     }
 
     /// The task waits no more, wherever it did.
@@ -271,7 +301,9 @@ impl World {
     fn owe(&self, task: &mut Task) {
         task.is_told = true;
         match &task.ending {
-            Ending::Failed(message) | Ending::Panicked(message) => self.owed.borrow_mut().push(message.clone()),
+            Ending::Failed(message) | Ending::Panicked(message) => {
+                self.owed.borrow_mut().push(message.clone())
+            }
             Ending::DoneOrFailed(_) => self.perhaps_owed.set(self.perhaps_owed.get() + 1),
             Ending::Running | Ending::Done(_) | Ending::Cancelled => {}
         }
@@ -300,7 +332,11 @@ impl World {
         };
         let mut tasks = self.tasks.borrow_mut();
         let model = &mut tasks[task];
-        assert_eq!(is_finished && !model.is_told, result.is_some(), "task {task}: a result, once");
+        assert_eq!(
+            is_finished && !model.is_told,
+            result.is_some(),
+            "task {task}: a result, once"
+        );
         let result = match result {
             Some(result) => result,
             None => return,
@@ -308,12 +344,16 @@ impl World {
         model.is_told = true;
         self.trace(|| format!("task {task} has ended: {result:?}"));
         match (&result, &model.ending) {
-            (Ok(value), Ending::Done(expected) | Ending::DoneOrFailed(expected)) if value == expected => {}
-            (Err(TaskError::Failed(error)), Ending::Failed(message)) if error.to_string() == *message => {}
+            (Ok(value), Ending::Done(expected) | Ending::DoneOrFailed(expected))
+                if value == expected => {}
+            (Err(TaskError::Failed(error)), Ending::Failed(message))
+                if error.to_string() == *message => {}
             (Err(TaskError::Failed(_)), Ending::DoneOrFailed(_)) => {}
             (Err(TaskError::Panicked(said)), Ending::Panicked(message)) if said == message => {}
             (Err(TaskError::Cancelled), Ending::Cancelled) => {}
-            (result, ending) => panic!("task {task} is to end as {ending:?}, and its handle says {result:?}"),
+            (result, ending) => {
+                panic!("task {task} is to end as {ending:?}, and its handle says {result:?}")
+            }
         }
     }
 
@@ -329,10 +369,16 @@ impl World {
             || self.is_tainted.get() && message.starts_with("wake on fd");
         if let Some(at) = owed.iter().position(|owed| *owed == message) {
             owed.remove(at);
-        } else if self.perhaps_owed.get() > 0 && matches!(error, TaskError::Failed(_)) && !is_the_kernels {
+        } else if self.perhaps_owed.get() > 0
+            && matches!(error, TaskError::Failed(_))
+            && !is_the_kernels
+        {
             self.perhaps_owed.set(self.perhaps_owed.get() - 1);
         } else {
-            assert!(is_the_kernels, "a failure of nobody's: {message}; owed are {owed:?}");
+            assert!(
+                is_the_kernels,
+                "a failure of nobody's: {message}; owed are {owed:?}"
+            );
         }
     }
 
@@ -342,10 +388,19 @@ impl World {
         for (id, task) in self.tasks.borrow().iter().enumerate() {
             if let Some(handle) = &task.handle {
                 let is_over = task.ending != Ending::Running;
-                assert_eq!(handle.is_finished(), is_over, "task {id} is to be {:?}", task.ending);
+                assert_eq!(
+                    handle.is_finished(),
+                    is_over,
+                    "task {id} is to be {:?}",
+                    task.ending
+                );
             }
             let is_over = task.ending != Ending::Running;
-            assert_eq!(task.drops, u32::from(is_over), "how often the body of task {id} was dropped");
+            assert_eq!(
+                task.drops,
+                u32::from(is_over),
+                "how often the body of task {id} was dropped"
+            );
         }
         let files = self.files.borrow().len();
         for id in 0..files {
@@ -361,53 +416,47 @@ impl World {
         }
     }
 
-    /// After a drive that was not stopped: what was closed or sent in it has had its effect in it; of what ended no descriptor is left.
+    /// After a drive that was not stopped: what was closed or sent in it has had its effect in it;
+    /// of what ended no descriptor is left.
     pub fn check_drive(&self) {
         if self.is_stopped.take() || self.is_tainted.get() {
             return;
         }
-        let has_let_go = self.has_let_go.take();
         let calls = self.called.load(std::sync::atomic::Ordering::Relaxed);
-        assert_eq!(calls, self.sent_calls.get(), "closures that were sent are called, once");
+        assert_eq!(
+            calls,
+            self.sent_calls.get(),
+            "closures that were sent are called, once"
+        );
         let tasks = self.tasks.borrow();
-        let waiting = || tasks.iter().enumerate().filter_map(|(id, task)| Some((id, task.model.as_ref()?)));
+        let waiting = || {
+            tasks
+                .iter()
+                .enumerate()
+                .filter_map(|(id, task)| Some((id, task.model.as_ref()?)))
+        };
         for (id, model) in waiting() {
             let is_closed = model.any(&|part| match part {
-                Model::Read { file, .. } | Model::Write { file, .. } | Model::Ready { file, .. } => {
-                    self.files.borrow()[*file].is_closed
-                }
+                Model::Read { file, .. }
+                | Model::Write { file, .. }
+                | Model::Ready { file, .. } => self.files.borrow()[*file].is_closed,
                 _ => false,
             });
             assert!(!is_closed, "task {id} waits on what is closed: {model:?}");
             let waits_for_messages = model.any(&|part| matches!(part, Model::Message { .. }));
             let can_come = self.channel.borrow().receiver.is_some();
-            assert!(!waits_for_messages || can_come, "task {id} waits for messages that nobody can receive");
-            let leaves_stdin_open = model.any(&|part| match part {
-                Model::Exit { pipe, .. } => self.has_untouched_stdin(*pipe),
-                _ => false,
-            });
             assert!(
-                !leaves_stdin_open || has_let_go,
-                "task {id} waits for the exit of a child that nobody feeds, and stdin is open"
+                !waits_for_messages || can_come,
+                "task {id} waits for messages that nobody can receive"
             );
         }
-        let waits_for_exit = |part: &Model| matches!(part, Model::Exit { .. } | Model::Communicate { .. });
-        let pidfds = sim::with(|kernel| kernel.pidfds()).expect("a kernel");
-        assert!(pidfds == 0 || waiting().any(|(_, model)| model.any(&waits_for_exit)), "{pidfds} pidfds are left open");
-    }
-
-    /// It is open, and nobody has a handle to it or has ever written to it.
-    fn has_untouched_stdin(&self, pipe: PipeId) -> bool {
-        let is_untouched = |stdin: FileId| {
-            let file = &self.files.borrow()[stdin];
-            !file.was_written_to && file.handle.is_none()
-        };
-        let stdin = match self.pipes.borrow()[pipe].files[0] {
-            Some(stdin) if is_untouched(stdin) => stdin,
-            _ => return false,
-        };
-        // Its number may be another's by now.
-        self.with_file(stdin, |file| !format!("{file:?}").contains("closed")) == Some(true)
+        // A pidfd is kept while its child lives, or until its end is noticed.
+        let (pidfds, (living, zombies)) =
+            sim::with(|kernel| (kernel.pidfds(), kernel.children())).expect("a kernel");
+        assert!(
+            pidfds <= living + zombies,
+            "{pidfds} pidfds of {living} living children and {zombies} others"
+        );
     }
 
     /// Calls this with the file, if there is a handle to it.
@@ -419,7 +468,8 @@ impl World {
         match (handle, of) {
             (Some(handle), _) => Some(call(&handle)),
             (None, Some((pipe, stream))) => {
-                // A clone of the pipe, not of the file: who has a handle to its stdin keeps it open.
+                // A clone of the pipe, not of the file: who has a handle to its stdin keeps it
+                // open.
                 let pipe = self.pipes.borrow()[pipe].pipe.clone();
                 let file = [pipe.stdin(), pipe.stdout(), pipe.stderr()][stream];
                 file.map(call)
@@ -428,9 +478,20 @@ impl World {
         }
     }
 
-    pub fn add_file(&self, handle: AsyncFile, is_readable: bool, is_writable: bool, has_actor: bool) -> FileId {
+    pub fn add_file(
+        &self,
+        handle: AsyncFile,
+        is_readable: bool,
+        is_writable: bool,
+        has_actor: bool,
+    ) -> FileId {
         let fd = handle.as_raw_fd();
-        self.add(fd, Some(handle), None, [is_readable, is_writable, has_actor])
+        self.add(
+            fd,
+            Some(handle),
+            None,
+            [is_readable, is_writable, has_actor],
+        )
     }
 
     pub fn add(
@@ -449,7 +510,6 @@ impl World {
             came: Vec::new(),
             delivered: 0,
             has_ended: false,
-            was_written_to: false,
             readers: VecDeque::new(),
             writers: VecDeque::new(),
             is_closed: false,
@@ -476,8 +536,8 @@ impl World {
         file.fd = -1;
     }
 
-    /// Whether the handle of this file may say that it is closed, although nobody here has closed it: a child's stdin, which communicate
-    /// and exit close.
+    /// Whether the handle of this file may say that it is closed, although nobody here has closed
+    /// it: a child's stdin, which communicate and exit close.
     pub fn may_be_closed(&self, id: FileId) -> bool {
         let file = &self.files.borrow()[id];
         file.is_closed || matches!(file.of, Some((_, 0)))

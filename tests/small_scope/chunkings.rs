@@ -1,4 +1,5 @@
-//! Every chunking of every string over {a, \n} of up to 8 bytes, with every limit, for every kind of reader.
+//! Every chunking of every string over {a, \n} of up to 8 bytes, with every limit, for every kind
+//! of reader.
 
 use std::io;
 
@@ -42,14 +43,26 @@ impl io::Read for Chunks<'_> {
     }
 }
 
-/// Calls `run` with every chunking of every string. The answer is how many there were.
+/// Calls `run` with every chunking of every string. Returns how many there were.
 fn for_each(run: &mut impl FnMut(Chunks)) -> usize {
     let mut count = 0;
     for len in 1..=LONGEST {
         for letters in 0..1_usize << len {
-            let text: Vec<u8> = (0..len).map(|at| if letters & (1 << at) != 0 { b'\n' } else { b'a' }).collect();
+            let text: Vec<u8> = (0..len)
+                .map(|at| {
+                    if letters & (1 << at) != 0 {
+                        b'\n'
+                    } else {
+                        b'a'
+                    }
+                })
+                .collect();
             for cuts in 0..1_usize << (len - 1) {
-                run(Chunks { text: &text, cuts, at: 0 });
+                run(Chunks {
+                    text: &text,
+                    cuts,
+                    at: 0,
+                });
                 count += 1;
             }
         }
@@ -57,12 +70,13 @@ fn for_each(run: &mut impl FnMut(Chunks)) -> usize {
     count
 }
 
-/// Limits that say something different about this many bytes.
+/// The limits that make a difference for this many bytes.
 fn limits(len: usize) -> impl Iterator<Item = usize> {
     (1..=len).chain([usize::MAX])
 }
 
-/// Reads to the end, the first reader wanting `wants[0]`, the second `wants[1]` and so on, and again from the first.
+/// Reads to the end. The first reader wants `wants[0]`, the second `wants[1]` and so on, and then
+/// again from the first.
 fn read_all(mut chunks: Chunks, wants: &[Want]) {
     let mut rig = Rig::new();
     let mut which = wants.iter().cycle();
@@ -76,7 +90,11 @@ fn read_all(mut chunks: Chunks, wants: &[Want]) {
             other => panic!("{wants:?} of {chunks:?}: {other:?}"),
         }
     }
-    assert!(rig.naive.taken() == chunks.text, "{wants:?} of {chunks:?}: {:?}", rig.naive.taken());
+    assert!(
+        rig.naive.taken() == chunks.text,
+        "{wants:?} of {chunks:?}: {:?}",
+        rig.naive.taken()
+    );
 }
 
 #[test]
@@ -100,7 +118,17 @@ fn readers_of_every_kind_one_after_the_other_get_every_chunking() {
     let count = for_each(&mut |chunks| {
         [1, 2, 3, usize::MAX].into_iter().for_each(|limit| {
             let lines = [Want::Line(limit), Want::Lines(limit)];
-            read_all(chunks, &[lines[0], Want::Some(1), lines[1], Want::Full(2), lines[0], Want::ToEnd(limit)]);
+            read_all(
+                chunks,
+                &[
+                    lines[0],
+                    Want::Some(1),
+                    lines[1],
+                    Want::Full(2),
+                    lines[0],
+                    Want::ToEnd(limit),
+                ],
+            );
         });
     });
     assert_eq!(count, CHUNKINGS);
@@ -108,7 +136,7 @@ fn readers_of_every_kind_one_after_the_other_get_every_chunking() {
 
 #[test]
 fn a_read_of_any_size_gets_every_chunking() {
-    // They do not look at the bytes: of the strings of one length, one does.
+    // Such a reader does not look at the bytes: one string of each length is enough.
     let mut count = 0;
     for_each(&mut |chunks| {
         if chunks.text.iter().all(|&byte| byte == b'a') {

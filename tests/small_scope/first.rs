@@ -1,14 +1,14 @@
-//! Every sequence of events for two readers of one file that are advanced in turn, as those of a `first` are: the first to end
-//! is served, and the other is dropped.
+//! Every sequence of events for two readers of one file that are advanced in turn, as the readers
+//! of a `first` are: the first to end is served, and the other one is dropped.
 
 use asyncfile::machine::read::{Reader, Want};
 use asyncfile::machine::End;
 
 use super::naive::reading::{Answer, Rig};
-use super::reader::{events, read_the_rest, shows, Event, Script};
+use super::reading::{events, read_the_rest, shows, Event, Script};
 use super::script::{self, Silent};
 
-fn happen(events: &[Event], wants: [Want; 2], rests: bool) {
+fn happen(events: &[Event], wants: [Want; 2], releases: bool) {
     let mut rig = Rig::new();
     let mut script = Script::new(events);
     let mut blocked = None;
@@ -17,7 +17,10 @@ fn happen(events: &[Event], wants: [Want; 2], rests: bool) {
             Some(readers) => readers,
             None => {
                 let mut readers = wants.map(Reader::new);
-                match readers.each_mut().map(|reader| rig.advance(reader, &mut Silent)) {
+                match readers
+                    .each_mut()
+                    .map(|reader| rig.advance(reader, &mut Silent))
+                {
                     [Answer::Blocked, Answer::Blocked] => readers,
                     _ => continue,
                 }
@@ -44,8 +47,8 @@ fn happen(events: &[Event], wants: [Want; 2], rests: bool) {
         };
         if answers == [Answer::Blocked; 2] {
             blocked = Some(readers);
-            if rests {
-                rig.rest();
+            if releases {
+                rig.release_spare();
             }
         }
     }
@@ -53,10 +56,10 @@ fn happen(events: &[Event], wants: [Want; 2], rests: bool) {
 }
 
 fn happens_to(first: Want, second: Want) {
-    let mut rests = false;
+    let mut releases = false;
     let count = script::for_each(5, &events([1, 3]), shows, &mut |events| {
-        rests = !rests;
-        happen(events, [first, second], rests);
+        releases = !releases;
+        happen(events, [first, second], releases);
     });
     assert_eq!(count, 15_183);
 }
@@ -84,10 +87,16 @@ fn of_a_readlines_and_a_read_to_end_the_first_that_has_enough_ends() {
 #[test]
 fn a_reader_finds_what_another_has_read_ahead_of_it() {
     let mut rig = Rig::new();
-    let (mut line, mut read) = (Reader::new(Want::Line(usize::MAX)), Reader::new(Want::Some(2)));
+    let (mut line, mut read) = (
+        Reader::new(Want::Line(usize::MAX)),
+        Reader::new(Want::Some(2)),
+    );
     assert_eq!(rig.advance(&mut line, &mut Silent), Answer::Blocked);
     assert_eq!(rig.advance(&mut read, &mut Silent), Answer::Blocked);
     rig.poll_said();
     assert_eq!(rig.advance(&mut line, &mut &b"abcde"[..]), Answer::Blocked);
-    assert_eq!(rig.advance(&mut read, &mut Silent), Answer::Ended(End::Complete, 2));
+    assert_eq!(
+        rig.advance(&mut read, &mut Silent),
+        Answer::Ended(End::Complete, 2)
+    );
 }

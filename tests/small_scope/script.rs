@@ -1,10 +1,11 @@
-//! Sequences of events, and what a scripted source answers.
+//! Sequences of events, and sources and sinks that many tests share.
 
 use std::io;
 
-/// Calls `run` with every sequence of `depth` events; the shorter ones are their beginnings. `shows(before, event)` is false of
-/// what can show nothing new behind the event before it (None: at the beginning), `shows(event, None)` of a last event.
-/// The answer is how many sequences there were.
+/// Calls `run` with every sequence of `depth` events; the shorter ones are their beginnings.
+/// `shows(before, event)` is false if `event` can show nothing new behind `before` (None: at the
+/// beginning), `shows(event, None)` if `event` can show nothing new as the last one. Returns how
+/// many sequences there were.
 pub fn for_each<E: Copy>(
     depth: usize,
     events: &[E],
@@ -27,7 +28,11 @@ pub fn for_each<E: Copy>(
             return usize::from(is_shown);
         }
         let mut count = 0;
-        for event in events.iter().copied().filter(|event| shows(before, Some(*event))) {
+        for event in events
+            .iter()
+            .copied()
+            .filter(|event| shows(before, Some(*event)))
+        {
             sequence.push(event);
             count += go(depth, events, shows, sequence, run);
             sequence.pop();
@@ -37,18 +42,18 @@ pub fn for_each<E: Copy>(
     go(depth, events, shows, &mut Vec::new(), run)
 }
 
-/// Must not be called.
+/// Fails the test when it is called.
 pub struct Silent;
 
 impl io::Read for Silent {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        panic!("nothing was said of this source, and it was called");
+        panic!("this source was not ready, and was read");
     }
 }
 
 impl io::Write for Silent {
     fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        panic!("nothing was said of this sink, and it was called");
+        panic!("this sink was not ready, and was written to");
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -56,7 +61,7 @@ impl io::Write for Silent {
     }
 }
 
-/// At its end.
+/// A source at its end.
 pub struct AtEnd;
 
 impl io::Read for AtEnd {

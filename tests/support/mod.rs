@@ -68,12 +68,20 @@ impl Fifo {
 
     /// Opens the reading end without waiting for a writer.
     pub fn reader(&self) -> File {
-        File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&self.path).unwrap()
+        File::options()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(&self.path)
+            .unwrap()
     }
 
     /// Opens the writing end; a reader must be there.
     pub fn writer(&self) -> File {
-        File::options().write(true).custom_flags(libc::O_NONBLOCK).open(&self.path).unwrap()
+        File::options()
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(&self.path)
+            .unwrap()
     }
 }
 
@@ -189,7 +197,10 @@ pub fn settle(sched: &mut Scheduler<'_>) {
 pub fn turn_until(sched: &mut Scheduler<'_>, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < LONG, "what the test waits for does not happen");
+        assert!(
+            start.elapsed() < LONG,
+            "what the test waits for does not happen"
+        );
         sched.turn(Some(SHORT)).unwrap();
     }
 }
@@ -200,7 +211,10 @@ pub fn line(sched: &mut Scheduler<'_>, op: impl Into<Op>) -> io::Result<Option<V
 }
 
 /// Waits for one readline: the line, and why it ended.
-pub fn line_and_end(sched: &mut Scheduler<'_>, op: impl Into<Op>) -> io::Result<(Option<Vec<u8>>, End)> {
+pub fn line_and_end(
+    sched: &mut Scheduler<'_>,
+    op: impl Into<Op>,
+) -> io::Result<(Option<Vec<u8>>, End)> {
     let task = sched.spawn(op, |task| {
         let line = task.line()?.map(<[u8]>::to_vec);
         done((line, task.end()))
@@ -231,7 +245,12 @@ pub type Log = RefCell<Vec<String>>;
 
 /// A task that waits for one operation and writes `NAME: OUTCOME` into the log: the text of a line
 /// or of bytes, `end` for no line, a count, `ok`, or the kind of the error.
-pub fn logged<'t>(sched: &mut Scheduler<'t>, log: &'t Log, name: &'static str, op: impl Into<Op>) -> JoinHandle<()> {
+pub fn logged<'t>(
+    sched: &mut Scheduler<'t>,
+    log: &'t Log,
+    name: &'static str,
+    op: impl Into<Op>,
+) -> JoinHandle<()> {
     sched.spawn(op, move |task| {
         let outcome = match task.outcome() {
             Outcome::Ok => "ok".to_owned(),
@@ -260,7 +279,9 @@ pub fn kind<T: std::fmt::Debug>(result: io::Result<T>) -> io::ErrorKind {
 
 pub fn base64(encoded: &str) -> Vec<u8> {
     use base64::Engine;
-    base64::engine::general_purpose::STANDARD.decode(encoded).unwrap()
+    base64::engine::general_purpose::STANDARD
+        .decode(encoded)
+        .unwrap()
 }
 
 /// Counts how often it was dropped, clones included.
@@ -290,7 +311,10 @@ impl Random {
 #[must_use]
 pub fn watchdog() -> mpsc::Sender<()> {
     let (alive, test_end) = mpsc::channel();
-    let name = std::thread::current().name().unwrap_or("the test").to_owned();
+    let name = std::thread::current()
+        .name()
+        .unwrap_or("the test")
+        .to_owned();
     std::thread::spawn(move || {
         if test_end.recv_timeout(2 * LONG) == Err(mpsc::RecvTimeoutError::Timeout) {
             eprintln!("{name}: hangs");

@@ -1,17 +1,22 @@
 //! Runs a command and counts the lines that it prints: by asyncfile.
 
-use asyncfile::{done, wait, AsyncPipe, Scheduler};
+use asyncfile::{again, done, AsyncPipe, Scheduler};
+use std::process::{Command, Stdio};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args_os().skip(1);
-    let pipe = AsyncPipe::spawn(std::process::Command::new(args.next().ok_or("which command?")?).args(args))?;
+    let mut command = Command::new(args.next().ok_or("which command?")?);
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    let pipe = AsyncPipe::spawn(command)?;
     let mut sched = Scheduler::new();
     let mut lines = 0;
-    let reader = pipe.clone();
     let counter = sched.spawn(pipe.readline(), move |task| match task.line()? {
         Some(_line) => {
             lines += 1;
-            wait(reader.readline())
+            again()
         }
         None => done(lines),
     });

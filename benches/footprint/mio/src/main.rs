@@ -7,12 +7,17 @@ use std::process::{Command, Stdio};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args_os().skip(1);
     let mut command = Command::new(args.next().ok_or("which command?")?);
-    let mut child = command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut child = command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
     let mut out = mio::unix::pipe::Receiver::from(child.stdout.take().expect("piped"));
     out.set_nonblocking(true)?;
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(8);
-    poll.registry().register(&mut out, Token(0), Interest::READABLE)?;
+    poll.registry()
+        .register(&mut out, Token(0), Interest::READABLE)?;
     let (mut lines, mut is_cut, mut buffer) = (0_u64, false, vec![0; 64 * 1024]);
     'all: loop {
         poll.poll(&mut events, None)?;

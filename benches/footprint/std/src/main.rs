@@ -6,7 +6,11 @@ use std::process::{Command, Stdio};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args_os().skip(1);
     let mut command = Command::new(args.next().ok_or("which command?")?);
-    let mut child = command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut child = command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
     let mut out = std::io::BufReader::new(child.stdout.take().expect("piped"));
     let (mut lines, mut line) = (0_u64, Vec::new());
     while out.read_until(b'\n', &mut line)? > 0 {

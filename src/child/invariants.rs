@@ -1,0 +1,61 @@
+//! What must be true of children between turns: see
+//! [`Scheduler::check_invariants`](crate::Scheduler::check_invariants).
+
+use std::rc::Rc;
+
+use super::communicate::Communicate;
+use super::dropped::DROPPED;
+use super::input::Feed;
+use super::process::{ChildProcess, Status};
+use super::streams::Entry;
+use crate::op::operate::Standing;
+use crate::port::Direction;
+
+impl ChildProcess {
+    /// The task will be woken when the child ends, or asks again.
+    pub fn is_awaited(&self, at: &Standing<'_>) -> bool {
+        let waiters = self.waiters.borrow();
+        let is_in = waiters.list.iter().any(|key| key == at.key);
+        at.has_deadline || (is_in && self.is_watched())
+    }
+}
+
+impl Communicate {
+    /// The task is in the conversation's queue. If it leads the conversation, it waits for the
+    /// child's end or, after that, for a stream's, and has closed stdin once all is fed.
+    pub(crate) fn check(&self, at: &Standing<'_>) -> bool {
+        let conversation = self.conversation.borrow();
+        let mut waiting = conversation.waiters.list.iter();
+        assert!(waiting.any(|key| key == at.key), "{self:?} is in no queue");
+        if !conversation.is_led_by(at.key) {
+            return true;
+        }
+        let stdin = &self.streams.stdin;
+        let is_fed = match &conversation.input {
+            Feed::Nothing => stdin.is_front(at.key),
+            Feed::Bytes(data) => conversation.machine.fed() == data.len(),
+            _ => conversation.machine.is_fed(),
+        };
+        let is_open = is_fed && stdin.file.is_open();
+        assert!(!is_open, "{self:?}: all was fed, and stdin is open");
+        let child = self.processes.last();
+        match child.status() {
+            Status::Running => child.is_awaited(at),
+            Status::Exited(_) | Status::Unknown => {
+                let streams = [&self.streams.stdout, &self.streams.stderr];
+                let is_waited_on =
+                    |stream: &Entry| stream.file.is_waited_on_by(at, Direction::Read);
+                at.has_deadline || streams.into_iter().any(is_waited_on)
+            }
+        }
+    }
+}
+
+/// The simulated kernel ends: its children are nobody's.
+pub(crate) fn abandon() {
+    let is_real = |child: &Rc<ChildProcess>| child.process.borrow().is_real();
+    let _ = DROPPED.try_with(|dropped| {
+        dropped.watched.borrow_mut().retain(is_real);
+        dropped.asked.borrow_mut().retain(is_real);
+    });
+}

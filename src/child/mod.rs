@@ -1,0 +1,37 @@
+//! Children: the annex of what a program does with other programs.
+//!
+//! * [`pipe`](self::pipe): [`AsyncPipe`], what users see.
+//! * [`spawn`](self::spawn): starts commands, one or a pipeline of them.
+//! * [`processes`](self::processes): the children of a pipe, and the streams at its ends.
+//! * [`process`](self::process): one child, from its start to its reaping. Its pidfd is a `Watch`.
+//! * [`waiters`](self::waiters): the tasks that wait for a child, or to communicate with one.
+//! * [`dropped`](self::dropped): children that live on without a pipe.
+//! * [`exit`](self::exit): the operation that waits for a child's end.
+//! * [`communicate`](self::communicate): the operation that feeds a child and collects what it
+//!   says; [`input`](self::input), what it feeds; [`conversation`](self::conversation), what
+//!   outlives it.
+
+mod communicate;
+mod conversation;
+mod dropped;
+mod exit;
+mod input;
+#[cfg(any(test, fuzzing))]
+mod invariants;
+mod pipe;
+mod process;
+mod processes;
+mod spawn;
+mod streams;
+mod waiters;
+
+pub use communicate::Communicate;
+pub use exit::Exit;
+pub use input::Input;
+pub use pipe::AsyncPipe;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use invariants::abandon;
+
+#[cfg(test)]
+mod tests;

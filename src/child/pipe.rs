@@ -1,0 +1,312 @@
+//! AsyncPipe: the face of a child process, or of a chain of them, with the streams at its ends.
+
+use std::borrow::BorrowMut;
+use std::fmt;
+use std::io;
+use std::process::{Child, Command, ExitStatus};
+use std::rc::Rc;
+
+use super::communicate::Communicate;
+use super::exit::Exit;
+use super::input::Input;
+use super::process::{ChildProcess, Status};
+use super::processes::Processes;
+use super::{dropped, spawn};
+use crate::data::Data;
+use crate::descriptor::Stream;
+use crate::error;
+use crate::file::AsyncFile;
+use crate::op::{Read, ReadToEnd, Readline, Readlines, Write};
+use crate::sys::process::Process;
+
+/// A child process, or several whose stdout is the next one's stdin, to be talked to by tasks.
+///
+/// Clones are handles to the same pipe: a feeder and a reader can share it. An operation on a
+/// stream that was not piped fails with [`io::ErrorKind::InvalidInput`].
+///
+/// When the last handle is dropped, the streams are closed; an operation that was made from the
+/// pipe is a handle, an [`AsyncFile`] of its streams is not. A child that lives on is neither
+/// waited for nor killed. It is reaped by a later turn or spawn on this thread, or, once this
+/// thread has ended, on any.
+///
+/// # Example
+///
+/// This shows how to sort three lines:
+///
+/// ```
+/// use asyncfile::{AsyncPipe, Scheduler};
+/// use std::process::Command;
+///
+/// let pipe = AsyncPipe::piped(Command::new("sort"))?;
+/// let output = Scheduler::new().block_on(pipe.communicate("b\na\nc\n"))?;
+/// assert!(output.status.success());
+/// assert_eq!(output.stdout, b"a\nb\nc\n");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct AsyncPipe {
+    processes: Rc<Processes>,
+}
+
+impl AsyncPipe {
+    /// Takes over a child with those of its streams that were piped.
+    ///
+    /// # Errors
+    ///
+    /// Those of fcntl(2). The child lives on, its streams closed, and is reaped by a later turn.
+    pub fn new(child: Child) -> io::Result<AsyncPipe> {
+        AsyncPipe::of_host(vec![Process::of(child)])
+    }
+
+    /// Takes over two children of which the first's stdout is the last's stdin: the first's stdin;
+    /// the last's stdout, stderr and exit. (If the first one's stdout was piped and is still with
+    /// its `Child`, it is closed.)
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](AsyncPipe::new).
+    pub fn chain(first: Child, last: Child) -> io::Result<AsyncPipe> {
+        AsyncPipe::of_host(vec![Process::of(first), Process::of(last)])
+    }
+
+    fn of_host(children: Vec<Process>) -> io::Result<AsyncPipe> {
+        dropped::reap();
+        match Processes::new(children, None) {
+            Ok(processes) => Ok(AsyncPipe::of(processes)),
+            Err(error) => Err(error::system("AsyncPipe::new", -1, error)),
+        }
+    }
+
+    fn of(processes: Processes) -> AsyncPipe {
+        AsyncPipe {
+            processes: Rc::new(processes),
+        }
+    }
+
+    /// Starts a command as it says: of its streams, those that it says are piped are this pipe's.
+    /// The command is left as it was.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Command::spawn`], with the program named: NotFound, PermissionDenied, EMFILE, ...
+    /// [`OperationError`](crate::OperationError) has the errno. Nothing is left behind.
+    pub fn spawn(mut command: impl BorrowMut<Command>) -> io::Result<AsyncPipe> {
+        spawn::spawn(command.borrow_mut()).map(AsyncPipe::of)
+    }
+
+    /// Starts a command with stdin and stdout piped, whatever it said of these; stderr is what the
+    /// command says (if it is piped, read it: a full pipe stops the child).
+    ///
+    /// The command's stdin and stdout stay set to piped. It keeps no descriptor of this pipe.
+    ///
+    /// # Errors
+    ///
+    /// As for [`spawn`](AsyncPipe::spawn).
+    pub fn piped(mut command: impl BorrowMut<Command>) -> io::Result<AsyncPipe> {
+        spawn::pipeline(&mut [command.borrow_mut()]).map(AsyncPipe::of)
+    }
+
+    /// Starts commands whose stdout is each the next one's stdin, as in `a | b | c`. The first
+    /// one's stdin and the last one's stdout are piped. Every stderr is what its command says; only
+    /// the last one's is read here, so another's should not be piped: a full pipe would stop its
+    /// stage.
+    ///
+    /// The commands are collected before the first is started. Their stdins and stdouts stay set to
+    /// piped. They keep no descriptor of this pipe.
+    ///
+    /// # Errors
+    ///
+    /// As for [`spawn`](AsyncPipe::spawn). The children already started are killed and reaped. No
+    /// command at all is [`io::ErrorKind::InvalidInput`].
+    pub fn pipeline<I>(commands: I) -> io::Result<AsyncPipe>
+    where
+        I: IntoIterator,
+        I::Item: BorrowMut<Command>,
+    {
+        let mut commands: Vec<I::Item> = commands.into_iter().collect();
+        let mut commands: Vec<_> = commands.iter_mut().map(BorrowMut::borrow_mut).collect();
+        spawn::pipeline(&mut commands).map(AsyncPipe::of)
+    }
+
+    /// Writes to the child's stdin: [`AsyncFile::write`]. A child that reads no more is
+    /// [`io::ErrorKind::BrokenPipe`].
+    pub fn write(&self, data: impl Into<Data>) -> Write {
+        self.processes.stdin.write(data)
+    }
+
+    /// Reads from the child's stdout: [`AsyncFile::read`].
+    pub fn read(&self, size: usize) -> Read {
+        self.processes.stdout.read(size)
+    }
+
+    /// Reads all of the child's stdout: [`AsyncFile::read_to_end`].
+    pub fn read_to_end(&self) -> ReadToEnd {
+        self.processes.stdout.read_to_end()
+    }
+
+    /// Reads a line from the child's stdout: [`AsyncFile::readline`].
+    pub fn readline(&self) -> Readline {
+        self.processes.stdout.readline()
+    }
+
+    /// Reads lines from the child's stdout: [`AsyncFile::readlines`].
+    pub fn readlines(&self) -> Readlines {
+        self.processes.stdout.readlines()
+    }
+
+    /// Reads from the child's stderr: [`AsyncFile::read`].
+    pub fn read_stderr(&self, size: usize) -> Read {
+        self.processes.stderr.read(size)
+    }
+
+    /// Reads a line from the child's stderr: [`AsyncFile::readline`].
+    pub fn readline_stderr(&self) -> Readline {
+        self.processes.stderr.readline()
+    }
+
+    /// The first child's stdin, if it was piped and was not taken.
+    pub fn stdin(&self) -> Option<&AsyncFile> {
+        Some(&self.processes.stdin).filter(|file| !file.descriptor().is_absent())
+    }
+
+    /// The last child's stdout, if it was piped.
+    pub fn stdout(&self) -> Option<&AsyncFile> {
+        Some(&self.processes.stdout).filter(|file| !file.descriptor().is_absent())
+    }
+
+    /// The last child's stderr, if it was piped.
+    pub fn stderr(&self) -> Option<&AsyncFile> {
+        Some(&self.processes.stderr).filter(|file| !file.descriptor().is_absent())
+    }
+
+    /// Takes the first child's stdin, if it was piped and is open: the pipe keeps no handle, and
+    /// neither does any other. It is closed, and the child reads its end of file, when the last
+    /// clone of what is returned is dropped. Writes to it that wait through the pipe end with an
+    /// error, as all later ones.
+    ///
+    /// # Example
+    ///
+    /// This shows a task that feeds a child. However the task ends, the child's stdin is closed:
+    ///
+    /// ```
+    /// use asyncfile::{done, wait, yield_now, AsyncPipe, Scheduler};
+    /// use std::process::Command;
+    ///
+    /// let pipe = AsyncPipe::piped(Command::new("sort"))?;
+    /// let stdin = pipe.take_stdin().expect("piped");
+    /// let mut chunks = ["b\n", "a\n"].into_iter();
+    /// let mut sched = Scheduler::new();
+    /// drop(sched.spawn(yield_now(), move |task| {
+    ///     task.ok()?;
+    ///     match chunks.next() {
+    ///         Some(chunk) => wait(stdin.write(chunk).full()),
+    ///         None => done(()),
+    ///     }
+    /// }));
+    /// assert_eq!(sched.block_on(pipe.read_to_end())?, b"a\nb\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn take_stdin(&self) -> Option<AsyncFile> {
+        let descriptor = self.processes.stdin.descriptor();
+        descriptor
+            .hand_over(Stream::Stdin)
+            .map(AsyncFile::from_descriptor)
+    }
+
+    /// Closes the child's stdin: it reads its end of file. A write that waits ends with an error.
+    pub fn close_stdin(&self) {
+        self.processes.stdin.close();
+    }
+
+    /// Feeds the child, closes its stdin (also after an empty or absent input), collects stdout and
+    /// stderr at once, and waits for the last child's exit: [`Task::output`](crate::Task::output).
+    /// Streams that were not piped give nothing. A child that stops reading ends the feeding, and
+    /// that is no error.
+    ///
+    /// Output that was collected and input that was not yet fed stay in the pipe: after a timeout
+    /// or a limit, `communicate(())` goes on, or reading operations take what has come. New input
+    /// while some of the old is left is [`io::ErrorKind::InvalidInput`]. After a communicate that
+    /// succeeded, another one gives no output, and the same status.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading and writing, with the stream named; TimedOut; a limit (`Other`); a child
+    /// that something else has reaped (`Other`: its status is unknown).
+    pub fn communicate(&self, input: impl Into<Input>) -> Communicate {
+        Communicate::new(&self.processes, input.into())
+    }
+
+    /// Waits for the last child's exit: [`Task::exit`](crate::Task::exit). It closes nothing: a
+    /// child that reads its stdin to the end exits after [`close_stdin`](AsyncPipe::close_stdin).
+    /// It does not wait for the other children of a chain.
+    ///
+    /// # Errors
+    ///
+    /// TimedOut; `Other` if something else has reaped the child: its status is unknown.
+    pub fn exit(&self) -> Exit {
+        Exit::new(&self.processes)
+    }
+
+    /// The last child's status, if it has ended, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// `Other` if something else has reaped the child: its status is unknown. Those of waitpid(2).
+    pub fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
+        for child in self.processes.children() {
+            child.try_wait()?;
+        }
+        let named = |cause| error::named("try_wait", -1, cause);
+        self.processes.status().map_err(named)
+    }
+
+    /// Each child's status, in the order of the chain, without waiting: None if it has not ended,
+    /// or something else has reaped it.
+    pub fn statuses(&self) -> Vec<Option<ExitStatus>> {
+        let status = |child: &Rc<ChildProcess>| match child.try_wait() {
+            Ok(Status::Exited(status)) => Some(status),
+            Ok(Status::Running | Status::Unknown) | Err(_) => None,
+        };
+        self.processes.children().iter().map(status).collect()
+    }
+
+    /// Each child's process number, in the order of the chain.
+    pub fn ids(&self) -> Vec<u32> {
+        let children = self.processes.children();
+        children.iter().map(|child| child.id()).collect()
+    }
+
+    /// Closes all streams. What waits on one ends with an error. The children are not killed; those
+    /// that live on are reaped by a later turn, and [`exit`](AsyncPipe::exit) can still wait for
+    /// them.
+    pub fn close(&self) {
+        self.processes.close();
+    }
+
+    /// SIGKILL to every child that was not reaped.
+    ///
+    /// # Errors
+    ///
+    /// As for [`signal`](AsyncPipe::signal).
+    pub fn kill(&self) -> io::Result<()> {
+        self.signal(libc::SIGKILL)
+    }
+
+    /// A signal to every child that was not reaped; to one that was, nothing: its number may be
+    /// another process's.
+    ///
+    /// # Errors
+    ///
+    /// Those of kill(2): EINVAL, EPERM. The first of them, after all children were tried.
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        let children = self.processes.children().iter();
+        let answers: Vec<_> = children.map(|child| child.signal(signal)).collect();
+        answers.into_iter().collect()
+    }
+}
+
+impl fmt::Debug for AsyncPipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AsyncPipe of {:?}", self.processes.children())
+    }
+}

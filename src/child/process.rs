@@ -1,0 +1,267 @@
+//! A child process: noticing its end without blocking and without a thread, and reaping it.
+//!
+//! Where the kernel has pidfds (Linux 5.3), the end is an event in the poll set. Elsewhere, and
+//! when descriptors have run out, waitpid(2) is asked again after pauses
+//! ([`machine::exit`](crate::machine::exit)).
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::process::ExitStatus;
+use std::rc::Rc;
+
+use libc::{c_short, POLLIN, POLLNVAL};
+
+use super::waiters::Waiters;
+use crate::reactor::{Reactor, Watch};
+use crate::sys::clock::{self, Moment};
+use crate::sys::process::{self, Process};
+use crate::sys::Owned;
+use crate::task_table::Key;
+use crate::wait_list::Ticket;
+
+/// What is known of a child's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Running,
+    Exited(ExitStatus),
+    /// Something else has reaped it: the host's own waitpid(2), or the kernel, because SIGCHLD is
+    /// ignored.
+    Unknown,
+}
+
+/// A child process that is ours to reap.
+pub(crate) struct ChildProcess {
+    id: u32,
+    pub(super) process: RefCell<Process>,
+    /// When it was started. None: the host has started it.
+    began: Option<Moment>,
+    status: Cell<Status>,
+    /// When its end was noticed.
+    ended_at: Cell<Moment>,
+    notice: RefCell<Notice>,
+    pub(super) waiters: RefCell<Waiters>,
+    /// The list of dropped children has it.
+    pub is_dropped: Cell<bool>,
+}
+
+/// What tells of the child's end. A pidfd is kept from the first wait to the end: a task that waits
+/// for one of many exits again and again opens each once.
+enum Notice {
+    /// Nothing was opened, or could be.
+    None,
+    /// A pidfd that is in no poll set.
+    Pidfd(Owned),
+    /// A pidfd in the poll set of this reactor.
+    Watched(Owned, Rc<Reactor>),
+    /// The pidfd was ready: waitpid(2) is to be asked.
+    Ready,
+}
+
+/// So long after its start a child's number is not another's: the kernel gives all other numbers
+/// first.
+const FRESH: u64 = 1_000_000_000;
+
+impl ChildProcess {
+    /// `began`: when the child was started, if that was here.
+    pub fn new(process: Process, began: Option<Moment>) -> ChildProcess {
+        ChildProcess {
+            id: process.id(),
+            process: RefCell::new(process),
+            began,
+            status: Cell::new(Status::Running),
+            ended_at: Cell::new(Moment::NEVER),
+            notice: RefCell::new(Notice::None),
+            waiters: RefCell::new(Waiters::new()),
+            is_dropped: Cell::new(false),
+        }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// What is known, without asking.
+    pub fn status(&self) -> Status {
+        self.status.get()
+    }
+
+    /// When its end was noticed: never, while it runs.
+    pub fn ended_at(&self) -> Moment {
+        self.ended_at.get()
+    }
+
+    /// Asks waitpid(2), if the end is not known; reaps the child if it has ended.
+    pub fn try_wait(&self) -> io::Result<Status> {
+        if self.status.get() == Status::Running {
+            let answer = self.process.borrow_mut().try_wait();
+            match answer {
+                Ok(None) => {}
+                Ok(Some(status)) => self.has_ended(Status::Exited(status)),
+                Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {
+                    self.has_ended(Status::Unknown)
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.status.get())
+    }
+
+    /// For a child whose pipe is gone: whether nothing is left to do about it. In a fork of its
+    /// parent this reaps nothing: waitpid(2) says ECHILD there.
+    pub fn is_over(&self) -> bool {
+        !matches!(self.try_wait(), Ok(Status::Running))
+    }
+
+    /// Whether its end is known, or the task will be woken when it comes. False: the task must ask
+    /// again.
+    pub fn wait_for(
+        self: &Rc<Self>,
+        ticket: &mut Ticket,
+        at: (&Rc<Reactor>, Key),
+    ) -> io::Result<bool> {
+        if self.status() != Status::Running {
+            return Ok(true);
+        }
+        let is_alone = self.waiters.borrow_mut().enter(ticket, at);
+        if is_alone && self.watch(at.0) {
+            return Ok(true);
+        }
+        Ok(self.try_wait()? != Status::Running)
+    }
+
+    /// The task waits for it no more. Idempotent.
+    pub fn leave(&self, ticket: &mut Ticket) {
+        let mut waiters = self.waiters.borrow_mut();
+        waiters.leave(ticket);
+        if waiters.front().is_none() && !self.is_dropped.get() {
+            self.unwatch();
+        }
+    }
+
+    /// Has this reactor's poll set tell of the end. False if it cannot, or if the end is known by
+    /// now.
+    pub fn watch(self: &Rc<Self>, reactor: &Rc<Reactor>) -> bool {
+        if self.is_watched_by(reactor) {
+            return true;
+        }
+        self.unwatch();
+        let pidfd = match self.notice.replace(Notice::None) {
+            Notice::Pidfd(pidfd) => Some(pidfd),
+            Notice::None => self.open(),
+            notice => {
+                self.notice.replace(notice);
+                None
+            }
+        };
+        let pidfd = match pidfd {
+            Some(pidfd) => pidfd,
+            None => return false,
+        };
+        let fd = pidfd.number();
+        self.notice
+            .replace(Notice::Watched(pidfd, Rc::clone(reactor)));
+        reactor.watch(fd, POLLIN, Rc::clone(self) as Rc<dyn Watch>);
+        true
+    }
+
+    /// A pidfd. If the number may have become another process's, waitpid(2) is asked first.
+    fn open(&self) -> Option<Owned> {
+        let began = self.began.unwrap_or(Moment::ZERO);
+        let is_fresh = clock::now() < began.after(FRESH);
+        if is_fresh || matches!(self.try_wait(), Ok(Status::Running)) {
+            return process::pidfd(self.id).ok();
+        }
+        None
+    }
+
+    /// Whether a poll set has the pidfd, and its scheduler is alive.
+    pub fn is_watched(&self) -> bool {
+        match &*self.notice.borrow() {
+            Notice::Watched(_, reactor) => !reactor.is_closed(),
+            _ => false,
+        }
+    }
+
+    fn is_watched_by(&self, reactor: &Rc<Reactor>) -> bool {
+        match &*self.notice.borrow() {
+            Notice::Watched(_, ours) => Rc::ptr_eq(ours, reactor),
+            _ => false,
+        }
+    }
+
+    /// Out of the poll set; the pidfd is kept.
+    pub fn unwatch(&self) {
+        let notice = self.notice.replace(Notice::None);
+        let pidfd = match notice {
+            Notice::Watched(pidfd, reactor) => {
+                reactor.unwatch(pidfd.number());
+                Notice::Pidfd(pidfd)
+            }
+            other => other,
+        };
+        self.notice.replace(pidfd);
+    }
+
+    fn has_ended(&self, status: Status) {
+        self.status.set(status);
+        self.ended_at.set(clock::now());
+        self.unwatch();
+        self.notice.replace(Notice::None);
+        self.waiters.borrow().wake_all();
+    }
+
+    /// kill(2), unless it was reaped: its number may be another process by then.
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        match self.try_wait()? {
+            Status::Running => process::kill(self.id, signal),
+            Status::Exited(_) | Status::Unknown => Ok(()),
+        }
+    }
+
+    /// Ends it at once and reaps it: for a child that was started for nothing.
+    pub fn kill_and_wait(&self) {
+        if self.signal(libc::SIGKILL).is_ok() && self.status() == Status::Running {
+            let answer = self.process.borrow_mut().wait();
+            self.has_ended(answer.map_or(Status::Unknown, Status::Exited));
+        }
+    }
+
+    /// The process itself, for another thread.
+    pub fn into_process(self) -> Process {
+        self.process.into_inner()
+    }
+}
+
+impl Watch for ChildProcess {
+    fn on_ready(self: Rc<Self>, revents: c_short) {
+        if let Notice::Watched(pidfd, _) = self.notice.replace(Notice::Ready) {
+            if revents & POLLNVAL != 0 {
+                pidfd.into_number(); // it was closed behind the library's back
+                self.notice.replace(Notice::None);
+            }
+        }
+        if self.is_hidden() {
+            self.is_over(); // nothing waits for it but the list of dropped children
+        } else {
+            self.waiters.borrow().wake_all();
+        }
+    }
+
+    fn on_lost(self: Rc<Self>) {
+        if let Notice::Watched(pidfd, _) = self.notice.replace(Notice::None) {
+            pidfd.into_number(); // it is another file's by now
+        }
+        self.waiters.borrow().wake_all();
+    }
+
+    fn is_hidden(&self) -> bool {
+        self.waiters.borrow().front().is_none()
+    }
+}
+
+impl fmt::Debug for ChildProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "child {}", self.id)
+    }
+}

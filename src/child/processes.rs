@@ -1,0 +1,127 @@
+//! The children of a pipe, and the three streams at its ends: what an AsyncPipe and its operations
+//! share.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::io;
+use std::process::ExitStatus;
+use std::rc::Rc;
+
+use libc::{STDERR_FILENO, STDIN_FILENO, STDOUT_FILENO};
+
+use super::dropped;
+use super::process::{ChildProcess, Status};
+use crate::descriptor::{Descriptor, Stream};
+use crate::error::Cause;
+use crate::file::AsyncFile;
+use crate::port::{Direction, Port};
+use crate::sys::clock::Moment;
+use crate::sys::process::Process;
+use crate::sys::Owned;
+
+/// See the head of this file.
+pub(crate) struct Processes {
+    /// The first child's.
+    pub stdin: AsyncFile,
+    /// The last child's.
+    pub stdout: AsyncFile,
+    /// The last child's.
+    pub stderr: AsyncFile,
+    /// In the order of the chain. Never empty.
+    children: Vec<Rc<ChildProcess>>,
+    /// What outlives a communicate. None if there was none: a program that has none does not link
+    /// it.
+    pub conversation: RefCell<Option<Rc<dyn Any>>>,
+}
+
+impl Processes {
+    /// Takes over the streams that were piped. `began`: when the children were started, if that was
+    /// here: the pipes to them are nobody else's. Children whose streams cannot be taken over live
+    /// on without a pipe.
+    pub fn new(mut children: Vec<Process>, began: Option<Moment>) -> io::Result<Processes> {
+        let end = |child: Option<&mut Process>, stream| child.and_then(|child| child.take(stream));
+        let stdin = end(children.first_mut(), STDIN_FILENO);
+        let stdout = end(children.last_mut(), STDOUT_FILENO);
+        let stderr = end(children.last_mut(), STDERR_FILENO);
+        // Within the chain, what was not handed on will be read and written by nobody.
+        for child in &mut children {
+            drop((child.take(STDIN_FILENO), child.take(STDOUT_FILENO)));
+        }
+        let child = |process| Rc::new(ChildProcess::new(process, began));
+        let children: Vec<_> = children.into_iter().map(child).collect();
+        let is_own = began.is_some();
+        let streams = || -> io::Result<[AsyncFile; 3]> {
+            Ok([
+                stream(Stream::Stdin, stdin, is_own)?,
+                stream(Stream::Stdout, stdout, is_own)?,
+                stream(Stream::Stderr, stderr, is_own)?,
+            ])
+        };
+        match streams() {
+            Ok([stdin, stdout, stderr]) => Ok(Processes {
+                stdin,
+                stdout,
+                stderr,
+                children,
+                conversation: RefCell::default(),
+            }),
+            Err(error) => {
+                children.into_iter().for_each(dropped::leave);
+                Err(error)
+            }
+        }
+    }
+
+    /// stdin, stdout, stderr.
+    pub fn streams(&self) -> [&Rc<Descriptor>; 3] {
+        [&self.stdin, &self.stdout, &self.stderr].map(AsyncFile::descriptor)
+    }
+
+    pub fn children(&self) -> &[Rc<ChildProcess>] {
+        &self.children
+    }
+
+    /// The child whose end is the chain's.
+    pub fn last(&self) -> &Rc<ChildProcess> {
+        self.children.last().expect("a chain is never empty")
+    }
+
+    /// The last child's status, if it has ended.
+    pub fn status(&self) -> Result<Option<ExitStatus>, Cause> {
+        match self.last().status() {
+            Status::Running => Ok(None),
+            Status::Exited(status) => Ok(Some(status)),
+            Status::Unknown => Err(Cause::Reaped {
+                child: self.last().id(),
+            }),
+        }
+    }
+
+    /// Closes the streams. Children that live on are reaped when they have ended.
+    pub fn close(&self) {
+        self.streams().iter().for_each(|stream| stream.close());
+        for child in &self.children {
+            dropped::keep(child);
+        }
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        self.children.drain(..).for_each(dropped::leave);
+    }
+}
+
+/// The parent's end of a child's stream.
+fn stream(stream: Stream, fd: Option<Owned>, is_own: bool) -> io::Result<AsyncFile> {
+    let direction = match stream {
+        Stream::Stdin => Direction::Write,
+        Stream::Stdout | Stream::Stderr => Direction::Read,
+    };
+    let descriptor = match fd {
+        None => Descriptor::absent(stream),
+        Some(fd) if is_own => Descriptor::new(Port::of_own_pipe(fd, direction)?),
+        Some(fd) => Descriptor::new(Port::take_over(fd)?),
+    };
+    Ok(AsyncFile::from_descriptor(descriptor))
+}

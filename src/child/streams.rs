@@ -1,0 +1,208 @@
+//! The streams that a communicate uses at once, and its places in their queues.
+
+use std::cell::RefMut;
+use std::rc::Rc;
+
+use super::processes::Processes;
+use crate::descriptor::watchers::Place;
+use crate::descriptor::{Descriptor, State};
+use crate::error::Cause;
+use crate::machine::communicate::{Interests, Part, Tap};
+use crate::op::operate::Context;
+use crate::port::{Calls, Direction};
+use crate::task_table::Key;
+use crate::wait_list::Ticket;
+
+/// See the head of this file.
+pub(crate) struct Streams {
+    pub stdin: Entry,
+    pub stdout: Entry,
+    pub stderr: Entry,
+    /// The file that feeds the child.
+    pub source: Option<Entry>,
+    /// The place among stdin's watchers, while there is no input: stdin's reader may go away.
+    hangup: Option<Place>,
+}
+
+/// An entry in the queue of one direction of a file.
+pub(crate) struct Entry {
+    pub file: Rc<Descriptor>,
+    direction: Direction,
+    ticket: Ticket,
+}
+
+/// A file whose queue the task is the front of, for one advance of a machine.
+pub(crate) struct Front<'a> {
+    file: &'a Descriptor,
+    pub state: RefMut<'a, State>,
+    pub calls: Calls<'a>,
+}
+
+impl Streams {
+    pub fn of(processes: &Processes) -> Streams {
+        let [stdin, stdout, stderr] = processes.streams();
+        Streams {
+            stdin: Entry::new(stdin, Direction::Write),
+            stdout: Entry::new(stdout, Direction::Read),
+            stderr: Entry::new(stderr, Direction::Read),
+            source: None,
+            hangup: None,
+        }
+    }
+
+    /// Whether a task of this scheduler may wait on all that it would use. `has_input`: it has
+    /// something to feed, and stdin must take it.
+    pub fn admit(&self, has_input: bool, cx: &Context<'_>) -> Result<(), (Part, Cause)> {
+        let is_fed = has_input || self.stdin.file.is_open();
+        let used = [
+            (Part::Stdin, Some(&self.stdin.file).filter(|_| is_fed)),
+            (Part::Stdout, self.stdout.piped()),
+            (Part::Stderr, self.stderr.piped()),
+        ];
+        for (part, file) in used {
+            let admitted = file.map_or(Ok(()), |file| file.state().admit(cx.reactor));
+            admitted.map_err(|cause| (part, cause))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the file is one of the child's streams.
+    pub fn has(&self, file: &Rc<Descriptor>) -> bool {
+        let mut entries = [&self.stdin, &self.stdout, &self.stderr].into_iter();
+        entries.any(|entry| Rc::ptr_eq(&entry.file, file))
+    }
+
+    /// Enters all queues, with that of the file that feeds the child.
+    pub fn enter(&mut self, source: Option<&Rc<Descriptor>>, cx: &Context<'_>) {
+        if self.source.is_none() {
+            self.source = source.map(|file| Entry::new(file, Direction::Read));
+        }
+        self.stdin.enter(cx);
+        self.stdout.enter(cx);
+        self.stderr.enter(cx);
+        self.source.iter_mut().for_each(|source| source.enter(cx));
+    }
+
+    /// Has poll(2) asked for what the task is blocked on.
+    pub fn park(&mut self, interests: Interests, cx: &Context<'_>) {
+        let wanted = [
+            (interests.stdin, Some(&self.stdin)),
+            (interests.stdout, Some(&self.stdout)),
+            (interests.stderr, Some(&self.stderr)),
+            (interests.input, self.source.as_ref()),
+        ];
+        for entry in wanted.into_iter().filter(|(is, _)| *is) {
+            entry.1.iter().for_each(|entry| entry.park(cx.key));
+        }
+        if interests.input {
+            let place = self.hangup.get_or_insert_with(Place::default);
+            // Only a stdin that was closed meanwhile refuses, and that has woken the task.
+            let _ = self.stdin.file.watch(place, cx.at(), 0);
+        } else {
+            self.leave_hangup();
+        }
+    }
+
+    /// poll(2) has said that nobody reads stdin any more.
+    pub fn is_hung_up(&mut self, cx: &Context<'_>) -> bool {
+        let stdin = &self.stdin.file;
+        let revents = |place| stdin.watch(place, cx.at(), 0).unwrap_or(0);
+        self.hangup.as_mut().map_or(0, revents) != 0
+    }
+
+    /// Nothing more is fed.
+    pub fn close_stdin(&mut self) {
+        self.leave_source();
+        self.stdin.file.close();
+    }
+
+    /// Leaves all queues. Idempotent.
+    pub fn leave(&mut self) {
+        self.leave_hangup();
+        self.leave_source();
+        self.stdin.leave();
+        self.stdout.leave();
+        self.stderr.leave();
+    }
+
+    fn leave_source(&mut self) {
+        self.source.iter_mut().for_each(Entry::leave);
+        self.source = None;
+    }
+
+    fn leave_hangup(&mut self) {
+        if let Some(mut place) = self.hangup.take() {
+            self.stdin.file.unwatch(&mut place);
+        }
+    }
+}
+
+impl Entry {
+    fn new(file: &Rc<Descriptor>, direction: Direction) -> Entry {
+        Entry {
+            file: Rc::clone(file),
+            direction,
+            ticket: Ticket::NONE,
+        }
+    }
+
+    /// The file, unless it is in place of a stream that was not piped.
+    pub fn piped(&self) -> Option<&Rc<Descriptor>> {
+        Some(&self.file).filter(|file| !file.is_absent())
+    }
+
+    /// Enters the queue at the back. A file that the task may not wait on is left out.
+    fn enter(&mut self, cx: &Context<'_>) {
+        let mut state = self.file.state();
+        if state.admit(cx.reactor).is_ok() {
+            self.file
+                .enter(&mut state, &mut self.ticket, cx.at(), self.direction);
+        }
+    }
+
+    fn leave(&mut self) {
+        let mut state = self.file.state();
+        self.file
+            .leave(&mut state, &mut self.ticket, self.direction);
+    }
+
+    pub fn is_front(&self, key: Key) -> bool {
+        self.file.state().is_front(key, self.direction)
+    }
+
+    fn park(&self, key: Key) {
+        if self.is_front(key) {
+            self.file.park(&mut self.file.state(), self.direction);
+        }
+    }
+
+    /// The file, if it is the task's to use. `is_last`: poll(2) may be asked here; `is_over`: also
+    /// if it has just been asked.
+    pub fn front(&self, key: Key, is_last: bool, is_over: bool) -> Option<Front<'_>> {
+        let mut state = self.file.state();
+        if !state.is_open() || !state.is_front(key, self.direction) {
+            return None;
+        }
+        let is_asked = state.is_parked(self.direction) && !is_over;
+        let calls = self.file.port.calls(is_last, is_asked);
+        Some(Front {
+            file: &self.file,
+            state,
+            calls,
+        })
+    }
+}
+
+impl Front<'_> {
+    pub fn tap(&mut self) -> Tap<'_> {
+        Tap {
+            inflow: &mut self.state.inflow,
+            source: &mut self.calls,
+        }
+    }
+
+    /// The machine has read from it.
+    pub fn has_read(self) {
+        self.file.has_read(&self.state);
+    }
+}

@@ -1,0 +1,161 @@
+//! What children cost, on the simulated kernel, which counts the calls.
+
+use std::cell::RefCell;
+use std::process::Command;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::sim::{with, Act, Kernel, Program};
+use crate::{again, done, first, sleep, yield_now, AsyncPipe, Scheduler};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A kernel with `nap`, which lives for a minute, and its calls from here on, a line each.
+fn kernel() -> (Kernel, Rc<RefCell<Vec<String>>>) {
+    let mut kernel = Kernel::new(|_| 0);
+    let acts = vec![Act::Sleep(60 * SECOND)];
+    kernel.program(
+        "nap",
+        Program {
+            acts,
+            stderr: false,
+        },
+    );
+    let lines = Rc::new(RefCell::new(Vec::new()));
+    let log = Rc::clone(&lines);
+    kernel.trace(move |line| log.borrow_mut().push(line.to_owned()));
+    (kernel, lines)
+}
+
+fn nap() -> AsyncPipe {
+    AsyncPipe::piped(Command::new("nap")).unwrap()
+}
+
+fn count(lines: &RefCell<Vec<String>>, call: &str) -> usize {
+    let lines = lines.borrow();
+    lines.iter().filter(|line| line.contains(call)).count()
+}
+
+fn calls() -> (u64, u64) {
+    with(|kernel| (kernel.calls, kernel.polls)).unwrap()
+}
+
+fn children() -> (usize, usize) {
+    with(|kernel| kernel.children()).unwrap()
+}
+
+fn turns(sched: &mut Scheduler<'_>, count: usize) {
+    let mut left = count;
+    let task = sched.spawn(yield_now(), move |task| {
+        task.ok()?;
+        left -= 1;
+        if left > 0 {
+            again()
+        } else {
+            done(())
+        }
+    });
+    sched.join(task).unwrap();
+}
+
+#[test]
+fn a_dropped_child_costs_a_turn_nothing() {
+    let (kernel, _) = kernel();
+    kernel.run(|| {
+        let mut sched = Scheduler::new();
+        (0..50).for_each(|_| drop(nap()));
+        (0..4).for_each(|_| assert!(sched.turn(Some(Duration::ZERO)).is_ok()));
+        let before = calls();
+        turns(&mut sched, 1000);
+        for _ in 0..100 {
+            sched.turn(Some(Duration::ZERO)).unwrap();
+        }
+        let after = calls();
+        let polls = after.1 - before.1;
+        assert_eq!(after.0 - before.0, polls, "a call besides poll(2)");
+        assert_eq!(children(), (50, 0));
+        sched.block_on(sleep(100 * SECOND)).unwrap();
+        assert_eq!(children(), (0, 0), "each was reaped when it ended");
+        assert_eq!(with(|kernel| kernel.pidfds()), Some(0));
+    });
+}
+
+#[test]
+fn of_many_dropped_children_64_are_watched_and_the_others_are_asked() {
+    let (kernel, lines) = kernel();
+    kernel.run(|| {
+        let mut sched = Scheduler::new();
+        drop((0..300).map(|_| nap()).collect::<Vec<_>>());
+        assert_eq!(with(|kernel| kernel.pidfds()), Some(0), "a drop opens none");
+        (0..20).for_each(|_| assert!(sched.turn(Some(Duration::ZERO)).is_ok()));
+        assert_eq!(with(|kernel| kernel.pidfds()), Some(64));
+        let before = count(&lines, "waitpid");
+        sched.turn(Some(Duration::ZERO)).unwrap();
+        assert!(
+            count(&lines, "waitpid") <= before + 32,
+            "as many as there are"
+        );
+        sched.block_on(sleep(100 * SECOND)).unwrap();
+        for _ in 0..100 {
+            sched.turn(Some(Duration::ZERO)).unwrap();
+        }
+        assert_eq!(children(), (0, 0));
+        assert_eq!(with(|kernel| kernel.pidfds()), Some(0));
+    });
+}
+
+#[test]
+fn a_dropped_child_outlives_the_scheduler_that_watches_it() {
+    let (kernel, _) = kernel();
+    kernel.run(|| {
+        let mut sched = Scheduler::new();
+        (0..100).for_each(|_| drop(nap()));
+        (0..20).for_each(|_| assert!(sched.turn(Some(Duration::ZERO)).is_ok()));
+        drop(sched);
+        let mut sched = Scheduler::new();
+        sched.block_on(sleep(100 * SECOND)).unwrap();
+        for _ in 0..20 {
+            sched.turn(Some(Duration::ZERO)).unwrap();
+        }
+        assert_eq!(children(), (0, 0));
+    });
+}
+
+#[test]
+fn hidden_watches_neither_end_a_stall_nor_keep_a_run_going() {
+    let (kernel, _) = kernel();
+    kernel.run(|| {
+        let mut sched = Scheduler::new();
+        drop(nap());
+        sched.run().unwrap();
+        assert_eq!(sched.turn(None).unwrap(), 0);
+        assert_eq!(children(), (1, 0), "it was not waited for");
+        let never = sched.spawn(sleep(Duration::MAX), |task| done(task.ok()?));
+        let error = sched.run().unwrap_err();
+        assert!(error.to_string().starts_with("stalled"), "{error}");
+        drop(never);
+    });
+}
+
+#[test]
+fn a_first_of_many_exits_again_and_again_opens_each_pidfd_once() {
+    let (kernel, lines) = kernel();
+    kernel.run(|| {
+        const COUNT: usize = 30;
+        let pipes: Vec<_> = (0..COUNT).map(|_| nap()).collect();
+        let mut sched = Scheduler::new();
+        for _ in 0..10 {
+            let ops = pipes.iter().map(|pipe| pipe.exit().timeout(SECOND));
+            assert!(sched.block_on(first(ops)).is_err(), "they time out");
+        }
+        assert_eq!(count(&lines, "pidfd_open"), COUNT);
+        assert_eq!(count(&lines, "waitpid"), 0, "poll(2) has said nothing");
+        sched.block_on(sleep(100 * SECOND)).unwrap();
+        for pipe in &pipes {
+            assert!(sched.block_on(pipe.exit()).unwrap().success());
+        }
+        assert_eq!(count(&lines, "pidfd_open"), COUNT);
+        assert_eq!(count(&lines, "waitpid"), COUNT);
+        assert_eq!(with(|kernel| kernel.pidfds()), Some(0));
+    });
+}

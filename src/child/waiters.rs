@@ -1,0 +1,59 @@
+//! The tasks that wait for the same thing, all of one scheduler.
+
+use std::rc::Rc;
+
+use crate::reactor::Reactor;
+use crate::task_table::Key;
+use crate::wait_list::{Ticket, WaitList};
+
+/// See the head of this file.
+pub(crate) struct Waiters {
+    /// Of the tasks that wait, or waited last.
+    reactor: Option<Rc<Reactor>>,
+    pub(super) list: WaitList,
+}
+
+impl Waiters {
+    pub fn new() -> Waiters {
+        Waiters {
+            reactor: None,
+            list: WaitList::new(),
+        }
+    }
+
+    /// Enters at the back, if the task has no place yet. False: another scheduler's tasks wait.
+    pub fn enter(&mut self, ticket: &mut Ticket, (reactor, key): (&Rc<Reactor>, Key)) -> bool {
+        if *ticket != Ticket::NONE {
+            return true;
+        }
+        if self.list.front.is_none() {
+            self.reactor = Some(Rc::clone(reactor));
+        }
+        let is_here = self.reactor.iter().all(|ours| Rc::ptr_eq(ours, reactor));
+        if is_here {
+            *ticket = self.list.enter(key);
+        }
+        is_here
+    }
+
+    /// Leaves the place. Returns true if it was the front. Idempotent.
+    pub fn leave(&mut self, ticket: &mut Ticket) -> bool {
+        *ticket != Ticket::NONE && self.list.leave(std::mem::replace(ticket, Ticket::NONE))
+    }
+
+    pub fn front(&self) -> Option<Key> {
+        self.list.front
+    }
+
+    pub fn wake_all(&self) {
+        if let Some(reactor) = &self.reactor {
+            self.list.iter().for_each(|key| reactor.wake(key));
+        }
+    }
+
+    pub fn wake_front(&self) {
+        if let (Some(reactor), Some(front)) = (&self.reactor, self.list.front) {
+            reactor.wake(front);
+        }
+    }
+}

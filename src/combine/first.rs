@@ -1,0 +1,221 @@
+//! The first of several operations to end.
+//!
+//! All are advanced in their order, each time anything wakes the task; the first that ends is the
+//! outcome, and the others are put back: they leave their queues. What they had read is in their
+//! files' buffers, so nothing is lost.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::error::Cause;
+use crate::machine::End;
+use crate::op::operate::{face, Context, Op, Operate, Progress};
+use crate::op::timeout::Timeout;
+use crate::operation::{Operation, Sealed};
+use crate::sys::clock::Moment;
+use crate::task::Task;
+
+/// See [`first`].
+#[must_use = "an operation does nothing until a task waits for it"]
+pub struct First {
+    members: Vec<Member>,
+    /// The index of the one that has ended.
+    winner: Option<usize>,
+    timeout: Timeout,
+    /// When its own timeout is over; NEVER before its clock has started.
+    due: Moment,
+}
+
+/// One of the operations, and its own deadline.
+struct Member {
+    op: Op,
+    deadline: Moment,
+}
+
+/// Ends with the first of these operations to end, in its way: its outcome, its failure, its
+/// timeout. [`Task::which`] says which it was. If several could end at once, the earliest in order
+/// does. The others are put back, and nothing of them is lost. In an array of operations of
+/// different kinds the first one is made an [`Op`] by `Op::from(...)`, the others by `.into()`.
+///
+/// None at all, or a `write` or `communicate` among them (half a write cannot be put back), is
+/// [`io::ErrorKind::InvalidInput`].
+///
+/// # Example
+///
+/// This shows how to read lines with a tick between them:
+///
+/// ```
+/// use asyncfile::{done, first, sleep, wait, AsyncFile, Op, Scheduler};
+/// use std::{io::Write, os::unix::net::UnixStream, time::Duration};
+///
+/// let (mut theirs, ours) = UnixStream::pair()?;
+/// let file = AsyncFile::new(ours)?;
+/// let next = move || first([Op::from(file.readline()), sleep(Duration::from_millis(1)).into()]);
+/// let mut sched = Scheduler::new();
+/// let mut ticks = 0;
+/// let task = sched.spawn(next(), move |task| match task.which() {
+///     0 => done(task.line()?.map(<[u8]>::to_vec)),
+///     _ => {
+///         ticks += 1;
+///         theirs.write_all(if ticks == 1 { b"half a " } else { b"line\n" })?;     // the tick comes in the middle of it
+///         wait(next())
+///     }
+/// });
+/// assert_eq!(sched.join(task)?.unwrap(), b"half a line\n");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn first(ops: impl IntoIterator<Item = impl Into<Op>>) -> First {
+    let members = ops.into_iter().map(|op| Member {
+        op: op.into(),
+        deadline: Moment::NEVER,
+    });
+    First {
+        members: members.collect(),
+        winner: None,
+        timeout: Timeout::NEVER,
+        due: Moment::NEVER,
+    }
+}
+
+impl First {
+    /// The most it may take, counted from when it first has to wait. Then:
+    /// [`io::ErrorKind::TimedOut`], and all of the operations are put back.
+    pub fn timeout(mut self, after: Duration) -> First {
+        self.timeout = Timeout::after(after);
+        self
+    }
+
+    /// Why it cannot be waited for.
+    fn misuse(&self) -> Option<Cause> {
+        if self.members.is_empty() {
+            return Some(Cause::Says(
+                io::ErrorKind::InvalidInput,
+                "of no operations none can end",
+            ));
+        }
+        let member = self
+            .members
+            .iter()
+            .find(|member| !member.op.can_be_put_back())?;
+        Some(Cause::Member {
+            operation: member.op.name(),
+        })
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("first of [")?;
+        for (index, member) in self.members.iter().enumerate() {
+            let separator = if index > 0 { "; " } else { "" };
+            write!(f, "{separator}{:?}", member.op)?;
+        }
+        f.write_str("]")
+    }
+}
+
+face!(First, op => Op::other(op));
+
+impl Operate for First {
+    fn enter(&mut self, cx: &Context<'_>) {
+        self.members
+            .iter_mut()
+            .for_each(|member| member.op.enter(cx));
+    }
+
+    fn advance(&mut self, cx: &Context<'_>) -> Progress {
+        if let Some(cause) = self.misuse() {
+            return Progress::failed(End::Failed, "first", -1, cause);
+        }
+        let mut soonest = Moment::NEVER;
+        for index in 0..self.members.len() {
+            let Member { op, deadline } = &mut self.members[index];
+            // The deadline that has come may be another member's.
+            let is_due = cx.is_due && *deadline <= cx.reactor.turn_began.get();
+            match op.advance_rarely(&Context {
+                deadline: *deadline,
+                is_due,
+                ..*cx
+            }) {
+                Progress::Ended(end, value) => {
+                    self.winner = Some(index);
+                    Operate::leave(self);
+                    return Progress::Ended(end, value);
+                }
+                Progress::Blocked(until) => *deadline = until,
+            }
+            soonest = soonest.min(*deadline);
+        }
+        if cx.is_due && self.due <= cx.reactor.turn_began.get() {
+            Operate::leave(self);
+            return Progress::failed(End::TimedOut, "first", -1, self.timeout.cause(0, ""));
+        }
+        self.due = self.timeout.deadline(&Context {
+            deadline: self.due,
+            ..*cx
+        });
+        soonest = soonest.min(self.due);
+        Progress::Blocked(soonest)
+    }
+
+    fn leave(&mut self) {
+        self.members.iter_mut().for_each(|member| member.op.leave());
+    }
+
+    /// The winner afresh; the others keep their running clocks.
+    fn restart(&mut self) -> bool {
+        self.due = Moment::NEVER;
+        let winner = match self.winner.take() {
+            Some(winner) => &mut self.members[winner],
+            None => return true,
+        };
+        winner.deadline = Moment::NEVER;
+        winner.op.restart().is_ok()
+    }
+
+    fn name(&self) -> &'static str {
+        "first"
+    }
+
+    fn state(&self) -> &'static str {
+        if self.winner.is_some() {
+            "Ended"
+        } else {
+            "Waiting"
+        }
+    }
+
+    fn accessors(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn winner(&self) -> Option<(usize, &Op)> {
+        self.winner.map(|index| (index, &self.members[index].op))
+    }
+
+    fn can_be_put_back(&self) -> bool {
+        self.members
+            .iter()
+            .all(|member| member.op.can_be_put_back())
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        First::describe(self, f)
+    }
+
+    #[cfg(any(test, fuzzing))]
+    fn is_waiting(&self, at: &crate::op::operate::Standing<'_>) -> bool {
+        self.members.iter().all(|member| member.op.is_waiting(at))
+    }
+}
+
+impl Sealed for First {}
+
+impl Operation for First {
+    /// Which one ended. What it would have handed over stays in its file.
+    type Output = usize;
+    fn output(task: &mut Task<'_, '_>) -> io::Result<usize> {
+        let which = task.which();
+        task.put_back()?;
+        Ok(which)
+    }
+}

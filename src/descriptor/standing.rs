@@ -1,0 +1,84 @@
+//! Whether a file has a descriptor, and what is answered if it has none.
+
+use std::fmt;
+use std::io::ErrorKind::{InvalidInput, NotConnected};
+
+use super::Descriptor;
+use crate::error::Cause;
+
+/// Whether there is a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Open,
+    /// Closed behind the library's back: poll(2) says that its number is nobody's, or it is another
+    /// file's by now. It is neither called nor closed any more; what was read ahead is there.
+    Lost,
+    Closed,
+    /// There never was one: a standard stream of this name that was not piped.
+    Absent(Stream),
+}
+
+/// A standard stream of a process, from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Stdin,
+    Stdout,
+    Stderr,
+}
+
+impl Standing {
+    /// Why no operation can wait on the file.
+    pub fn refusal(self) -> Option<Cause> {
+        match self {
+            Standing::Open | Standing::Lost => None,
+            Standing::Closed => Some(Cause::Says(NotConnected, "closed")),
+            Standing::Absent(Stream::Stdin) => {
+                Some(Cause::Says(InvalidInput, "the child's stdin is not piped"))
+            }
+            Standing::Absent(Stream::Stdout) => {
+                Some(Cause::Says(InvalidInput, "the child's stdout is not piped"))
+            }
+            Standing::Absent(Stream::Stderr) => {
+                Some(Cause::Says(InvalidInput, "the child's stderr is not piped"))
+            }
+        }
+    }
+}
+
+impl Descriptor {
+    /// There never was one.
+    pub fn is_absent(&self) -> bool {
+        matches!(self.state.borrow().standing, Standing::Absent(_))
+    }
+
+    /// Open, and as far as is known not closed behind the library's back.
+    pub fn is_ours(&self) -> bool {
+        self.state.borrow().standing == Standing::Open
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.state.borrow().is_open()
+    }
+
+    /// How many bytes are buffered.
+    pub fn buffered(&self) -> usize {
+        self.state().inflow.len()
+    }
+}
+
+impl fmt::Debug for Descriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        match state.standing {
+            Standing::Absent(Stream::Stdin) => return f.write_str("stdin (not piped)"),
+            Standing::Absent(Stream::Stdout) => return f.write_str("stdout (not piped)"),
+            Standing::Absent(Stream::Stderr) => return f.write_str("stderr (not piped)"),
+            Standing::Closed => return write!(f, "fd {} (closed)", self.fd()),
+            Standing::Open | Standing::Lost => write!(f, "fd {}", self.fd())?,
+        }
+        match state.inflow.len() {
+            0 => Ok(()),
+            held => write!(f, ", {held} B held"),
+        }
+    }
+}

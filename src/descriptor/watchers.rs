@@ -1,0 +1,148 @@
+//! Tasks that wait for bare readiness of a descriptor. They do not queue: poll's answer is for all
+//! of them.
+
+use libc::{c_short, POLLIN};
+
+use super::{Descriptor, Interest, ALWAYS};
+use crate::error::Cause;
+use crate::reactor::Reactor;
+use crate::task_table::Key;
+use std::rc::Rc;
+
+/// See the head of this file. Never empty.
+pub(crate) struct Watchers {
+    places: Vec<Option<Watcher>>,
+    /// Places that were left, to be used again.
+    free: Vec<usize>,
+    /// What poll(2) is to be asked for those it has not answered yet. It may be more, until poll(2)
+    /// has answered once: leaving costs the same however many there are.
+    interest: Interest,
+}
+
+/// A task, what it waits for, and what poll(2) has said that concerns it; 0: nothing yet.
+#[derive(Clone, Copy)]
+struct Watcher {
+    key: Key,
+    events: c_short,
+    revents: c_short,
+}
+
+impl Watchers {
+    fn new() -> Watchers {
+        Watchers {
+            places: Vec::new(),
+            free: Vec::new(),
+            interest: Interest::NONE,
+        }
+    }
+
+    pub fn interest(&self) -> Interest {
+        self.interest
+    }
+
+    pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.places.iter().flatten().map(|watcher| watcher.key)
+    }
+
+    pub fn wake_readers(&self, reactor: &Reactor) {
+        let watchers = self.places.iter().flatten();
+        watchers
+            .filter(|watcher| watcher.events & POLLIN != 0)
+            .for_each(|watcher| reactor.wake(watcher.key));
+    }
+
+    /// poll(2) has said this.
+    pub fn take_answer(&mut self, revents: c_short, reactor: &Reactor) {
+        self.interest = Interest::NONE;
+        for watcher in self
+            .places
+            .iter_mut()
+            .flatten()
+            .filter(|watcher| watcher.revents == 0)
+        {
+            watcher.revents = revents & (watcher.events | ALWAYS);
+            if watcher.revents != 0 {
+                reactor.wake(watcher.key);
+            } else {
+                self.interest = self.interest.and(Interest::of(watcher.events));
+            }
+        }
+    }
+
+    fn enter(&mut self, key: Key, events: c_short) -> usize {
+        let watcher = Some(Watcher {
+            key,
+            events,
+            revents: 0,
+        });
+        self.interest = self.interest.and(Interest::of(events));
+        match self.free.pop() {
+            Some(place) => {
+                self.places[place] = watcher;
+                place
+            }
+            None => {
+                self.places.push(watcher);
+                self.places.len() - 1
+            }
+        }
+    }
+}
+
+/// A watcher's place.
+#[derive(Debug, Default)]
+pub(crate) struct Place(Option<usize>);
+
+impl Descriptor {
+    /// What poll(2) has said that concerns this watcher; 0 if it has not answered. The first call
+    /// makes the task a watcher.
+    pub fn watch(
+        self: &Rc<Self>,
+        place: &mut Place,
+        (reactor, key): (&Rc<Reactor>, Key),
+        events: c_short,
+    ) -> Result<c_short, Cause> {
+        let mut state = self.state();
+        state.admit(reactor)?;
+        state.claim(reactor);
+        let watchers = state
+            .watchers
+            .get_or_insert_with(|| Box::new(Watchers::new()));
+        match place.0 {
+            Some(place) => return Ok(watchers.places[place].map_or(0, |watcher| watcher.revents)),
+            None => place.0 = Some(watchers.enter(key, events)),
+        }
+        self.update(&mut state);
+        Ok(0)
+    }
+
+    pub fn unwatch(self: &Rc<Self>, place: &mut Place) {
+        let place = match place.0.take() {
+            Some(place) => place,
+            None => return,
+        };
+        let mut state = self.state();
+        if let Some(watchers) = &mut state.watchers {
+            watchers.places[place] = None;
+            watchers.free.push(place);
+            if watchers.free.len() == watchers.places.len() {
+                state.watchers = None;
+            }
+        }
+        self.update(&mut state);
+    }
+
+    /// For the simulation: poll(2) is asked on this watcher's behalf.
+    #[cfg(any(test, fuzzing))]
+    pub fn is_watched(&self, place: &Place) -> bool {
+        let state = self.state();
+        let watcher = match (place.0, &state.watchers) {
+            (Some(place), Some(watchers)) => watchers.places[place],
+            _ => None,
+        };
+        watcher.map_or(false, |watcher| {
+            let has_bytes = watcher.events & POLLIN != 0 && !state.inflow.is_empty();
+            watcher.revents == 0 && !has_bytes && self.is_registered_for(&state, watcher.events)
+        })
+    }
+}

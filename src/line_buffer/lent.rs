@@ -1,0 +1,54 @@
+//! Bytes that have left a line buffer, for one resume.
+
+use crate::pool::{self, Storage};
+
+/// See the head of this file.
+#[derive(Default)]
+pub(crate) struct Lent {
+    pub(super) storage: Option<Storage>,
+    pub(super) start: usize,
+    pub(super) len: usize,
+    /// How many bytes are held behind them.
+    pub(super) behind: usize,
+}
+
+impl Lent {
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the buffer shares the storage: bytes are held behind the lent ones.
+    #[inline]
+    pub fn is_shared(&self) -> bool {
+        self.behind > 0
+    }
+
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        self.from(self.start, self.len)
+    }
+
+    /// The bytes that are held behind them.
+    #[inline]
+    pub fn behind(&self) -> &[u8] {
+        self.from(self.start + self.len, self.behind)
+    }
+
+    #[inline]
+    fn from(&self, start: usize, len: usize) -> &[u8] {
+        match &self.storage {
+            Some(storage) => &storage[start..start + len],
+            None => &[],
+        }
+    }
+}
+
+impl Drop for Lent {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(storage) = self.storage.take() {
+            pool::give(storage);
+        }
+    }
+}

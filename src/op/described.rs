@@ -1,0 +1,147 @@
+//! Operations as errors, Debug and observers show them.
+
+use std::fmt;
+use std::io;
+use std::os::unix::io::RawFd;
+
+use super::operate::{Kind, Op};
+use super::read::Reading;
+use super::write::Writing;
+use crate::error;
+use crate::machine::read::Want;
+
+impl Op {
+    /// The descriptor that it works on, for messages. Negative: none.
+    pub(crate) fn fd(&self) -> RawFd {
+        match &self.0 {
+            Kind::Read(op) => op.file().fd(),
+            Kind::Write(op) => op.file().fd(),
+            _ => -1,
+        }
+    }
+
+    /// What it is called in messages.
+    pub(crate) fn name(&self) -> &'static str {
+        match &self.0 {
+            Kind::Read(op) => op.name(),
+            Kind::Write(op) => op.name(),
+            Kind::Sleep(_) => "sleep",
+            Kind::YieldNow(_) => "yield_now",
+            Kind::Other(op) => op.name(),
+        }
+    }
+
+    /// The accessors of [`Task`](crate::Task) that fit it.
+    pub(crate) fn accessors(&self) -> &'static [&'static str] {
+        match &self.0 {
+            Kind::Read(op) => op.accessors(),
+            Kind::Write(_) => &["written()", "ok()"],
+            Kind::Sleep(_) | Kind::YieldNow(_) => &["ok()"],
+            Kind::Other(op) => op.accessors(),
+        }
+    }
+
+    /// Where its machine is, for traces.
+    pub(crate) fn state(&self) -> &'static str {
+        match &self.0 {
+            Kind::Read(op) => op.state(),
+            Kind::Write(op) => op.state(),
+            Kind::Sleep(_) | Kind::YieldNow(_) => "Waiting",
+            Kind::Other(op) => op.state(),
+        }
+    }
+}
+
+impl fmt::Debug for Op {
+    /// One line: `readline fd 5, 37 B held`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Read(op) => op.describe(f),
+            Kind::Write(op) => op.describe(f),
+            Kind::Sleep(_) | Kind::YieldNow(_) => f.write_str(self.name()),
+            Kind::Other(op) => op.describe(f),
+        }
+    }
+}
+
+impl Reading {
+    /// As an error: its deadline came, and so many bytes stay in the file.
+    pub fn cut(&self, kept: usize) -> io::Error {
+        error::named(
+            self.name(),
+            self.file.fd(),
+            self.timeout.cause(kept, "kept"),
+        )
+    }
+
+    #[inline]
+    pub fn name(&self) -> &'static str {
+        match self.machine.want() {
+            Want::Some(_) => "read",
+            Want::Full(_) => "read full",
+            Want::ToEnd(_) => "read_to_end",
+            Want::Line(_) => "readline",
+            Want::Lines(_) => "readlines",
+        }
+    }
+
+    pub fn accessors(&self) -> &'static [&'static str] {
+        match self.machine.want() {
+            Want::Some(_) | Want::Full(_) | Want::ToEnd(_) => &["bytes()"],
+            Want::Line(_) => &["line()"],
+            Want::Lines(_) => &["lines()"],
+        }
+    }
+
+    pub fn state(&self) -> &'static str {
+        use crate::machine::read::State::*;
+        match self.machine.state() {
+            Looking => "Looking",
+            Filling => "Filling",
+            Blocked => "Blocked",
+            Ended => "Ended",
+        }
+    }
+
+    pub fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.name(), self.file)
+    }
+}
+
+impl Writing {
+    /// As an error: its deadline came when so many bytes were written.
+    pub fn cut(&self, written: usize) -> io::Error {
+        error::named(
+            self.name(),
+            self.file.fd(),
+            self.timeout.cause(written, "written"),
+        )
+    }
+
+    pub fn name(&self) -> &'static str {
+        if self.machine.is_full() {
+            "write full"
+        } else {
+            "write"
+        }
+    }
+
+    pub fn state(&self) -> &'static str {
+        use crate::machine::write::State::*;
+        match self.machine.state() {
+            Writing => "Writing",
+            Blocked => "Blocked",
+            Ended => "Ended",
+        }
+    }
+
+    pub fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (written, all) = (self.machine.written(), self.data.len());
+        write!(
+            f,
+            "{} {:?}, {written} of {all} B written",
+            self.name(),
+            self.file
+        )
+    }
+}

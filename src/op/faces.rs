@@ -1,0 +1,202 @@
+//! The names under which users know reading and writing, with the options of each.
+
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::operate::{face, Kind, Op};
+use super::read::Reading;
+use super::timeout::Timeout;
+use super::write::Writing;
+use crate::data::Data;
+use crate::descriptor::Descriptor;
+use crate::machine::read::Want;
+#[cfg(doc)]
+use crate::machine::End;
+#[cfg(doc)]
+use std::io;
+
+/// Waits for bytes: see [`AsyncFile::read`](crate::AsyncFile::read).
+#[derive(Clone)]
+#[must_use = "an operation does nothing until a task waits for it"]
+pub struct Read(Reading);
+
+impl Read {
+    #[inline]
+    pub(crate) fn new(file: &Rc<Descriptor>, size: usize) -> Read {
+        Read(Reading::new(file, Want::Some(size)))
+    }
+
+    /// Ends with exactly the size asked for; with fewer only at end of file ([`End::Eof`]) or at
+    /// its deadline ([`End::TimedOut`]).
+    #[inline]
+    pub fn full(mut self) -> Read {
+        if let Want::Some(size) = self.0.machine.want() {
+            self.0.machine.set_want(Want::Full(size));
+        }
+        self
+    }
+
+    /// How long the whole operation may take, counted from when it first has to wait, even if only
+    /// for its turn in the queue. After that: the bytes so far, or [`io::ErrorKind::TimedOut`] if
+    /// there are none.
+    #[inline]
+    pub fn timeout(mut self, after: Duration) -> Read {
+        self.0.timeout = Timeout::after(after);
+        self
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.describe(f)
+    }
+}
+
+face!(Read, op => Op(Kind::Read(op.0)));
+
+/// Waits for everything until the end: see
+/// [`AsyncFile::read_to_end`](crate::AsyncFile::read_to_end).
+#[derive(Clone)]
+#[must_use = "an operation does nothing until a task waits for it"]
+pub struct ReadToEnd(Reading);
+
+impl ReadToEnd {
+    #[inline]
+    pub(crate) fn new(file: &Rc<Descriptor>) -> ReadToEnd {
+        ReadToEnd(Reading::new(file, Want::ToEnd(usize::MAX)))
+    }
+
+    /// At most so many bytes: then it ends with [`End::Limit`], and the rest stays in the file. 0
+    /// is [`io::ErrorKind::InvalidInput`].
+    #[inline]
+    pub fn limit(mut self, bytes: usize) -> ReadToEnd {
+        self.0.machine.set_want(Want::ToEnd(bytes));
+        self
+    }
+
+    /// How long the whole operation may take, counted from when it first has to wait, even if only
+    /// for its turn in the queue. After that: the bytes so far, or [`io::ErrorKind::TimedOut`] if
+    /// there are none.
+    #[inline]
+    pub fn timeout(mut self, after: Duration) -> ReadToEnd {
+        self.0.timeout = Timeout::after(after);
+        self
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.describe(f)
+    }
+}
+
+face!(ReadToEnd, op => Op(Kind::Read(op.0)));
+
+/// Waits for one line: see [`AsyncFile::readline`](crate::AsyncFile::readline).
+#[derive(Clone)]
+#[must_use = "an operation does nothing until a task waits for it"]
+pub struct Readline(Reading);
+
+impl Readline {
+    #[inline]
+    pub(crate) fn new(file: &Rc<Descriptor>) -> Readline {
+        Readline(Reading::new(file, Want::Line(usize::MAX)))
+    }
+
+    /// At most so many bytes of a longer line, with [`End::Limit`]; the next readline goes on with
+    /// its rest. 0 is [`io::ErrorKind::InvalidInput`].
+    #[inline]
+    pub fn limit(mut self, bytes: usize) -> Readline {
+        self.0.machine.set_want(Want::Line(bytes));
+        self
+    }
+
+    /// Asks the kernel for at most so many bytes at a time, so that at most so many less one are
+    /// read ahead of the line. 0, and the default: as much as the buffer has room for, about 64
+    /// KiB.
+    #[inline]
+    pub fn size_hint(mut self, bytes: usize) -> Readline {
+        self.0.machine.set_window(bytes);
+        self
+    }
+
+    /// How long the whole operation may take, counted from when it first has to wait, even if only
+    /// for its turn in the queue. After that: [`io::ErrorKind::TimedOut`], and a partial line stays
+    /// in the file.
+    #[inline]
+    pub fn timeout(mut self, after: Duration) -> Readline {
+        self.0.timeout = Timeout::after(after);
+        self
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.describe(f)
+    }
+}
+
+face!(Readline, op => Op(Kind::Read(op.0)));
+
+/// Waits for whole lines: see [`AsyncFile::readlines`](crate::AsyncFile::readlines).
+#[derive(Clone)]
+#[must_use = "an operation does nothing until a task waits for it"]
+pub struct Readlines(Reading);
+
+impl Readlines {
+    #[inline]
+    pub(crate) fn new(file: &Rc<Descriptor>) -> Readlines {
+        Readlines(Reading::new(file, Want::Lines(usize::MAX)))
+    }
+
+    /// At most this many bytes, in whole lines. If the first line alone is longer: this many bytes
+    /// of it, with [`End::Limit`]. 0 is [`io::ErrorKind::InvalidInput`].
+    #[inline]
+    pub fn limit(mut self, bytes: usize) -> Readlines {
+        self.0.machine.set_want(Want::Lines(bytes));
+        self
+    }
+
+    /// How long the whole operation may take, counted from when it first has to wait, even if only
+    /// for its turn in the queue. After that: [`io::ErrorKind::TimedOut`], and a partial line stays
+    /// in the file.
+    #[inline]
+    pub fn timeout(mut self, after: Duration) -> Readlines {
+        self.0.timeout = Timeout::after(after);
+        self
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.describe(f)
+    }
+}
+
+face!(Readlines, op => Op(Kind::Read(op.0)));
+
+/// Waits for bytes to be taken: see [`AsyncFile::write`](crate::AsyncFile::write).
+#[must_use = "an operation does nothing until a task waits for it"]
+pub struct Write(Writing);
+
+impl Write {
+    #[inline]
+    pub(crate) fn new(file: &Rc<Descriptor>, data: Data) -> Write {
+        Write(Writing::new(file, data))
+    }
+
+    /// Ends when all is written; with less only at its deadline ([`End::TimedOut`]).
+    #[inline]
+    pub fn full(mut self) -> Write {
+        self.0.machine.set_full();
+        self
+    }
+
+    /// How long the whole operation may take, counted from when it first has to wait, even if only
+    /// for its turn in the queue. After that: the count so far, or [`io::ErrorKind::TimedOut`] if
+    /// that is 0.
+    #[inline]
+    pub fn timeout(mut self, after: Duration) -> Write {
+        self.0.timeout = Timeout::after(after);
+        self
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.describe(f)
+    }
+}
+
+face!(Write, op => Op(Kind::Write(op.0)));

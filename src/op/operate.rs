@@ -1,0 +1,288 @@
+//! Operations as the scheduler sees them: three verbs, and a few questions.
+//!
+//! An operation is a machine, what it works on, and its timeout. The scheduler has it **enter**
+//! (the task has named it, and it must queue before it is advanced), **advance** (as far as it goes
+//! without waiting), and **leave** (it is given up: its task was cancelled, or another one of a
+//! `first` has ended). One that has ended has left by itself. Making an operation does nothing yet.
+//!
+//! The everyday operations lie inline in [`Op`], without allocation. All others are one variant: a
+//! program does not link the operations that it does not use.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::os::unix::io::RawFd;
+use std::process::{ExitStatus, Output};
+use std::rc::Rc;
+
+use super::read::Reading;
+use super::sleep::{Sleep, YieldNow};
+use super::write::Writing;
+use crate::descriptor::Descriptor;
+use crate::error::{self, Cause};
+use crate::line_buffer::Lent;
+use crate::machine::End;
+use crate::reactor::Reactor;
+use crate::sys::clock::Moment;
+use crate::task_table::Key;
+
+/// Any operation, for [`wait`](crate::wait), [`then`](crate::then) and [`first`](crate::first).
+/// Made with `into()` from each of them.
+pub struct Op(pub(crate) Kind);
+
+pub(crate) enum Kind {
+    Read(Reading),
+    Write(Writing),
+    Sleep(Sleep),
+    YieldNow(YieldNow),
+    Other(Box<dyn Operate>),
+}
+
+/// An operation that is not one of the everyday ones.
+pub(crate) trait Operate {
+    /// Takes its place where operations queue, before it is advanced for the first time.
+    fn enter(&mut self, _: &Context<'_>) {}
+
+    /// Goes as far as it can without waiting.
+    fn advance(&mut self, cx: &Context<'_>) -> Progress;
+
+    /// Leaves every place where it waits. Idempotent.
+    fn leave(&mut self);
+
+    /// Begins again after its end, as `again()` asks. False if it cannot be waited for twice.
+    fn restart(&mut self) -> bool;
+
+    /// What it is called in messages.
+    fn name(&self) -> &'static str;
+
+    /// Where its machine is, for traces.
+    fn state(&self) -> &'static str {
+        "Waiting"
+    }
+
+    /// The accessors of [`Task`](crate::Task) that fit it.
+    fn accessors(&self) -> &'static [&'static str];
+
+    /// Of several operations: the one that has ended, and its index.
+    fn winner(&self) -> Option<(usize, &Op)> {
+        None
+    }
+
+    /// Nothing is lost if it is given up half-way.
+    fn can_be_put_back(&self) -> bool {
+        true
+    }
+
+    /// One line: its name, and what it works on.
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+
+    /// For the simulation: something besides the task's deadline will wake the task, or it waits
+    /// for nothing but that.
+    #[cfg(any(test, fuzzing))]
+    fn is_waiting(&self, at: &Standing<'_>) -> bool;
+}
+
+/// For the simulation: the task whose operation is asked whether it waits.
+#[cfg(any(test, fuzzing))]
+pub(crate) struct Standing<'a> {
+    pub reactor: &'a Reactor,
+    pub key: Key,
+    pub has_deadline: bool,
+}
+
+/// Where an operation is advanced: for which task, and when.
+pub(crate) struct Context<'a> {
+    pub reactor: &'a Rc<Reactor>,
+    pub key: Key,
+    /// When the operation is due. NEVER: it has no deadline, or its clock has not started.
+    pub deadline: Moment,
+    /// Its deadline has come.
+    pub is_due: bool,
+    /// A deadline of its task has come, in a `first` perhaps another member's: the operation may
+    /// ask poll(2) itself.
+    pub may_look: bool,
+    /// An observer looks: each line is shown to it, so no run of lines begins.
+    pub is_observed: bool,
+}
+
+impl<'a> Context<'a> {
+    /// The task, for a wait list.
+    #[inline]
+    pub fn at(&self) -> (&'a Rc<Reactor>, Key) {
+        (self.reactor, self.key)
+    }
+
+    /// The operation could go on, but others first: its task is advanced again in the next turn.
+    pub fn yield_until(&self, deadline: Moment) -> Progress {
+        self.reactor.wake_later(self.key);
+        Progress::Blocked(deadline)
+    }
+}
+
+/// How a step of an operation ended.
+pub(crate) enum Progress {
+    /// Nothing to do until a descriptor, another task or this moment wakes the task.
+    Blocked(Moment),
+    Ended(End, Value),
+}
+
+/// What an operation hands over.
+pub(crate) enum Value {
+    Nothing,
+    /// No line has 0 bytes: that is the end of file.
+    Line(Lent),
+    /// And how many bytes of them the task has taken.
+    Lines(Lent, Cell<usize>),
+    Bytes(Lent),
+    Written(usize),
+    Exit(ExitStatus),
+    /// Until the task takes it.
+    Output(Cell<Option<Box<Output>>>),
+    /// Until the task takes it.
+    Failed(Cell<Option<io::Error>>),
+}
+
+impl Progress {
+    #[inline]
+    pub fn complete(value: Value) -> Progress {
+        Progress::Ended(End::Complete, value)
+    }
+
+    #[cold]
+    pub fn failed(end: End, operation: &'static str, fd: RawFd, cause: Cause) -> Progress {
+        let error = error::named(operation, fd, cause);
+        Progress::Ended(end, Value::Failed(Cell::new(Some(error))))
+    }
+}
+
+impl Op {
+    pub(crate) fn other(op: impl Operate + 'static) -> Op {
+        Op(Kind::Other(Box::new(op)))
+    }
+
+    /// Takes its place where operations queue: the task was spawned with it, or has had its share.
+    #[inline]
+    pub(crate) fn enter(&mut self, cx: &Context<'_>) {
+        match &mut self.0 {
+            Kind::Read(op) => op.enter(cx),
+            Kind::Write(op) => op.enter(cx),
+            Kind::Sleep(_) => {}
+            Kind::YieldNow(op) => op.enter(),
+            Kind::Other(op) => op.enter(cx),
+        }
+    }
+
+    /// Goes as far as it can without waiting.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, cx: &Context<'_>) -> Progress {
+        match &mut self.0 {
+            Kind::Read(op) => op.advance(cx),
+            Kind::Write(op) => op.advance(cx),
+            Kind::Sleep(op) => op.advance(cx),
+            Kind::YieldNow(op) => op.advance(cx),
+            Kind::Other(op) => op.advance(cx),
+        }
+    }
+
+    /// The same, where it is not worth the space of an inlined copy.
+    #[inline(never)]
+    pub(crate) fn advance_rarely(&mut self, cx: &Context<'_>) -> Progress {
+        self.advance(cx)
+    }
+
+    /// Leaves every place where it waits. Idempotent.
+    pub(crate) fn leave(&mut self) {
+        match &mut self.0 {
+            Kind::Read(op) => op.leave(),
+            Kind::Write(op) => op.leave(),
+            Kind::Sleep(_) | Kind::YieldNow(_) => {}
+            Kind::Other(op) => op.leave(),
+        }
+    }
+
+    /// Begins again after its end.
+    #[inline]
+    pub(crate) fn restart(&mut self) -> io::Result<()> {
+        let is_repeated = match &mut self.0 {
+            Kind::Read(op) => {
+                op.restart();
+                true
+            }
+            Kind::Write(_) => false,
+            Kind::Sleep(_) => true,
+            Kind::YieldNow(op) => {
+                op.restart();
+                true
+            }
+            Kind::Other(op) => op.restart(),
+        };
+        match is_repeated {
+            true => Ok(()),
+            false => Err(error::named(self.name(), self.fd(), Cause::Once)),
+        }
+    }
+
+    /// The one that ended: itself, or that of a `first`.
+    pub(crate) fn ended(&self) -> &Op {
+        match &self.0 {
+            Kind::Other(op) => op.winner().map_or(self, |(_, winner)| winner.ended()),
+            _ => self,
+        }
+    }
+
+    /// The index of the one that ended, of a `first`.
+    pub(crate) fn which(&self) -> usize {
+        match &self.0 {
+            Kind::Other(op) => op.winner().map_or(0, |(index, _)| index),
+            _ => 0,
+        }
+    }
+
+    /// The file whose bytes it hands over.
+    pub(crate) fn file(&self) -> Option<&Rc<Descriptor>> {
+        match &self.ended().0 {
+            Kind::Read(op) => Some(op.file()),
+            _ => None,
+        }
+    }
+
+    /// Nothing is lost if it is given up half-way.
+    pub(crate) fn can_be_put_back(&self) -> bool {
+        match &self.0 {
+            Kind::Read(_) | Kind::Sleep(_) | Kind::YieldNow(_) => true,
+            Kind::Write(_) => false,
+            Kind::Other(op) => op.can_be_put_back(),
+        }
+    }
+
+    /// For the simulation: see [`Operate::is_waiting`].
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn is_waiting(&self, at: &Standing<'_>) -> bool {
+        match &self.0 {
+            Kind::Read(op) => op.is_waiting(at),
+            Kind::Write(op) => op.is_waiting(at),
+            Kind::Sleep(op) => at.has_deadline || op.is_endless(),
+            Kind::YieldNow(_) => false, // its task is always ready
+            Kind::Other(op) => op.is_waiting(at),
+        }
+    }
+}
+
+/// Makes a public type an operation: `Op::from`, and Debug.
+macro_rules! face {
+    ($name:ident, $op:ident => $make:expr) => {
+        impl From<$name> for $crate::op::Op {
+            #[inline]
+            fn from($op: $name) -> $crate::op::Op {
+                $make
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.describe(f)
+            }
+        }
+    };
+}
+pub(crate) use face;

@@ -1,0 +1,50 @@
+//! The turn in a foreign loop, which asks poll(2) itself: `pollfds`, its own poll,
+//! `dispatch`.
+
+use std::time::Duration;
+
+use libc::pollfd;
+
+use super::Scheduler;
+use crate::error::TaskError;
+use crate::sys::clock::{self, Moment};
+
+impl Scheduler<'_> {
+    /// For a foreign loop: appends what to wait for to its poll(2) set, and says how long to wait
+    /// at most (to be rounded up, not down, to poll's milliseconds): `Some(ZERO)` if work is ready,
+    /// None if only the descriptors can wake a task. Then call [`dispatch`](Scheduler::dispatch).
+    pub fn pollfds(&mut self, set: &mut Vec<pollfd>) -> Option<Duration> {
+        self.drop_cancelled(None);
+        self.reactor.show(set);
+        let reactor = &self.reactor;
+        let has_work = self.has_calls.get() || reactor.has_work() || reactor.has_failures();
+        if has_work || reactor.is_stopping() {
+            return Some(Duration::ZERO);
+        }
+        match self.deadlines.first() {
+            Moment::NEVER => None,
+            at => Some(at.since(clock::now())),
+        }
+    }
+
+    /// For a foreign loop: one turn with what poll(2) answered, in any order; entries that are not
+    /// ours are ignored. An answer counts only for a file that was in the set last given by
+    /// [`pollfds`](Scheduler::pollfds): if its number was reused since, the answer is not for the
+    /// new file. Never waits in poll(2). Returns how many tasks are alive.
+    ///
+    /// # Errors
+    ///
+    /// The failure of a detached task, as soon as it happens; the other tasks are kept.
+    pub fn dispatch(&mut self, set: &[pollfd]) -> Result<usize, TaskError> {
+        self.begin_drive(false)?;
+        self.reactor.forget_time();
+        for entry in set.iter().filter(|entry| entry.revents != 0) {
+            self.reactor.answered(entry.fd, entry.revents);
+        }
+        self.fall_due();
+        self.advance_ready();
+        self.failure()?;
+        self.reactor.take_stop();
+        Ok(self.alive)
+    }
+}

@@ -1,0 +1,306 @@
+//! The scheduler: tasks, and what drives them.
+//!
+//! * [`turn`](self::turn): one turn. *Ask, fall due, advance.*
+//! * [`resume`](self::resume): one call of a task's body.
+//! * [`drive`](self::drive): `run`, `join`, `block_on` and `turn`, which make the turns, and from
+//!   which failures come out.
+//! * [`foreign`](self::foreign): turns that are driven by a loop that is not ours.
+//!
+//! This file has the beginning and the end of a task.
+
+mod drive;
+mod foreign;
+#[cfg(any(test, fuzzing))]
+mod invariants;
+mod resume;
+mod turn;
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::deadlines::{Deadline, Deadlines};
+use crate::error::{Milliseconds, TaskError};
+use crate::handle::{self, Alive, Body, JoinHandle};
+use crate::op::operate::{Context, Op};
+use crate::reactor::Reactor;
+use crate::state_fn::{self, StateFn};
+use crate::sys::clock::{self, nanoseconds, Epoch, Moment};
+use crate::task::{Flow, Task};
+use crate::task_table::{Key, TaskId, TaskTable};
+use crate::trace::{Event, Trace};
+
+/// A live task, boxed: its operation and its body.
+type Running<'t> = Box<Alive<dyn Body<'t> + 't>>;
+
+/// An observer of every transition.
+type Observer<'t> = Box<dyn FnMut(&Trace<'_>) + 't>;
+
+/// A call of the scheduler: something hidden is started, or another thread has sent it.
+type Call = Box<dyn FnOnce(&mut Scheduler<'_>)>;
+
+/// Runs tasks on the calling thread. `'t`: tasks may borrow what was declared before the scheduler.
+///
+/// # Example
+///
+/// This shows two tasks that share a local variable:
+///
+/// ```
+/// use asyncfile::{done, yield_now, Scheduler};
+/// use std::cell::Cell;
+///
+/// let sum = Cell::new(0);
+/// let mut sched = Scheduler::new();
+/// for n in 1..=2 {
+///     let sum = &sum;
+///     sched.spawn(yield_now(), move |_task| {
+///         sum.set(sum.get() + n);
+///         done(())
+///     });
+/// }
+/// sched.run()?;
+/// assert_eq!(sum.get(), 3);
+/// # Ok::<(), asyncfile::TaskError>(())
+/// ```
+pub struct Scheduler<'t> {
+    pub(crate) reactor: Rc<Reactor>,
+    tasks: TaskTable<Running<'t>>,
+    /// How many tasks have not ended, without the hidden ones.
+    alive: usize,
+    deadlines: Deadlines,
+    /// How often the running task may still be resumed in this advance.
+    pub(crate) resumes: u32,
+    /// `join` and `block_on` wait for one task; the failures of others wait for the next drive.
+    holds_failures: bool,
+    epoch: Epoch,
+    observer: Option<Observer<'t>>,
+    /// To be made at the end of this turn, or when the next drive begins.
+    calls: RefCell<VecDeque<Call>>,
+    /// A call was left since the last one was made.
+    has_calls: Cell<bool>,
+}
+
+impl<'t> Scheduler<'t> {
+    /// A scheduler without tasks. Makes no system call but for the clock.
+    pub fn new() -> Self {
+        Scheduler {
+            reactor: Reactor::new(),
+            tasks: TaskTable::new(),
+            alive: 0,
+            deadlines: Deadlines::default(),
+            resumes: 0,
+            holds_failures: false,
+            epoch: Epoch::now(),
+            observer: None,
+            calls: RefCell::default(),
+            has_calls: Cell::new(false),
+        }
+    }
+
+    /// Starts a task: `body` is called when `op` has ended, and each time what it then waits for
+    /// has ended, until it returns [`done`](crate::done) or an error. To begin at once, wait for
+    /// [`yield_now`](crate::yield_now). Inside a body, see [`Task::spawn`]. A body that never says
+    /// `done` leaves `T` open: it is written `move |task| -> Flow { ... }`.
+    pub fn spawn<T: 't>(
+        &mut self,
+        op: impl Into<Op>,
+        body: impl FnMut(&mut Task<'_, 't>) -> Flow<T> + 't,
+    ) -> JoinHandle<T> {
+        self.start(op.into(), false, body)
+    }
+
+    /// Starts a task written as state functions: `at` is the first, called when `op` has ended.
+    /// Joins to the final state.
+    pub fn spawn_states<S: 't>(
+        &mut self,
+        op: impl Into<Op>,
+        state: S,
+        at: StateFn<S>,
+    ) -> JoinHandle<S> {
+        self.spawn(op, state_fn::body(state, at))
+    }
+
+    /// Starts a task of the library's own. It counts neither for the end of `run` nor in `turn`'s
+    /// number, and no observer sees it.
+    pub(crate) fn spawn_hidden(
+        &mut self,
+        op: impl Into<Op>,
+        body: impl FnMut(&mut Task<'_, 't>) -> Flow + 't,
+    ) {
+        drop(self.start(op.into(), true, body));
+    }
+
+    /// Has `call` called at the end of this turn, or when the next drive begins. No task is
+    /// advanced meanwhile: it may drive the scheduler in turn, and even put another one in its
+    /// place.
+    pub(crate) fn call_later(&self, call: impl FnOnce(&mut Scheduler<'_>) + 'static) {
+        self.calls.borrow_mut().push_back(Box::new(call));
+        self.has_calls.set(true);
+    }
+
+    #[inline]
+    fn start<T: 't>(
+        &mut self,
+        op: Op,
+        is_hidden: bool,
+        body: impl FnMut(&mut Task<'_, 't>) -> Flow<T> + 't,
+    ) -> JoinHandle<T> {
+        let key = self.tasks.reserve();
+        let (handle, task) = handle::pair(&self.reactor, key, op, is_hidden, body);
+        self.enter(key, task);
+        handle
+    }
+
+    fn enter(&mut self, key: Key, mut task: Running<'t>) {
+        task.op.enter(&self.context(key, &Deadline::NONE, false));
+        if !task.is_hidden {
+            self.alive += 1;
+            if self.observer.is_some() {
+                self.trace(key, Event::Spawned(&task.op));
+            }
+        }
+        self.tasks.put(task);
+        self.reactor.wake(key);
+    }
+
+    /// What an operation is given.
+    #[inline]
+    fn context(&self, key: Key, deadline: &Deadline, is_due: bool) -> Context<'_> {
+        Context {
+            reactor: &self.reactor,
+            key,
+            deadline: deadline.at(),
+            is_due,
+            may_look: is_due,
+            is_observed: self.observer.is_some(),
+        }
+    }
+
+    /// Drops a task that has ended, or was cancelled. `failure`: it has no value.
+    fn end(&mut self, key: Key, mut task: Running<'t>, failure: Option<TaskError>) {
+        if let Some(failure) = failure {
+            if self.observer.is_some() && !task.is_hidden {
+                self.trace(key, Event::Failed(&failure));
+            }
+            let reactor = Rc::clone(&self.reactor);
+            // A value that gives way to the failure is dropped here: user code, which may panic.
+            self.guard(|| task.body.fail(failure, &reactor));
+        }
+        task.op.leave();
+        self.deadlines.set(key, &mut task.deadline, Moment::NEVER);
+        self.alive -= usize::from(!task.is_hidden);
+        self.guard(move || drop(task));
+        self.tasks.free(key);
+    }
+
+    /// Drops the cancelled tasks. Returns whether the running task is one: its caller drops that.
+    #[inline]
+    fn drop_cancelled(&mut self, running: Option<Key>) -> bool {
+        self.reactor.has_notes() && self.drop_all_cancelled(running)
+    }
+
+    #[cold]
+    fn drop_all_cancelled(&mut self, running: Option<Key>) -> bool {
+        let mut is_cancelled = false;
+        while let Some(key) = self.reactor.next_cancelled() {
+            if Some(key) == running {
+                is_cancelled = true;
+            } else if let Some(task) = self.tasks.take(key) {
+                self.end(key, task, Some(TaskError::Cancelled));
+            }
+        }
+        is_cancelled
+    }
+
+    /// Runs user code that is no task's body. If it panics, that comes out of the next drive.
+    fn guard(&self, user_code: impl FnOnce()) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(user_code)) {
+            self.reactor.report(TaskError::Panicked(message(payload)));
+        }
+    }
+
+    #[cold]
+    fn trace(&mut self, key: Key, event: Event<'_>) {
+        if let Some(mut observer) = self.observer.take() {
+            let trace = Trace {
+                task: TaskId(key),
+                turn: self.reactor.turns.get(),
+                event,
+            };
+            self.guard(|| observer(&trace));
+            self.observer = Some(observer);
+        }
+    }
+
+    /// When this turn began.
+    pub(crate) fn clock(&self) -> Instant {
+        self.epoch.instant(self.reactor.turn_began.get())
+    }
+}
+
+impl Default for Scheduler<'_> {
+    fn default() -> Self {
+        Scheduler::new()
+    }
+}
+
+impl Drop for Scheduler<'_> {
+    /// Drops all tasks; their handles say Cancelled. What their operations had read stays in the
+    /// files.
+    fn drop(&mut self) {
+        let observer = self.observer.take();
+        self.guard(|| drop(observer));
+        loop {
+            let any = self.tasks.iter().map(|task| task.key).next();
+            let key = match any {
+                Some(key) => key,
+                None => break,
+            };
+            if let Some(task) = self.tasks.take(key) {
+                self.end(key, task, Some(TaskError::Cancelled));
+            }
+        }
+        while let Some(failure) = self.reactor.next_failure() {
+            self.guard(|| drop(failure)); // an error of the user's own kind
+        }
+        while let Some(call) = self.calls.get_mut().pop_front() {
+            self.guard(|| drop(call));
+        }
+        self.reactor.close();
+    }
+}
+
+impl fmt::Debug for Scheduler<'_> {
+    /// A line for each task: what it waits for, and how long still.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for task in self.tasks.iter().filter(|task| !task.is_hidden) {
+            write!(f, "task {}: {:?}", TaskId(task.key), task.op)?;
+            if task.deadline.is_armed() {
+                let left = task.deadline.at().since(clock::now());
+                write!(f, ", {} left", Milliseconds(nanoseconds(left)))?;
+            }
+            f.write_str("\n")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a panic said.
+fn message(payload: Box<dyn Any + Send>) -> String {
+    let text = match payload.downcast_ref::<&str>() {
+        Some(text) => text.to_string(),
+        None => payload
+            .downcast_ref::<String>()
+            .cloned()
+            .unwrap_or_else(|| "no message".to_string()),
+    };
+    // The payload is the user's, and its drop may panic in turn.
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
+    }
+    text
+}

@@ -1,0 +1,101 @@
+//! One resume: a task's body is called with the outcome of its operation. User code runs here, and
+//! nothing of ours is borrowed while it does.
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+use super::{message, Running, Scheduler};
+use crate::descriptor::Descriptor;
+use crate::error::TaskError;
+use crate::handle::Resumed;
+use crate::machine::End;
+use crate::op::operate::{Op, Value};
+use crate::task::Task;
+use crate::task_table::Key;
+use crate::trace::Event;
+
+impl<'t> Scheduler<'t> {
+    /// Calls the body with the outcome. An error if the task has ended: its failure, or None if it
+    /// has left its value.
+    #[inline(always)]
+    pub(super) fn resume(
+        &mut self,
+        key: Key,
+        task: &mut Running<'t>,
+        end: End,
+        value: &mut Value,
+    ) -> Result<(), Option<TaskError>> {
+        // The file to which the bytes go back: needed if it still shares their storage, or if the
+        // task may leave some of them.
+        let file = match value {
+            Value::Lines(..) => task.op.file().cloned(),
+            Value::Line(lent) | Value::Bytes(lent) if lent.is_shared() => task.op.file().cloned(),
+            _ => None,
+        };
+        self.reactor.forget_time();
+        let mut view = Task::new(self, key, &mut task.op, end, value);
+        let body = &mut task.body;
+        let resumed = catch_unwind(AssertUnwindSafe(|| body.resume(&mut view)));
+        if view.is_put_back {
+            put_back(&task.op, end, value);
+        } else if let Some(file) = file {
+            take_back(&file, value);
+        }
+        let outcome = match resumed {
+            Ok(Resumed::Waits) => Ok(()),
+            Ok(Resumed::Done) => Err(None),
+            Ok(Resumed::Failed(error)) => return Err(Some(TaskError::Failed(error))),
+            Err(payload) => return Err(Some(TaskError::Panicked(message(payload)))),
+        };
+        if self.reactor.has_notes() || self.observer.is_some() {
+            return self.after_resume(key, task, end, outcome);
+        }
+        outcome
+    }
+
+    /// After a resume: a task was cancelled, a failure was reported, or an observer looks.
+    #[cold]
+    fn after_resume(
+        &mut self,
+        key: Key,
+        task: &Running<'t>,
+        end: End,
+        outcome: Result<(), Option<TaskError>>,
+    ) -> Result<(), Option<TaskError>> {
+        if self.drop_cancelled(Some(key)) {
+            return Err(Some(TaskError::Cancelled));
+        }
+        if self.observer.is_some() && !task.is_hidden {
+            match outcome {
+                Ok(()) => self.trace(key, Event::Resumed(end, &task.op)),
+                Err(_) => self.trace(key, Event::Done(end)),
+            }
+            if self.drop_cancelled(Some(key)) && outcome.is_ok() {
+                return Err(Some(TaskError::Cancelled)); // by the observer
+            }
+        }
+        outcome
+    }
+}
+
+/// What was lent is the file's alone again, and the lines that the task has left.
+#[cold]
+fn take_back(file: &Descriptor, value: &mut Value) {
+    match value {
+        Value::Lines(lent, taken) => {
+            let rest = lent.len() - taken.get();
+            file.take_back(lent, rest);
+        }
+        Value::Line(lent) | Value::Bytes(lent) => file.take_back(lent, 0),
+        _ => unreachable!("a file lends lines or bytes"),
+    }
+}
+
+/// What was handed over to ordinary code that could not take it is the file's again.
+#[cold]
+fn put_back(op: &Op, end: End, value: &mut Value) {
+    if let (Some(file), Value::Line(lent) | Value::Bytes(lent)) = (op.file(), value) {
+        let all = lent.len();
+        file.take_back(lent, all);
+        file.state().inflow.ended |= end == End::Eof;
+    }
+}

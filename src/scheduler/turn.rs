@@ -1,0 +1,188 @@
+//! One turn: *ask, fall due, advance*. Everything else is preparation.
+//!
+//! To advance a task is to advance its operation. If that ends, the task's body is called with the
+//! outcome in the same step, and names the next operation, which is advanced at once: a task goes
+//! on until it is blocked, or has had its share. User code runs here, and nothing of ours is
+//! borrowed while it does.
+
+use super::{Running, Scheduler};
+use crate::chore;
+use crate::deadlines::Deadline;
+use crate::error::TaskError;
+use crate::op::operate::Progress;
+use crate::sys::clock::Moment;
+use crate::sys::Wait;
+use crate::task_table::Key;
+use crate::trace::Event;
+
+/// A turn ends after so many advances, or twice as many as tasks were ready at its start if that is
+/// more, so that poll(2) is asked although more tasks are ready.
+const ADVANCES: usize = 1024;
+
+/// How often a task may be resumed in one advance before others have theirs.
+const RESUMES: u32 = 512;
+
+impl<'t> Scheduler<'t> {
+    /// One turn, which sleeps as long as `wait` says if there is nothing to do.
+    pub(super) fn turn_once(&mut self, wait: Wait) -> Result<(), TaskError> {
+        // Dropping the cancelled tasks may remove the last thing that could end a long sleep. If
+        // there is anything to drop, this turn only looks.
+        let wait = if self.reactor.has_work() {
+            Wait::Not
+        } else {
+            wait
+        };
+        self.drop_cancelled(None);
+        self.ask(wait)?;
+        self.fall_due();
+        self.advance_ready();
+        self.failure()
+    }
+
+    /// Asks poll(2): sleeps until a descriptor is ready, a deadline is due, or `wait` is over.
+    pub(super) fn ask(&mut self, wait: Wait) -> Result<(), TaskError> {
+        let wait = match (self.deadlines.first(), wait) {
+            (_, Wait::Not) => Wait::Not,
+            _ if self.reactor.has_work() || self.must_return() => Wait::Not,
+            (Moment::NEVER, wait) => wait,
+            (deadline, Wait::Until(at)) => Wait::Until(at.min(deadline)),
+            (deadline, Wait::Forever) => Wait::Until(deadline),
+        };
+        let named = |error| TaskError::Poll(crate::error::system("poll", -1, error));
+        self.reactor.ask(wait).map_err(named)
+    }
+
+    /// Lets deadlines fall due: their tasks are ready, after those that poll(2) woke.
+    pub(super) fn fall_due(&mut self) {
+        let now = self.reactor.begin_turn();
+        chore::tick(now);
+        if self.deadlines.first() <= now {
+            self.wake_due(now);
+        }
+    }
+
+    #[cold]
+    fn wake_due(&mut self, now: Moment) {
+        while let Some((entry, key)) = self.deadlines.pop(now) {
+            if let Some(task) = self.tasks.get_mut(key) {
+                if self.deadlines.is_due(key, &mut task.deadline, entry, now) {
+                    task.is_due = true;
+                    self.reactor.wake(key);
+                }
+            }
+        }
+        if self.deadlines.are_stale() {
+            let tasks = &mut self.tasks;
+            let relies = |entry, key| {
+                tasks
+                    .get_mut(key)
+                    .map_or(false, |task| task.deadline.relies_on(entry))
+            };
+            self.deadlines.retain(relies);
+        }
+    }
+
+    /// Advances the tasks that are ready, and those that become ready meanwhile, up to a bound.
+    pub(super) fn advance_ready(&mut self) {
+        self.drop_cancelled(None);
+        let mut share = self.reactor.wake_sharers().saturating_mul(2).max(ADVANCES);
+        // Every task that waits on a closed file is served this turn. The bound stops two tasks
+        // that close each other's files for ever.
+        let mut urgent_share = self.alive.saturating_mul(2).max(ADVANCES);
+        while !self.must_return() {
+            let share = if self.reactor.is_urgent() {
+                &mut urgent_share
+            } else {
+                &mut share
+            };
+            if *share == 0 {
+                break;
+            }
+            *share -= 1;
+            match self.reactor.next_ready() {
+                Some(key) => self.advance(key),
+                None => break,
+            }
+        }
+        self.make_calls();
+    }
+
+    /// Advances one task until it is blocked, has ended, or has had its share.
+    fn advance(&mut self, key: Key) {
+        let mut task = match self.tasks.take(key) {
+            Some(task) => task,
+            None => return, // it has ended
+        };
+        self.resumes = RESUMES;
+        let deadline = loop {
+            match &mut self.step(key, &mut task) {
+                Progress::Blocked(deadline) => break *deadline,
+                Progress::Ended(end, value) => {
+                    if task.deadline.is_armed() {
+                        self.deadlines.set(key, &mut task.deadline, Moment::NEVER);
+                    }
+                    if let Err(failure) = self.resume(key, &mut task, *end, value) {
+                        self.end(key, task, failure);
+                        self.drop_cancelled(None);
+                        return;
+                    }
+                }
+            }
+            if !self.may_resume() {
+                // Its share is used up. The next operation keeps its place in its file's queue.
+                task.op.enter(&self.context(key, &Deadline::NONE, false));
+                self.reactor.wake_later(key);
+                break Moment::NEVER;
+            }
+        };
+        if deadline != task.deadline.at() {
+            self.deadlines.set(key, &mut task.deadline, deadline);
+        }
+        self.tasks.put(task);
+        self.drop_cancelled(None); // an observer may have cancelled tasks
+    }
+
+    /// One step of the task's operation.
+    #[inline(always)]
+    fn step(&mut self, key: Key, task: &mut Running<'t>) -> Progress {
+        let is_due = std::mem::take(&mut task.is_due);
+        if self.observer.is_some() {
+            return self.step_observed(key, task, is_due);
+        }
+        task.op.advance(&self.context(key, &task.deadline, is_due))
+    }
+
+    #[cold]
+    fn step_observed(&mut self, key: Key, task: &mut Running<'t>, is_due: bool) -> Progress {
+        let from = task.op.state();
+        let progress = task
+            .op
+            .advance_rarely(&self.context(key, &task.deadline, is_due));
+        if !task.is_hidden {
+            self.trace(
+                key,
+                Event::Advanced {
+                    from,
+                    to: task.op.state(),
+                    op: &task.op,
+                },
+            );
+        }
+        progress
+    }
+
+    /// Whether the running task may be resumed once more in this advance.
+    #[inline]
+    pub(crate) fn may_resume(&mut self) -> bool {
+        self.resumes -= 1;
+        self.resumes > 0 && !self.must_return()
+    }
+
+    /// No further task is advanced in this turn: a failure has to come out, or a stop was asked
+    /// for.
+    #[inline]
+    pub(super) fn must_return(&self) -> bool {
+        let has_failed = self.reactor.has_notes() && !self.holds_failures;
+        (has_failed && self.reactor.has_failures()) || self.reactor.is_stopping()
+    }
+}

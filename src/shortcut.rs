@@ -1,0 +1,99 @@
+//! How a closure is called, and the next line without a return to the scheduler.
+//!
+//! A task that was handed a line and asks for the next one, with `again()` or a new readline of the
+//! same file, mostly finds it in the same buffer. Then the line is handed over here, where the
+//! compiler sees the closure and can inline it: nothing is advanced, no queue entered, no borrow
+//! taken. The task takes lines out of the slice behind its line, which was whole (its end is theirs). They leave the file's buffer when
+//! its state is next looked at (a *run of lines*: see `descriptor/run`).
+//!
+//! A line goes the long way when it is not whole in the buffer, longer than the limit, behind the
+//! task's share of the turn, or when another reader waits, a task was cancelled or has failed, a
+//! stop was asked for, or an observer looks.
+
+use crate::error::TaskError;
+use crate::handle::{Body, Closure, Resumed};
+use crate::machine::read::Want;
+use crate::op::operate::Kind;
+use crate::reactor::Reactor;
+use crate::task::{Flow, Step, Task};
+
+impl<'t, T, F> Body<'t> for Closure<F, T>
+where
+    F: FnMut(&mut Task<'_, 't>) -> Flow<T>,
+{
+    fn resume(&mut self, task: &mut Task<'_, 't>) -> Resumed {
+        loop {
+            return match (self.call)(task) {
+                Ok(Step::Again) if task.takes_next_line() => continue,
+                Err(error) => Resumed::Failed(error),
+                Ok(_) if task.has_unseen_failure() => task.fail(),
+                Ok(Step::Wait(op)) => {
+                    *task.op = op;
+                    if !task.behind.is_empty() && task.takes_line_of_new_readline() {
+                        continue;
+                    }
+                    Resumed::Waits
+                }
+                Ok(Step::Again) => match task.op.restart() {
+                    Ok(()) => Resumed::Waits,
+                    Err(error) => Resumed::Failed(error),
+                },
+                Ok(Step::Done(value)) => {
+                    self.slot.leave_value(value, &task.scheduler.reactor);
+                    Resumed::Done
+                }
+            };
+        }
+    }
+
+    fn fail(&mut self, error: TaskError, reactor: &Reactor) {
+        self.leave_failure(error, reactor);
+    }
+}
+
+impl<'e, 't> Task<'e, 't> {
+    /// As `takes_next_line`, for a new operation: only a readline of the same file has its run on.
+    #[inline(never)]
+    fn takes_line_of_new_readline(&mut self) -> bool {
+        self.takes_next_line()
+    }
+
+    /// If the next line is at hand, and the task may be resumed once more before others: takes that
+    /// line as the outcome.
+    #[inline(always)]
+    fn takes_next_line(&mut self) -> bool {
+        let read = match &self.op.0 {
+            Kind::Read(read) => read,
+            _ => return false,
+        };
+        let limit = match read.machine.want() {
+            Want::Line(limit) => limit,
+            _ => return false,
+        };
+        let file = read.file();
+        let reactor = &self.scheduler.reactor;
+        if !file.run.is_on() || reactor.has_notes() || reactor.is_stopping() {
+            return false;
+        }
+        self.scheduler.resumes -= 1;
+        if self.scheduler.resumes == 0 {
+            self.scheduler.resumes = 1; // for the look that ends the share
+            return false;
+        }
+        let window = &self.behind[..self.behind.len().min(limit)];
+        match memchr::memchr(b'\n', window) {
+            Some(at) => {
+                let (line, behind) = self.behind.split_at(at + 1);
+                self.line = line;
+                self.behind = behind;
+                file.run.took(line.len());
+                true
+            }
+            None => {
+                self.scheduler.resumes += 1;
+                file.run.searched(window.len());
+                false
+            }
+        }
+    }
+}

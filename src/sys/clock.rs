@@ -1,0 +1,81 @@
+//! The monotonic clock. It stands still while the machine is suspended (clock_gettime(2),
+//! CLOCK_MONOTONIC).
+
+use std::time::{Duration, Instant};
+
+#[cfg(any(test, fuzzing))]
+use crate::sim;
+
+/// A moment of the monotonic clock, in nanoseconds. One word, where std's `Instant` has two: each
+/// task holds moments, and so do some operations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(u64);
+
+impl Moment {
+    /// The moment that never comes.
+    pub const NEVER: Moment = Moment(u64::MAX);
+
+    /// A moment before all others.
+    pub const ZERO: Moment = Moment(0);
+
+    /// This moment and so many nanoseconds. Half a millennium later is never.
+    #[inline]
+    pub fn after(self, nanoseconds: u64) -> Moment {
+        Moment(self.0.saturating_add(nanoseconds))
+    }
+
+    /// The time from `earlier` to this moment; zero if `earlier` is in fact later.
+    pub fn since(self, earlier: Moment) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// A duration in nanoseconds; `u64::MAX`, which stands for ever, if it is longer than 584 years.
+#[inline]
+pub(crate) fn nanoseconds(time: Duration) -> u64 {
+    time.as_secs()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(u64::from(time.subsec_nanos()))
+}
+
+/// The present moment.
+#[inline]
+pub(crate) fn now() -> Moment {
+    #[cfg(any(test, fuzzing))]
+    if let Some(time) = sim::now() {
+        return Moment(nanoseconds(time));
+    }
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a live timespec, which the call fills in. CLOCK_MONOTONIC always
+    // exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    Moment(
+        (time.tv_sec as u64)
+            .wrapping_mul(1_000_000_000)
+            .wrapping_add(time.tv_nsec as u64),
+    )
+}
+
+/// One moment in both notations, to translate between them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Epoch {
+    moment: Moment,
+    instant: Instant,
+}
+
+impl Epoch {
+    pub fn now() -> Epoch {
+        Epoch {
+            moment: now(),
+            instant: Instant::now(),
+        }
+    }
+
+    /// A moment that is not before this one, as std's `Instant`.
+    pub fn instant(self, moment: Moment) -> Instant {
+        self.instant + moment.since(self.moment)
+    }
+}

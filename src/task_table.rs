@@ -1,0 +1,156 @@
+//! Tasks by key: a slot for each, and the generation that tells its successive owners apart.
+//!
+//! A key that outlives its task names nobody: wait lists, the ready queue and the heap of deadlines
+//! may hold such keys, and whoever takes a task by one finds none.
+
+use std::cell::Cell;
+use std::fmt;
+use std::num::NonZeroU32;
+
+/// Names a task: its slot in its scheduler's table, and its generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    pub index: u32,
+    /// No two tasks of a thread have the same, of whichever schedulers.
+    pub generation: NonZeroU32,
+}
+
+thread_local! {
+    static NEXT_GENERATION: Cell<NonZeroU32> = const { Cell::new(FIRST) };
+}
+
+/// Generations begin again after 4 billion tasks. A key of that age then names another task, if
+/// that is in the same slot.
+const FIRST: NonZeroU32 = match NonZeroU32::new(1) {
+    Some(one) => one,
+    None => unreachable!(),
+};
+
+#[inline]
+fn next_generation() -> NonZeroU32 {
+    let advance = |next: &Cell<NonZeroU32>| {
+        next.replace(NonZeroU32::new(next.get().get().wrapping_add(1)).unwrap_or(FIRST))
+    };
+    NEXT_GENERATION.try_with(advance).unwrap_or(FIRST) // at the end of the thread
+}
+
+/// A task's name, for messages and traces: a number that no other task of the thread has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TaskId(pub(crate) Key);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.generation.fmt(f)
+    }
+}
+
+/// A task, which knows its key.
+pub(crate) trait Keyed {
+    fn key(&self) -> Key;
+}
+
+/// See the head of this file.
+pub(crate) struct TaskTable<T> {
+    /// A task in each slot; None while it is advanced, and in a free slot.
+    slots: Vec<Option<T>>,
+    /// Slots of tasks that have ended, to be used again.
+    free: Vec<u32>,
+}
+
+impl<T: Keyed> TaskTable<T> {
+    pub const fn new() -> TaskTable<T> {
+        TaskTable {
+            slots: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+
+    /// A slot for a new task, and the key that names it from here on.
+    #[inline]
+    pub fn reserve(&mut self) -> Key {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => self.grow(),
+        };
+        Key {
+            index,
+            generation: next_generation(),
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self) -> u32 {
+        self.slots.push(None);
+        u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 tasks fit into memory")
+    }
+
+    #[inline]
+    pub fn put(&mut self, task: T) {
+        let index = task.key().index as usize;
+        self.slots[index] = Some(task);
+    }
+
+    /// Takes the task out of its slot. None if it has ended, or is taken.
+    #[inline]
+    pub fn take(&mut self, key: Key) -> Option<T> {
+        match &mut self.slots[key.index as usize] {
+            Some(task) if task.key() != key => None,
+            slot => slot.take(),
+        }
+    }
+
+    pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        self.slots[key.index as usize]
+            .as_mut()
+            .filter(|task| task.key() == key)
+    }
+
+    /// The task, which was taken, has ended: its slot can be used again.
+    #[inline]
+    pub fn free(&mut self, key: Key) {
+        self.free.push(key.index);
+    }
+
+    /// The tasks that are not taken, by slot.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().flatten()
+    }
+
+    /// For the simulation: fails unless each slot is used or free.
+    #[cfg(any(test, fuzzing))]
+    pub fn check(&self) {
+        for (slot, index) in self.slots.iter().zip(0..) {
+            let times_free = self.free.iter().filter(|free| **free == index).count();
+            assert_eq!(
+                times_free,
+                usize::from(slot.is_none()),
+                "slot {index}: free or used"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Keyed for Key {
+        fn key(&self) -> Key {
+            *self
+        }
+    }
+
+    #[test]
+    fn a_key_names_nobody_after_its_task_has_ended() {
+        let mut table = TaskTable::new();
+        let key = table.reserve();
+        table.put(key);
+        assert_eq!(table.take(key), Some(key));
+        table.free(key);
+        let next = table.reserve();
+        table.put(next);
+        assert_eq!(next.index, key.index);
+        assert_eq!((table.take(key), table.get_mut(key)), (None, None));
+        assert_eq!(table.take(next), Some(next));
+    }
+}

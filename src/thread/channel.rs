@@ -1,0 +1,223 @@
+//! Messages from threads and tasks to a task.
+//!
+//! The messages lie in a queue under a lock. The receiver takes all of them at once, in exchange
+//! for its own empty queue, and hands them out of what it has taken: a lock for a batch, not for
+//! each message. The tasks that wait for a message are in `wait_queue`.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::mpsc::TryRecvError;
+use std::sync::{Arc, Mutex};
+
+use super::lock;
+use super::wait_queue::{MessageReady, WaitQueue};
+use crate::op::Ready;
+
+/// A channel without bound, from any number of senders, in any threads and tasks, to one receiver.
+///
+/// The messages of one sender arrive in the order in which they were sent. A send never waits, and
+/// costs a system call only if a task waits and the message comes from another thread: then many
+/// sends before the scheduler polls cost one.
+///
+/// While a sender lives, a task that waits on the receiver is not
+/// [`Stalled`](crate::TaskError::Stalled): a message may come at any time. The library cannot tell
+/// a sender that the waiting task itself holds from one that another thread holds: drop the senders
+/// that are not used, as with the ends of pipes.
+///
+/// # Bounded use
+///
+/// A second channel, in the other direction, carries permits. See also `examples/chat_server.rs`,
+/// which drops a client that does not keep up.
+///
+/// # After a fork
+///
+/// Both processes share the pipe that wakes the scheduler, and either may take the other's bytes.
+/// Drive the scheduler, and send to its tasks, on one side of the fork only.
+///
+/// # Example
+///
+/// This shows work that blocks, in a thread of its own:
+///
+/// ```
+/// use asyncfile::{again, channel, done, Scheduler};
+/// use std::sync::mpsc::TryRecvError;
+///
+/// let (sender, receiver) = channel();
+/// let worker = std::thread::spawn(move || {
+///     for n in 1..=100 {
+///         if sender.send(n * n).is_err() {
+///             break;                                          // the receiver is gone
+///         }
+///     }
+/// });
+/// let mut sched = Scheduler::new();
+/// let mut sum = 0;
+/// let task = sched.spawn(receiver.ready(), move |task| {
+///     task.ok()?;
+///     loop {
+///         match receiver.try_recv() {
+///             Ok(square) => sum += square,
+///             Err(TryRecvError::Empty) => return again(),
+///             Err(TryRecvError::Disconnected) => return done(sum),
+///         }
+///     }
+/// });
+/// let sum: u32 = sched.join(task)?;
+/// assert_eq!(sum, 338_350);
+/// # worker.join().unwrap();
+/// # Ok::<(), asyncfile::TaskError>(())
+/// ```
+pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
+    let receiver = Receiver::new();
+    (receiver.sender(), receiver)
+}
+
+/// What the ends share.
+struct Shared<T> {
+    messages: Mutex<VecDeque<T>>,
+    /// It is not generic: operations have a handle of it.
+    waiting: Arc<WaitQueue>,
+}
+
+/// Sends messages to a [`Receiver`], from any thread: see [`channel`].
+pub struct Sender<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Sender<T> {
+    fn new(shared: &Arc<Shared<T>>) -> Sender<T> {
+        shared.waiting.add_sender();
+        let shared = Arc::clone(shared);
+        Sender { shared }
+    }
+
+    /// Sends a message, and wakes the tasks that wait for one. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// The message itself, if the receiver is gone.
+    pub fn send(&self, message: T) -> Result<(), T> {
+        let mut messages = lock(&self.shared.messages);
+        if !self.is_received() {
+            return Err(message);
+        }
+        messages.push_back(message);
+        self.shared.waiting.set_has_message(true);
+        drop(messages);
+        self.shared.waiting.wake_all();
+        Ok(())
+    }
+
+    /// Whether the receiver is alive.
+    pub(crate) fn is_received(&self) -> bool {
+        !self.shared.waiting.is_closed()
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Sender<T> {
+        Sender::new(&self.shared)
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    /// The last one ends the waits on the receiver.
+    fn drop(&mut self) {
+        self.shared.waiting.remove_sender();
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sender")
+    }
+}
+
+/// Receives the messages of its [`Sender`]s, in the tasks of one thread: see [`channel`].
+pub struct Receiver<T> {
+    /// What was taken out of the shared queue and is not yet handed out. It is empty only if the
+    /// shared queue was.
+    taken: RefCell<VecDeque<T>>,
+    shared: Arc<Shared<T>>,
+    not_send: PhantomData<Rc<()>>,
+}
+
+impl<T> Receiver<T> {
+    /// A channel without senders.
+    pub(crate) fn new() -> Receiver<T> {
+        let (messages, waiting) = (Mutex::default(), Arc::default());
+        Receiver {
+            taken: RefCell::default(),
+            shared: Arc::new(Shared { messages, waiting }),
+            not_send: PhantomData,
+        }
+    }
+
+    /// One sender more.
+    pub(crate) fn sender(&self) -> Sender<T> {
+        Sender::new(&self.shared)
+    }
+
+    /// Waits until a message is there, or none can come because all senders or the receiver are
+    /// gone ([`End::Eof`](crate::End::Eof)). It takes no message, and it does not queue: of several
+    /// tasks that wait, all are resumed.
+    ///
+    /// It fails only at its timeout, or if the wake pipe cannot be made (EMFILE) when a task of the
+    /// scheduler waits for other threads for the first time.
+    pub fn ready(&self) -> Ready {
+        Ready::of(MessageReady::new(&self.shared.waiting))
+    }
+
+    /// The next message.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError::Empty`] if none is there, and [`TryRecvError::Disconnected`] if none can
+    /// come any more because all senders are gone.
+    pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        let mut taken = self.taken.borrow_mut();
+        // Senders are counted before messages are looked for: if none is left, all that they sent
+        // is in the queue by now.
+        let none_can_come = self.shared.waiting.senders() == 0;
+        if taken.is_empty() {
+            self.take_all(&mut taken);
+        }
+        let message = taken.pop_front();
+        if taken.is_empty() {
+            self.take_all(&mut taken);
+        }
+        message.ok_or(match none_can_come {
+            true => TryRecvError::Disconnected,
+            false => TryRecvError::Empty,
+        })
+    }
+
+    /// Exchanges the shared queue for an empty one. From here on operations see exactly whether a
+    /// message is there.
+    fn take_all(&self, empty: &mut VecDeque<T>) {
+        let mut messages = lock(&self.shared.messages);
+        std::mem::swap(&mut *messages, empty);
+        self.shared.waiting.set_has_message(!empty.is_empty());
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    /// Ends the waits on it. The messages that were not received are dropped outside the lock.
+    fn drop(&mut self) {
+        let mut messages = lock(&self.shared.messages);
+        let rest = std::mem::take(&mut *messages);
+        self.shared.waiting.close();
+        drop(messages);
+        self.shared.waiting.wake_all();
+        drop(rest);
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Receiver ({} senders)", self.shared.waiting.senders())
+    }
+}

@@ -1,0 +1,22 @@
+//! Other threads and signal handlers, and the tasks of a scheduler. An annex: the core does not
+//! know it.
+//!
+//! * [`wake`](self::wake): a flag and a pipe end poll(2)'s sleep;
+//! * [`wait_queue`](self::wait_queue): the tasks that wait on a channel;
+//! * [`channel`](mod@self::channel): messages to a task;
+//! * [`remote`](self::remote): calls of a scheduler, which are messages to a hidden task of it.
+
+mod channel;
+mod remote;
+mod wait_queue;
+mod wake;
+
+pub use channel::{channel, Receiver, Sender};
+pub use remote::Remote;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// No user code runs under the annex's locks, so a lock that is poisoned guards nothing half-done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

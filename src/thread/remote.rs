@@ -1,0 +1,178 @@
+//! A scheduler's remote control, for other threads and signal handlers: calls, a wake, a stop.
+//!
+//! The calls go through a channel. A hidden task of the scheduler receives them, and leaves them to
+//! it to be made at the end of the turn, where no task is under way. How the scheduler is woken is
+//! in `wake`.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use super::channel::{Receiver, Sender};
+use super::wake::{Waiting, Wake, WakeReader};
+use crate::error;
+use crate::machine::End;
+use crate::scheduler::Scheduler;
+use crate::task::{again, done};
+
+/// A closure from another thread. It knows nothing of the scheduler's lifetime, so what it spawns
+/// owns what it uses.
+type Call = Box<dyn FnOnce(&mut Scheduler<'_>) + Send>;
+
+/// Controls a scheduler from other threads and signal handlers: see [`Scheduler::remote`].
+///
+/// While a Remote lives, no task of its scheduler is [`Stalled`](crate::TaskError::Stalled): it may
+/// be woken at any time. A Remote does not keep [`run`](Scheduler::run) going, which returns when
+/// no task is left. For a scheduler that serves other threads for as long as they may come, keep a
+/// task that waits on a [`channel`](crate::channel()), and give them its senders.
+///
+/// Each call is kept until a drive (run, join, block_on, turn, dispatch) has seen it, whether it
+/// comes before that begins, while it sleeps, or while it ends. After the last Remote is dropped,
+/// in any thread, its calls are made, and tasks may be stalled again. Signal handlers may `wake`
+/// and `stop`, and do nothing else with a Remote.
+///
+/// # After a fork
+///
+/// Both processes share the pipe that wakes the scheduler, and either may take the other's bytes.
+/// Drive the scheduler, and use its Remotes, on one side of the fork only.
+///
+/// # Example
+///
+/// This shows another thread that starts a task, and then has the loop return:
+///
+/// ```
+/// use asyncfile::{again, done, sleep, yield_now, Flow, Scheduler};
+/// use std::{cell::Cell, time::Duration};
+///
+/// const HOUR: Duration = Duration::from_secs(3600);
+///
+/// let mut sched = Scheduler::new();
+/// let remote = sched.remote()?;
+/// sched.spawn(sleep(HOUR), move |task| -> Flow { task.ok()?; again() });      // for ever
+/// let thread = std::thread::spawn(move || {
+///     let stopper = remote.clone();
+///     remote.run(move |sched| {
+///         sched.spawn(yield_now(), move |_task| { stopper.stop(); done(()) });
+///     });
+/// });
+/// sched.run()?;
+/// # thread.join().unwrap();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Remote {
+    calls: Sender<Call>,
+    wake: Arc<Wake>,
+}
+
+/// What the hidden task owns: it is gone when that has ended.
+struct Server {
+    calls: Receiver<Call>,
+    /// While a Remote lives, nothing is stalled, and poll(2) watches the wake pipe.
+    _waiting: Waiting,
+}
+
+/// The scheduler's latest. All its Remotes share one, so that the calls of a thread keep their
+/// order.
+type Latest = RefCell<Weak<Server>>;
+
+impl Scheduler<'_> {
+    /// A remote control for other threads and signal handlers. The first one makes the wake pipe,
+    /// which lasts until the scheduler and all its Remotes are dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of pipe(2): EMFILE, ENFILE.
+    pub fn remote(&self) -> io::Result<Remote> {
+        let reader = WakeReader::of(&self.reactor);
+        let reader = reader.map_err(|error| error::system("remote", -1, error))?;
+        let wake = Arc::clone(&reader.wake);
+        let latest = self.reactor.kept::<Latest>().unwrap_or_else(|| {
+            let latest = Rc::default();
+            self.reactor.keep(Rc::clone(&latest) as _);
+            latest
+        });
+        let server = latest.borrow().upgrade().unwrap_or_else(|| {
+            let (calls, _waiting) = (Receiver::new(), Waiting::new(reader));
+            let server = Rc::new(Server { calls, _waiting });
+            let own = Rc::clone(&server);
+            self.call_later(move |scheduler| serve(scheduler, own));
+            server
+        });
+        latest.replace(Rc::downgrade(&server));
+        let calls = server.calls.sender();
+        Ok(Remote { calls, wake })
+    }
+}
+
+/// Starts the hidden task. It ends when the last Remote is dropped, after the calls of that one.
+fn serve(scheduler: &mut Scheduler<'_>, server: Rc<Server>) {
+    scheduler.spawn_hidden(server.calls.ready(), move |task| {
+        task.ok()?;
+        while let Ok(call) = server.calls.try_recv() {
+            task.scheduler.call_later(call);
+        }
+        match task.end() {
+            End::Eof => done(()),
+            _ => again(),
+        }
+    });
+}
+
+impl Remote {
+    /// Has `f` called in the scheduler's thread, at the end of the next turn, in the order of the
+    /// calls from this thread. No lock is held meanwhile: `f` may do anything, even drive the
+    /// scheduler. A panic in it comes out of the drive, as a detached task's does.
+    ///
+    /// True if the scheduler is there to call it. False if it was dropped: then `f` is dropped,
+    /// uncalled. If the scheduler is dropped later, before a turn came to `f`, `f` is dropped, too.
+    /// A `run` that has no tasks but is sent closures, before or while it runs, calls them and goes
+    /// on with what they spawn.
+    pub fn run(&self, f: impl FnOnce(&mut Scheduler<'_>) + Send + 'static) -> bool {
+        self.calls.send(Box::new(f)).is_ok()
+    }
+
+    /// Ends the scheduler's sleep: a [`turn`](Scheduler::turn) that sleeps returns, a foreign
+    /// loop's poll(2) does, and if neither sleeps, the next one does not. `run`, `join` and
+    /// `block_on` look around and go on.
+    ///
+    /// Never waits. Many wakes before the scheduler polls count as one. May be called from a signal
+    /// handler: atomics and at most one write(2); errno stays what it was.
+    pub fn wake(&self) {
+        self.wake.wake();
+    }
+
+    /// Ends the drive that is under way, or, if none is, the next one, as soon as the body that
+    /// runs returns. It ends that one only. The tasks are kept: driving again goes on where they
+    /// are, dropping the scheduler cancels them.
+    ///
+    /// * [`run`](Scheduler::run) returns `Ok`;
+    /// * [`turn`](Scheduler::turn) and [`dispatch`](Scheduler::dispatch) return how many tasks are
+    ///   alive;
+    /// * [`join`](Scheduler::join) returns [`TaskError::Stopped`](crate::TaskError::Stopped) and
+    ///   detaches the task, unless that has ended already: then its result, and the stop is for the
+    ///   next drive;
+    /// * [`block_on`](Scheduler::block_on) returns the same as an error, and what its operation had
+    ///   read stays in the file.
+    ///
+    /// The failure of a detached task comes out first, and the stop is for the next drive.
+    ///
+    /// Never waits. Many stops before that count as one. May be called from a signal handler, as
+    /// [`wake`](Remote::wake) may.
+    pub fn stop(&self) {
+        self.wake.stop();
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.calls.is_received() {
+            "alive"
+        } else {
+            "gone"
+        };
+        write!(f, "Remote of a scheduler ({state})")
+    }
+}

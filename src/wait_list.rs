@@ -1,0 +1,230 @@
+//! Tasks that wait for the same thing, in the order they came. Entering and leaving cost the same
+//! however long the list is.
+//!
+//! One task waits almost always alone: its key lies in the list itself. Those behind it are nodes
+//! of a doubly linked list that lie in one block; a node that leaves is used again.
+//!
+//! ```text
+//!   front ─► node ◄─► node ◄─► node
+//! ```
+
+use crate::task_table::Key;
+
+/// A place in a list: what its owner leaves with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket(u32);
+
+impl Ticket {
+    /// No place.
+    pub const NONE: Ticket = Ticket(u32::MAX);
+    /// The place of a task that entered an empty list. It has no node.
+    const ALONE: Ticket = Ticket(u32::MAX - 1);
+}
+
+/// No node.
+const END: u32 = u32::MAX;
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(crate) struct WaitList {
+    /// The task whose turn it is.
+    pub front: Option<Key>,
+    behind: Option<Box<Behind>>,
+}
+
+/// The nodes behind the front.
+#[derive(Debug)]
+struct Behind {
+    nodes: Vec<Node>,
+    /// The front's own node, if it once was behind another. It keeps its node until it leaves.
+    front: u32,
+    /// The first and the last node in the queue.
+    first: u32,
+    last: u32,
+    /// The first of the nodes that are free, linked by `next`.
+    free: u32,
+}
+
+#[derive(Debug)]
+struct Node {
+    key: Key,
+    before: u32,
+    next: u32,
+}
+
+impl WaitList {
+    pub const fn new() -> WaitList {
+        WaitList {
+            front: None,
+            behind: None,
+        }
+    }
+
+    /// Enters at the back. The same task may enter more than once; each place is left by its own
+    /// ticket.
+    #[inline]
+    pub fn enter(&mut self, key: Key) -> Ticket {
+        if self.front.is_none() {
+            self.front = Some(key);
+            return Ticket::ALONE;
+        }
+        self.enter_behind(key)
+    }
+
+    #[cold]
+    fn enter_behind(&mut self, key: Key) -> Ticket {
+        let behind = self.behind.get_or_insert_with(|| {
+            Box::new(Behind {
+                nodes: Vec::new(),
+                front: END,
+                first: END,
+                last: END,
+                free: END,
+            })
+        });
+        let node = Node {
+            key,
+            before: behind.last,
+            next: END,
+        };
+        let place = match behind.free {
+            END => {
+                behind.nodes.push(node);
+                behind.nodes.len() as u32 - 1
+            }
+            free => {
+                behind.free = behind.nodes[free as usize].next;
+                behind.nodes[free as usize] = node;
+                free
+            }
+        };
+        match behind.last {
+            END => behind.first = place,
+            last => behind.nodes[last as usize].next = place,
+        }
+        behind.last = place;
+        Ticket(place)
+    }
+
+    /// Leaves the place. Returns true if it was the front: the task behind it, if any, is the front
+    /// now.
+    #[inline]
+    pub fn leave(&mut self, ticket: Ticket) -> bool {
+        match &mut self.behind {
+            None => {
+                self.front = None;
+                true
+            }
+            Some(_) => self.leave_behind(ticket),
+        }
+    }
+
+    #[cold]
+    fn leave_behind(&mut self, ticket: Ticket) -> bool {
+        let behind = match &mut self.behind {
+            Some(behind) => behind,
+            None => unreachable!("looked at above"),
+        };
+        let own = if ticket == Ticket::ALONE {
+            END
+        } else {
+            ticket.0
+        };
+        let was_front = own == behind.front;
+        if !was_front {
+            behind.unlink(own);
+        }
+        if own != END {
+            behind.nodes[own as usize].next = behind.free;
+            behind.free = own;
+        }
+        if was_front {
+            let next = behind.first;
+            self.front = behind.nodes.get(next as usize).map(|node| node.key);
+            behind.front = next;
+            if next != END {
+                behind.unlink(next);
+            }
+        }
+        if behind.first == END && behind.front == END {
+            self.behind = None; // no place refers to a node
+        }
+        was_front
+    }
+
+    /// All tasks, the front first.
+    pub fn iter(&self) -> impl Iterator<Item = Key> + '_ {
+        let behind = self.behind.as_deref();
+        let node = move |place: u32| behind.and_then(|behind| behind.nodes.get(place as usize));
+        let first = behind.and_then(|behind| node(behind.first));
+        let rest = std::iter::successors(first, move |before| node(before.next));
+        self.front.into_iter().chain(rest.map(|node| node.key))
+    }
+}
+
+impl Behind {
+    /// Takes a node out of the queue.
+    fn unlink(&mut self, place: u32) {
+        let Node { before, next, .. } = self.nodes[place as usize];
+        match before {
+            END => self.first = next,
+            before => self.nodes[before as usize].next = next,
+        }
+        match next {
+            END => self.last = before,
+            next => self.nodes[next as usize].before = before,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::num::NonZeroU32;
+
+    fn key(index: u32) -> Key {
+        Key {
+            index,
+            generation: NonZeroU32::new(1).unwrap(),
+        }
+    }
+
+    proptest! {
+        /// Beside the naive way: a vector that is searched.
+        #[test]
+        fn the_list_agrees_with_a_search(steps in proptest::collection::vec((0u8..5, 0usize..8), 0..200)) {
+            let mut list = WaitList::new();
+            let mut naive: Vec<(Ticket, Key)> = Vec::new();
+            let mut next = 0;
+            for (what, which) in steps {
+                if what < 2 || naive.is_empty() {
+                    next += 1;
+                    let ticket = list.enter(key(next));
+                    prop_assert!(naive.iter().all(|(other, _)| *other != ticket), "a ticket is one task's");
+                    naive.push((ticket, key(next)));
+                } else {
+                    let place = which % naive.len();
+                    let (ticket, _) = naive.remove(place);
+                    prop_assert_eq!(list.leave(ticket), place == 0);
+                }
+                let expected: Vec<Key> = naive.iter().map(|(_, key)| *key).collect();
+                prop_assert_eq!(list.front, expected.first().copied());
+                prop_assert_eq!(list.iter().collect::<Vec<_>>(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn places_that_were_left_are_used_again() {
+        let mut list = WaitList::new();
+        list.enter(key(0));
+        let mut before = list.enter(key(1));
+        for n in 2..1000 {
+            let next = list.enter(key(n));
+            list.leave(before);
+            before = next;
+        }
+        assert_eq!(list.behind.as_ref().unwrap().nodes.len(), 2);
+    }
+}

@@ -1,0 +1,272 @@
+//! Readers in the small scope: what can happen to one, and functions that let every sequence of it
+//! happen. Each returns how many sequences there were.
+//!
+//! The tests that call them are in `small_scope/reader.rs`. The test of the machine's table, in
+//! `src/machine/tests.rs`, calls them as well.
+
+use std::io::{self, ErrorKind};
+
+use asyncfile::machine::read::{Reader, Want};
+use asyncfile::machine::End;
+
+use super::naive::reading::{Answer, Rig};
+use super::script::{self, AtEnd, Silent};
+
+/// What can happen to a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// poll(2) says that the source is ready, and the source has so many bytes.
+    Data(usize),
+    /// poll(2) says that the source is ready, and a read is EAGAIN.
+    WouldBlock,
+    /// A signal interrupts a read; the event that follows is the answer.
+    Interrupted,
+    Fails,
+    EndOfFile,
+    /// The reader's deadline has come.
+    Due,
+    /// The reader is dropped, and a reader of another kind begins.
+    Cancel,
+}
+
+use Event::*;
+
+/// All events, with data of these sizes.
+pub fn events<const N: usize>(sizes: [usize; N]) -> Vec<Event> {
+    let others = [WouldBlock, Interrupted, Fails, EndOfFile, Due, Cancel];
+    sizes.map(Data).into_iter().chain(others).collect()
+}
+
+/// Whether the second of two events in a row can show something new. (A second end of file can: it
+/// is another one.)
+pub fn shows(before: Option<Event>, event: Option<Event>) -> bool {
+    match (before, event) {
+        // Nothing has changed in between.
+        (Some(WouldBlock), Some(WouldBlock)) | (Some(Interrupted), Some(Interrupted)) => false,
+        (Some(Fails), Some(Fails)) | (Some(Due), Some(Due)) | (Some(Cancel), Some(Cancel)) => false,
+        // The same as the other way round.
+        (Some(Cancel), Some(Fails)) => false,
+        // The source must answer; otherwise nothing happens.
+        (Some(Interrupted), None | Some(Due | Cancel)) | (Some(Cancel), None) => false,
+        _ => true,
+    }
+}
+
+/// What the source has. No two neighbours are the same, newlines excepted.
+const TEXT: &[u8] = b"a\n\nbcd\nef\n\n\nghij\nk";
+
+/// The events that have not happened yet. As a source, it answers with the next one.
+pub struct Script<'a> {
+    events: &'a [Event],
+    given: usize,
+}
+
+impl<'a> Script<'a> {
+    pub fn new(events: &'a [Event]) -> Script<'a> {
+        Script { events, given: 0 }
+    }
+
+    pub fn next(&self) -> Option<Event> {
+        self.events.first().copied()
+    }
+
+    pub fn skip(&mut self) {
+        self.events = &self.events[1..];
+    }
+
+    pub fn given(&self) -> &'static [u8] {
+        &TEXT[..self.given]
+    }
+}
+
+impl io::Read for Script<'_> {
+    fn read(&mut self, window: &mut [u8]) -> io::Result<usize> {
+        let event = match self.next() {
+            None | Some(Due | Cancel) => return Err(ErrorKind::WouldBlock.into()),
+            Some(event) => event,
+        };
+        self.skip();
+        match event {
+            Data(size) => {
+                let size = size.min(window.len());
+                window[..size].copy_from_slice(&TEXT[self.given..self.given + size]);
+                self.given += size;
+                Ok(size)
+            }
+            EndOfFile => Ok(0),
+            WouldBlock => Err(ErrorKind::WouldBlock.into()),
+            Interrupted => Err(ErrorKind::Interrupted.into()),
+            Fails => Err(ErrorKind::ConnectionReset.into()),
+            Due | Cancel => unreachable!("they are no answers of a source"),
+        }
+    }
+}
+
+/// Lets these events happen to readers that want `wants[0]`, and after a cancel `wants[1]`.
+/// `releases`: the buffer releases its spare memory while a reader is blocked, as a descriptor's
+/// buffer does.
+fn happen(events: &[Event], wants: [Want; 2], releases: bool) {
+    let mut rig = Rig::new();
+    let mut script = Script::new(events);
+    let mut which = 0;
+    let mut blocked = None;
+    while let Some(event) = script.next() {
+        let mut reader = match blocked.take() {
+            Some(reader) => reader,
+            None => {
+                let mut reader = Reader::new(wants[which]);
+                match rig.advance(&mut reader, &mut Silent) {
+                    Answer::Blocked => reader,
+                    // It had its bytes from the buffer: the next reader may be blocked.
+                    Answer::Ended(end, len) if len > 0 || end == End::Eof => continue,
+                    _ => {
+                        script.skip();
+                        which = 1;
+                        continue;
+                    }
+                }
+            }
+        };
+        let answer = match event {
+            Cancel => {
+                script.skip();
+                which = 1 - which;
+                continue;
+            }
+            Due => {
+                script.skip();
+                assert_eq!(rig.advance(&mut reader, &mut Silent), Answer::Blocked);
+                rig.time_out(&mut reader)
+            }
+            _ => {
+                rig.poll_said();
+                rig.advance(&mut reader, &mut script)
+            }
+        };
+        if answer == Answer::Blocked {
+            blocked = Some(reader);
+            if releases {
+                rig.release_spare();
+            }
+        }
+    }
+    read_the_rest(rig, script.given());
+}
+
+/// At the end of each sequence: all bytes that the source gave were handed over, or are handed over
+/// now.
+pub fn read_the_rest(mut rig: Rig, given: &[u8]) {
+    rig.poll_said();
+    let answer = rig.advance(&mut Reader::new(Want::ToEnd(usize::MAX)), &mut AtEnd);
+    assert!(matches!(answer, Answer::Ended(End::Eof, _)), "{answer:?}");
+    assert!(
+        rig.naive.taken() == given,
+        "of {given:?}, {:?} was handed over",
+        rig.naive.taken()
+    );
+}
+
+fn happens_to<const N: usize>(first: Want, then: Want, depth: usize, sizes: [usize; N]) -> usize {
+    let mut releases = false;
+    script::for_each(depth, &events(sizes), shows, &mut |events| {
+        releases = !releases;
+        happen(events, [first, then], releases);
+    })
+}
+
+pub fn to_a_read() -> usize {
+    happens_to(Want::Some(2), Want::Line(usize::MAX), 6, [1, 3])
+}
+
+pub fn to_a_full_read() -> usize {
+    happens_to(Want::Full(3), Want::Lines(2), 6, [1, 2])
+}
+
+pub fn to_a_read_to_end() -> usize {
+    happens_to(Want::ToEnd(4), Want::Some(1), 6, [1, 3])
+}
+
+pub fn to_a_readline() -> usize {
+    happens_to(Want::Line(2), Want::Full(3), 6, [1, 3])
+}
+
+pub fn to_a_readlines() -> usize {
+    happens_to(Want::Lines(3), Want::ToEnd(5), 6, [2, 3])
+}
+
+pub fn to_one_with_no_limit_or_another() -> usize {
+    let max = usize::MAX;
+    let wants = [
+        Want::Some(1),
+        Want::Some(max),
+        Want::Full(2),
+        Want::ToEnd(max),
+        Want::Line(max),
+        Want::Lines(max),
+    ];
+    let happens = |want| happens_to(want, Want::Lines(1), 4, [1, 2, 3, 4]);
+    wants.into_iter().map(happens).sum()
+}
+
+pub fn to_one_that_wants_nothing_or_has_a_limit_of_0() -> usize {
+    let wants = [
+        Want::Some(0),
+        Want::Full(0),
+        Want::ToEnd(0),
+        Want::Line(0),
+        Want::Lines(0),
+    ];
+    let happens = |want| happens_to(want, Want::Line(2), 4, [1, 2, 3]);
+    wants.into_iter().map(happens).sum()
+}
+
+/// It fills every window, each with another letter, and there is no newline.
+struct Endless {
+    reads: u8,
+}
+
+impl io::Read for Endless {
+    fn read(&mut self, window: &mut [u8]) -> io::Result<usize> {
+        self.reads = (self.reads + 1) % 23;
+        window.fill(b'a' + self.reads);
+        Ok(window.len())
+    }
+}
+
+/// Lets these events happen to a reader whose source never runs dry: it moves its share and yields.
+/// `Data`: poll(2) says that the source is ready.
+fn happen_after_a_share(events: &[Event], want: Want) {
+    let mut rig = Rig::new();
+    let mut source = Endless { reads: 0 };
+    let mut reader = Reader::new(want);
+    for event in events {
+        match event {
+            Due => {
+                rig.time_out(&mut reader);
+                reader = Reader::new(want);
+            }
+            Cancel => reader = Reader::new(want),
+            _ => {
+                rig.poll_said();
+                assert_eq!(rig.advance(&mut reader, &mut source), Answer::Yield);
+            }
+        }
+    }
+    let given = rig.naive.given().to_vec();
+    read_the_rest(rig, &given);
+}
+
+pub fn to_one_that_moves_its_share() -> usize {
+    let wants = [
+        Want::Full(1 << 30),
+        Want::ToEnd(usize::MAX),
+        Want::Line(usize::MAX),
+        Want::Lines(usize::MAX),
+    ];
+    let happens = |want| {
+        script::for_each(3, &[Data(1), Due, Cancel], |_, _| true, &mut |events| {
+            happen_after_a_share(events, want)
+        })
+    };
+    wants.into_iter().map(happens).sum()
+}
