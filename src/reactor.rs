@@ -239,6 +239,10 @@ impl Reactor {
         self.has_notes.set(true);
     }
 
+    pub fn is_cancelled(&self, key: Key) -> bool {
+        self.cancelled.borrow().contains(&key)
+    }
+
     pub fn next_cancelled(&self) -> Option<Key> {
         let next = self.cancelled.borrow_mut().pop();
         self.has_notes
@@ -306,12 +310,9 @@ impl Reactor {
     pub fn close(&self) {
         self.is_closed.set(true);
         self.has_notes.set(false);
-        let set = self.poll_set.take();
-        drop(set);
-        let failures = self.failures.take();
-        drop(failures);
-        let kept = self.kept.take();
-        drop(kept);
+        drop(self.poll_set.take());
+        drop(self.failures.take());
+        drop(self.kept.take());
         self.ready.take();
         self.later.take();
         self.cancelled.take();

@@ -416,3 +416,39 @@ fn a_file_that_got_the_number_of_the_wake_pipe_does_not_make_the_loop_spin() -> 
         Ok(())
     })
 }
+
+/// Seed 1978415: a body cancelled itself and another task, and left a value. The other's drop found
+/// that value in the handle, before it gave way to the cancel.
+#[test]
+fn a_value_that_gives_way_to_a_cancel_is_seen_by_no_drop() {
+    use std::cell::{Cell, RefCell};
+    use std::rc::Rc;
+
+    type Handle = Rc<RefCell<Option<asyncfile::JoinHandle<u8>>>>;
+
+    struct Looks(Handle, Rc<Cell<Option<bool>>>);
+
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            let seen = self.0.borrow().as_ref().and_then(|handle| handle.take());
+            self.1.set(Some(matches!(seen, Some(Ok(_)))));
+        }
+    }
+
+    let (mine, seen) = (Handle::default(), Rc::new(Cell::new(None)));
+    let mut sched = Scheduler::new();
+    let looks = Looks(Rc::clone(&mine), Rc::clone(&seen));
+    let other = sched.spawn(asyncfile::sleep(std::time::Duration::MAX), move |_| {
+        let _ = &looks;
+        done(())
+    });
+    let me = Rc::clone(&mine);
+    let task = sched.spawn(asyncfile::yield_now(), move |_| {
+        me.borrow().as_ref().unwrap().cancel();
+        other.cancel();
+        done(7)
+    });
+    *mine.borrow_mut() = Some(task);
+    sched.run().unwrap();
+    assert_eq!(seen.get(), Some(false));
+}

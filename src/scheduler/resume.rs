@@ -61,7 +61,8 @@ impl<'t> Scheduler<'t> {
         end: End,
         outcome: Result<(), Option<TaskError>>,
     ) -> Result<(), Option<TaskError>> {
-        if self.drop_cancelled(Some(key)) {
+        // Before another task is dropped, whose user code may look at this one's handle.
+        if self.reactor.is_cancelled(key) || self.drop_cancelled(Some(key)) {
             return Err(Some(TaskError::Cancelled));
         }
         if self.observer.is_some() && !task.is_hidden {
