@@ -40,7 +40,7 @@
 //! | 1 structures | `task_table`, `wait_list`, `deadlines`, `poll_set` | slots, keys and generations; a queue with O(1) enter and leave; the heap of deadlines; the entries that poll(2) is given, and their owners |
 //! | 2 reactor | `reactor`, `reactor/registry`, `chore` | what poll(2) is asked, the ready queue, `Watch`; the reactors of a thread; work that is no task's |
 //! | 2 files | `port`, `port/calls`, `descriptor`, `descriptor/interest`, `descriptor/standing`, `descriptor/run`, `descriptor/hand_over`, `descriptor/watchers` | a descriptor that never waits and knows its own readiness; an open file: port, buffer, wait lists; what poll(2) is asked of it; whether it is open; line after line without a look at it; its next owner; bare readiness |
-//! | 3 operations | `op/operate`, `op/read`, `op/write`, `op/sleep`, `op/timeout`, `op/ready`, `op/faces`, `op/described` | `Op` and `Operate`; the everyday operations, in which data beats deadline; how long one may take; bare readiness; the names users know; how errors and observers show them |
+//! | 3 operations | `op/operate`, `op/read`, `op/write`, `op/sleep`, `op/timeout`, `op/deadline`, `op/ready`, `op/faces`, `op/described` | `Op` and `Operate`; the everyday operations, in which data beats deadline; how long one may take, and one that waits for other moments, too; bare readiness; the names users know; how errors and observers show them |
 //! | 4 loop | `scheduler`, `scheduler/turn`, `scheduler/resume`, `scheduler/drive`, `scheduler/foreign` | the beginning and end of a task; the turn: *ask, fall due, advance*; one resume; run, join, block_on and failures; foreign loops |
 //! | 4 tasks | `task`, `handle`, `shortcut`, `state_fn`, `operation`, `trace` | what a running task sees; the two ends of a task; the next line without a return to the scheduler; state functions; owned outputs; what an observer sees |
 //! | 5 face | `file` | [`AsyncFile`] |
@@ -106,6 +106,7 @@ mod wait_list;
 /// scheduler and never waits itself. Making one does nothing yet: it begins when a task waits for
 /// it, and costs nothing if none does.
 pub mod op {
+    pub(crate) mod deadline;
     mod described;
     pub(crate) mod faces;
     pub(crate) mod operate;

@@ -12,13 +12,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::conversation::{Conversation, Terms};
-use super::exit::{Deadline, ExitWait};
+use super::exit::ExitWait;
 use super::input::{Feed, Input};
 use super::processes::Processes;
 use super::streams::{Entry, Streams};
 use crate::error::Cause;
 use crate::machine::communicate::{Answer, Child, Interests, Part, State};
 use crate::machine::End;
+use crate::op::deadline::OwnDeadline;
 use crate::op::operate::{face, Context, Op, Operate, Progress, Value};
 use crate::op::timeout::Timeout;
 use crate::operation::{Operation, Sealed};
@@ -38,7 +39,7 @@ pub struct Communicate {
     limit: usize,
     linger: Option<Duration>,
     exit: ExitWait,
-    deadline: Deadline,
+    deadline: OwnDeadline,
     pub(super) streams: Streams,
     /// Its place in the conversation's queue.
     ticket: Ticket,
@@ -53,7 +54,7 @@ impl Communicate {
             limit: usize::MAX,
             linger: None,
             exit: ExitWait::new(),
-            deadline: Deadline::NEVER,
+            deadline: OwnDeadline::NEVER,
             streams: Streams::of(processes),
             ticket: Ticket::NONE,
         }

@@ -11,6 +11,7 @@ use super::processes::Processes;
 use crate::error::Cause;
 use crate::machine::exit::{Answer, Given, State, Waiter};
 use crate::machine::End;
+use crate::op::deadline::OwnDeadline;
 use crate::op::operate::{face, Context, Op, Operate, Progress, Value};
 use crate::op::timeout::Timeout;
 use crate::operation::{Operation, Sealed};
@@ -23,7 +24,7 @@ use crate::wait_list::Ticket;
 pub struct Exit {
     processes: Rc<Processes>,
     wait: ExitWait,
-    deadline: Deadline,
+    deadline: OwnDeadline,
 }
 
 /// A wait for a child's exit, as a part of an operation.
@@ -31,13 +32,6 @@ pub(crate) struct ExitWait {
     machine: Waiter,
     /// Its place among the child's waiters.
     ticket: Ticket,
-}
-
-/// An operation's own deadline, where it waits for other moments, too.
-pub(crate) struct Deadline {
-    pub timeout: Timeout,
-    /// NEVER: its clock has not started.
-    at: Moment,
 }
 
 impl ExitWait {
@@ -82,36 +76,12 @@ impl ExitWait {
     }
 }
 
-impl Deadline {
-    pub const NEVER: Deadline = Deadline {
-        timeout: Timeout::NEVER,
-        at: Moment::NEVER,
-    };
-
-    /// The operation must block: until when at most. Its clock starts with the first call.
-    pub fn begin(&mut self, cx: &Context<'_>) -> Moment {
-        let deadline = self.at;
-        self.at = self.timeout.deadline(&Context { deadline, ..*cx });
-        self.at
-    }
-
-    /// It has come. (The moment for which the task was woken may be another one.)
-    pub fn has_come(&self, cx: &Context<'_>) -> bool {
-        cx.is_due && self.at <= cx.reactor.turn_began.get()
-    }
-
-    /// As before the operation's first wait.
-    pub fn reset(&mut self) {
-        self.at = Moment::NEVER;
-    }
-}
-
 impl Exit {
     pub(crate) fn new(processes: &Rc<Processes>) -> Exit {
         Exit {
             processes: Rc::clone(processes),
             wait: ExitWait::new(),
-            deadline: Deadline::NEVER,
+            deadline: OwnDeadline::NEVER,
         }
     }
 

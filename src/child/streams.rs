@@ -153,11 +153,8 @@ impl Entry {
 
     /// Enters the queue at the back. A file that the task may not wait on is left out.
     fn enter(&mut self, cx: &Context<'_>) {
-        let mut state = self.file.state();
-        if state.admit(cx.reactor).is_ok() {
-            self.file
-                .enter(&mut state, &mut self.ticket, cx.at(), self.direction);
-        }
+        self.file
+            .enter_if_admitted(&mut self.ticket, cx.at(), self.direction);
     }
 
     fn leave(&mut self) {

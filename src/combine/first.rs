@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::error::Cause;
 use crate::machine::End;
+use crate::op::deadline::OwnDeadline;
 use crate::op::operate::{face, Context, Op, Operate, Progress};
 use crate::op::timeout::Timeout;
 use crate::operation::{Operation, Sealed};
@@ -22,9 +23,7 @@ pub struct First {
     members: Vec<Member>,
     /// The index of the one that has ended.
     winner: Option<usize>,
-    timeout: Timeout,
-    /// When its own timeout is over; NEVER before its clock has started.
-    due: Moment,
+    deadline: OwnDeadline,
 }
 
 /// One of the operations, and its own deadline.
@@ -58,7 +57,8 @@ struct Member {
 ///     0 => done(task.line()?.map(<[u8]>::to_vec)),
 ///     _ => {
 ///         ticks += 1;
-///         theirs.write_all(if ticks == 1 { b"half a " } else { b"line\n" })?;     // the tick comes in the middle of it
+///         // The tick comes in the middle of the line.
+///         theirs.write_all(if ticks == 1 { b"half a " } else { b"line\n" })?;
 ///         wait(next())
 ///     }
 /// });
@@ -73,8 +73,7 @@ pub fn first(ops: impl IntoIterator<Item = impl Into<Op>>) -> First {
     First {
         members: members.collect(),
         winner: None,
-        timeout: Timeout::NEVER,
-        due: Moment::NEVER,
+        deadline: OwnDeadline::NEVER,
     }
 }
 
@@ -82,7 +81,7 @@ impl First {
     /// The most it may take, counted from when it first has to wait. Then:
     /// [`io::ErrorKind::TimedOut`], and all of the operations are put back.
     pub fn timeout(mut self, after: Duration) -> First {
-        self.timeout = Timeout::after(after);
+        self.deadline.timeout = Timeout::after(after);
         self
     }
 
@@ -145,16 +144,12 @@ impl Operate for First {
             }
             soonest = soonest.min(*deadline);
         }
-        if cx.is_due && self.due <= cx.reactor.turn_began.get() {
+        if self.deadline.has_come(cx) {
             Operate::leave(self);
-            return Progress::failed(End::TimedOut, "first", -1, self.timeout.cause(0, ""));
+            let cause = self.deadline.timeout.cause(0, "");
+            return Progress::failed(End::TimedOut, "first", -1, cause);
         }
-        self.due = self.timeout.deadline(&Context {
-            deadline: self.due,
-            ..*cx
-        });
-        soonest = soonest.min(self.due);
-        Progress::Blocked(soonest)
+        Progress::Blocked(soonest.min(self.deadline.begin(cx)))
     }
 
     fn leave(&mut self) {
@@ -163,7 +158,7 @@ impl Operate for First {
 
     /// The winner afresh; the others keep their running clocks.
     fn restart(&mut self) -> bool {
-        self.due = Moment::NEVER;
+        self.deadline.reset();
         let winner = match self.winner.take() {
             Some(winner) => &mut self.members[winner],
             None => return true,

@@ -2,9 +2,14 @@
 
 use std::fmt;
 use std::io::ErrorKind::{InvalidInput, NotConnected};
+use std::rc::Rc;
 
 use super::Descriptor;
 use crate::error::Cause;
+use crate::port::Direction;
+use crate::reactor::Reactor;
+use crate::task_table::Key;
+use crate::wait_list::Ticket;
 
 /// Whether there is a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +51,20 @@ impl Standing {
 }
 
 impl Descriptor {
+    /// Enters the queue of this direction before the operation is advanced. One that may not wait
+    /// here fails when it is advanced, and is in nobody's way until then.
+    pub fn enter_if_admitted(
+        &self,
+        ticket: &mut Ticket,
+        at: (&Rc<Reactor>, Key),
+        direction: Direction,
+    ) {
+        let mut state = self.state();
+        if state.admit(at.0).is_ok() {
+            self.enter(&mut state, ticket, at, direction);
+        }
+    }
+
     /// There never was one.
     pub fn is_absent(&self) -> bool {
         matches!(self.state.borrow().standing, Standing::Absent(_))

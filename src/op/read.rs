@@ -40,13 +40,8 @@ impl Reading {
     }
 
     pub fn enter(&mut self, cx: &Context<'_>) {
-        let mut state = self.file.state();
-        // A reader that may not wait here fails when it is advanced, and is in nobody's way until
-        // then.
-        if state.admit(cx.reactor).is_ok() {
-            self.file
-                .enter(&mut state, &mut self.ticket, cx.at(), Direction::Read);
-        }
+        self.file
+            .enter_if_admitted(&mut self.ticket, cx.at(), Direction::Read);
     }
 
     pub fn leave(&mut self) {

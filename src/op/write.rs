@@ -38,11 +38,8 @@ impl Writing {
     }
 
     pub fn enter(&mut self, cx: &Context<'_>) {
-        let mut state = self.file.state();
-        if state.admit(cx.reactor).is_ok() {
-            self.file
-                .enter(&mut state, &mut self.ticket, cx.at(), Direction::Write);
-        }
+        self.file
+            .enter_if_admitted(&mut self.ticket, cx.at(), Direction::Write);
     }
 
     pub fn leave(&mut self) {

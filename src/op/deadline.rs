@@ -1,0 +1,37 @@
+//! The deadline of an operation that waits for other moments, too: a `first` for those of its
+//! members, an exit for the next look at the child. The task's deadline is the soonest of them.
+
+use super::operate::Context;
+use super::timeout::Timeout;
+use crate::sys::clock::Moment;
+
+/// See the head of this file.
+pub(crate) struct OwnDeadline {
+    pub timeout: Timeout,
+    /// NEVER: the timeout's clock has not started.
+    at: Moment,
+}
+
+impl OwnDeadline {
+    pub const NEVER: OwnDeadline = OwnDeadline {
+        timeout: Timeout::NEVER,
+        at: Moment::NEVER,
+    };
+
+    /// The operation must block: until when at most. The clock starts with the first call.
+    pub fn begin(&mut self, cx: &Context<'_>) -> Moment {
+        let deadline = self.at;
+        self.at = self.timeout.deadline(&Context { deadline, ..*cx });
+        self.at
+    }
+
+    /// Whether the deadline has come. (The moment for which the task was woken may be another one.)
+    pub fn has_come(&self, cx: &Context<'_>) -> bool {
+        cx.is_due && self.at <= cx.reactor.turn_began.get()
+    }
+
+    /// As before the operation's first wait.
+    pub fn reset(&mut self) {
+        self.at = Moment::NEVER;
+    }
+}
