@@ -89,7 +89,7 @@ impl Descriptor {
         self.port.fd()
     }
 
-    /// What changes while it is open, up to date. Never borrowed while user code runs.
+    /// The file's changing part, up to date. Nothing borrows it while user code runs.
     #[inline]
     pub fn state(&self) -> RefMut<'_, State> {
         let mut state = self.state.borrow_mut();

@@ -1,6 +1,6 @@
 //! The line parser: bytes in, lines out.
 //!
-//! It knows nothing of descriptors, tasks or time. Bytes come in at one end (`room`, then `filled`)
+//! The parser has no part in descriptors, tasks or time. Bytes come in at one end (`room`, then `filled`)
 //! and leave at the other (`consume`, `lend`); between the two, `line` and `lines` say how many
 //! bytes at the front belong together. Nothing is copied on the way out: bytes are lent to a task
 //! where they lie. While a task looks at them the storage is shared, and a buffer that is filled

@@ -2,6 +2,8 @@
 //! print is compared with `wc` and std. `cargo test` builds them; before
 //! `cargo test --test examples`, `cargo build --examples` must.
 
+mod built;
+
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -21,39 +23,12 @@ const GUARD: Duration = Duration::from_secs(60);
 // ---- how an example is run
 
 fn example(name: &str) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let path = test
-        .parent()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .join("examples")
-        .join(name);
-    assert!(
-        is_fresh(&path),
-        "{} is missing or old: `cargo build --examples` makes it anew",
-        path.display()
-    );
-    let mut command = Command::new(path);
+    let mut command = Command::new(built::example(name));
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
-}
-
-/// `cargo test --test examples` does not build the examples: without this it would test what they
-/// once were.
-fn is_fresh(path: &Path) -> bool {
-    let modified = |path: &Path| {
-        fs::metadata(path)
-            .and_then(|metadata| metadata.modified())
-            .ok()
-    };
-    // cargo's list: `program: source...`
-    let sources = fs::read_to_string(path.with_extension("d")).unwrap_or_default();
-    let mut sources = sources.split_whitespace().skip(1);
-    path.exists() && sources.all(|source| modified(Path::new(source)) <= modified(path))
 }
 
 fn run(name: &str, args: &[&OsStr]) -> Output {

@@ -2,6 +2,7 @@
 //! `wc` and `sha1sum` alone. `cargo test` builds them; with `cargo test --test examples_children`
 //! alone, `cargo build --examples` does.
 
+mod built;
 mod support;
 
 use std::ffi::OsStr;
@@ -15,20 +16,7 @@ use std::thread;
 use support::watchdog;
 
 fn example(name: &str) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let path = test
-        .parent()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .join("examples")
-        .join(name);
-    assert!(
-        path.exists(),
-        "{} is not there: `cargo build --examples` builds it",
-        path.display()
-    );
-    let mut command = Command::new(path);
+    let mut command = Command::new(built::example(name));
     command.stdin(Stdio::null());
     command
 }

@@ -5,6 +5,7 @@
 //! That a process is gone is seen at the end of file of a FIFO or pipe that it had open: its number
 //! may be another's.
 
+mod built;
 mod signals;
 
 use std::ffi::CString;
@@ -23,20 +24,7 @@ use std::time::{Duration, Instant};
 // ---- how an example is run
 
 fn example(name: &str) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let path = test
-        .parent()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .join("examples")
-        .join(name);
-    assert!(
-        path.exists(),
-        "{} is not there: `cargo build --examples` builds it",
-        path.display()
-    );
-    let mut command = Command::new(path);
+    let mut command = Command::new(built::example(name));
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

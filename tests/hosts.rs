@@ -2,6 +2,7 @@
 //! connections, the workers, the game loop, the hosts in C and GLib. `cargo test` builds the
 //! examples; with `cargo test --test hosts` alone, `cargo build --examples` does.
 
+mod built;
 mod signals;
 mod threads;
 
@@ -16,20 +17,7 @@ use std::thread;
 use threads::watchdog;
 
 fn example(name: &str) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let path = test
-        .parent()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .join("examples")
-        .join(name);
-    assert!(
-        path.exists(),
-        "{} is not there: `cargo build --examples` builds it",
-        path.display()
-    );
-    let mut command = Command::new(path);
+    let mut command = Command::new(built::example(name));
     signals::with_defaults(&mut command);
     command
 }

@@ -46,8 +46,8 @@ impl From<()> for Input {
 }
 
 impl From<AsyncFile> for Input {
-    /// What has come in on the file, then the rest of it. It is read no further than the child
-    /// reads.
+    /// The child is fed the bytes that have come in on the file, then those that are still to come.
+    /// The file is read no further than the child reads.
     fn from(file: AsyncFile) -> Input {
         Input(Feed::Stream(Rc::clone(file.descriptor())))
     }

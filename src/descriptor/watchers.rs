@@ -19,7 +19,8 @@ pub(crate) struct Watchers {
     interest: Interest,
 }
 
-/// A task, what it waits for, and what poll(2) has said that concerns it; 0: nothing yet.
+/// A task, the events that it waits for, and the part of poll(2)'s answer that concerns it; 0: no
+/// answer yet.
 #[derive(Clone, Copy)]
 struct Watcher {
     key: Key,
@@ -51,7 +52,7 @@ impl Watchers {
             .for_each(|watcher| reactor.wake(watcher.key));
     }
 
-    /// poll(2) has said this.
+    /// Notes poll(2)'s answer, and wakes the tasks that it concerns.
     pub fn take_answer(&mut self, revents: c_short, reactor: &Reactor) {
         self.interest = Interest::NONE;
         for watcher in self
@@ -94,8 +95,8 @@ impl Watchers {
 pub(crate) struct Place(Option<usize>);
 
 impl Descriptor {
-    /// What poll(2) has said that concerns this watcher; 0 if it has not answered. The first call
-    /// makes the task a watcher.
+    /// The part of poll(2)'s answer that concerns this watcher; 0 if there is no answer yet. The
+    /// first call makes the task a watcher.
     pub fn watch(
         self: &Rc<Self>,
         place: &mut Place,

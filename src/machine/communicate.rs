@@ -83,8 +83,8 @@ pub enum Child {
     Over,
 }
 
-/// What the machine is given: each stream None if it was not piped, or another operation uses it
-/// first.
+/// The machine's input for one advance. A stream is None if it was not piped, or if another
+/// operation uses it first.
 pub struct Given<'a> {
     /// What to feed.
     pub input: Input<'a>,

@@ -40,7 +40,7 @@ pub const TRANSITIONS: &[super::table::Edge<State>] = &[
     (State::Running, "it has ended", State::Ended),
 ];
 
-/// What the machine is given.
+/// The machine's input for one advance.
 #[derive(Clone, Copy, Debug)]
 pub struct Given {
     /// The child has ended.

@@ -1,4 +1,4 @@
-//! What must be true of the reactor between turns: see
+//! The invariants of the reactor, which hold between turns: see
 //! [`Scheduler::check_invariants`](crate::Scheduler::check_invariants).
 
 use super::*;

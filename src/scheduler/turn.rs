@@ -1,4 +1,4 @@
-//! One turn: *ask, fall due, advance*. Everything else is preparation.
+//! The turn: *ask, fall due, advance*. The rest of the scheduler prepares it.
 //!
 //! To advance a task is to advance its operation. If that ends, the task's body is called with the
 //! outcome in the same step, and names the next operation, which is advanced at once: a task goes
@@ -142,7 +142,7 @@ impl<'t> Scheduler<'t> {
         self.drop_cancelled(None); // an observer may have cancelled tasks
     }
 
-    /// One step of the task's operation.
+    /// Advances the task's operation once.
     #[inline(always)]
     fn step(&mut self, key: Key, task: &mut Running<'t>) -> Progress {
         let is_due = std::mem::take(&mut task.is_due);

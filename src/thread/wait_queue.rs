@@ -1,5 +1,5 @@
-//! The tasks that wait on a channel, and how a sender on any thread wakes them. It knows nothing of
-//! the messages, so that an operation can wait whatever their type is.
+//! The tasks that wait on a channel, and how a sender on any thread wakes them. The queue does not
+//! hold the messages, so that an operation can wait whatever their type is.
 //!
 //! Two flags stand against each other. A sender first sets `has_message`, then looks whether a task
 //! waits. An operation first sets `is_waited_on`, then looks whether there is a message. Both flags
@@ -43,7 +43,8 @@ impl WaitQueue {
 
     /// How the wait ends. None: it goes on.
     fn end(&self) -> Option<End> {
-        // The senders first: one that sends and is dropped then has sent.
+        // Senders are counted before messages are looked for: if none is left, all that they sent
+        // is in the queue by now.
         let none_can_come = self.senders() == 0 || self.is_closed();
         match self.has_message.load(SeqCst) {
             true => Some(End::Complete),
