@@ -54,11 +54,6 @@ impl Deadline {
 }
 
 impl Deadlines {
-    /// No task has a deadline.
-    pub fn is_empty(&self) -> bool {
-        self.armed == 0
-    }
-
     /// No deadline is before this moment. NEVER if there is none.
     #[inline]
     pub fn first(&self) -> Moment {
@@ -199,7 +194,6 @@ mod tests {
                 }
                 let earliest = naive.values().min().copied().unwrap_or(Moment::NEVER);
                 prop_assert!(heap.first() <= earliest);
-                prop_assert_eq!(heap.is_empty(), naive.is_empty());
                 prop_assert_eq!(heap.armed(), naive.len());
                 (0..12).for_each(|task| heap.check(key(task), &own[task as usize]));
             }

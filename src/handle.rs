@@ -131,9 +131,10 @@ impl<T> JoinHandle<T> {
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
-        match self.take() {
-            None | Some(Ok(_)) | Some(Err(TaskError::Cancelled)) => {}
-            Some(Err(unread)) => self.reactor.report(unread),
+        if let Leaving::Failure(unread) = self.slot.result.replace(Leaving::Taken) {
+            if !matches!(*unread, TaskError::Cancelled) {
+                self.reactor.report(*unread);
+            }
         }
     }
 }

@@ -27,8 +27,7 @@ impl<'t> Scheduler<'t> {
     pub fn run(&mut self) -> Result<(), TaskError> {
         self.begin_drive(false)?;
         while !self.reactor.take_stop() && (self.alive > 0 || self.finds_work()?) {
-            let wait = self.unless_stalled()?;
-            self.turn_once(wait)?;
+            self.turn_once(Wait::Forever)?;
         }
         self.failure()
     }
@@ -52,7 +51,7 @@ impl<'t> Scheduler<'t> {
     /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) for a task of another scheduler, or whose
     /// result was taken.
     pub fn join<T>(&mut self, handle: JoinHandle<T>) -> Result<T, TaskError> {
-        if !handle.is_finished() && !handle.belongs_to(&self.reactor) {
+        if !handle.belongs_to(&self.reactor) && !handle.is_finished() {
             return Err(TaskError::Failed(error::invalid(
                 "join",
                 "the task is another scheduler's",
@@ -63,16 +62,15 @@ impl<'t> Scheduler<'t> {
             if self.reactor.take_stop() {
                 return Err(TaskError::Stopped);
             }
-            let wait = self.unless_stalled()?;
-            self.turn_once(wait)?;
+            self.turn_once(Wait::Forever)?;
         }
-        let taken = || {
-            Err(TaskError::Failed(error::invalid(
+        match handle.take() {
+            Some(result) => result,
+            None => Err(TaskError::Failed(error::invalid(
                 "join",
                 "the result was taken before",
-            )))
-        };
-        handle.take().unwrap_or_else(taken)
+            ))),
+        }
     }
 
     /// Waits for one operation, while the tasks go on, and gives what it hands over. Failures of
@@ -97,8 +95,8 @@ impl<'t> Scheduler<'t> {
     ///
     /// # Errors
     ///
-    /// The failure of a detached task, as soon as it happens; without timeout,
-    /// [`TaskError::Stalled`]; [`TaskError::Poll`].
+    /// The failure of a detached task, as soon as it happens; [`TaskError::Stalled`], without timeout
+    /// or with one that is for ever; [`TaskError::Poll`].
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<usize, TaskError> {
         self.begin_drive(false)?;
         let has_work = self.reactor.has_work(); // before the drop: to drop a task is something done
@@ -106,7 +104,7 @@ impl<'t> Scheduler<'t> {
         if !self.reactor.take_stop() {
             let wait = match timeout {
                 _ if has_work || self.alive == 0 => Wait::Not,
-                None => self.unless_stalled()?,
+                None => Wait::Forever,
                 Some(Duration::ZERO) => Wait::Not,
                 Some(timeout) => match clock::now().after(nanoseconds(timeout)) {
                     Moment::NEVER => Wait::Forever,
@@ -146,22 +144,8 @@ impl<'t> Scheduler<'t> {
         self.reactor.next_failure().map_or(Ok(()), Err)
     }
 
-    /// How long the next turn may sleep: for ever. An error, if nothing could end that.
-    #[inline]
-    fn unless_stalled(&self) -> Result<Wait, TaskError> {
-        let reactor = &self.reactor;
-        let goes_on = reactor.has_work()
-            || !self.deadlines.is_empty()
-            || reactor.is_watching(false)
-            || reactor.outside.get() > 0;
-        match goes_on {
-            true => Ok(Wait::Forever),
-            false => Err(self.stalled()),
-        }
-    }
-
     #[cold]
-    fn stalled(&self) -> TaskError {
+    pub(super) fn stalled(&self) -> TaskError {
         TaskError::Stalled(format!("{self:?}"))
     }
 

@@ -189,9 +189,11 @@ impl<'t> Scheduler<'t> {
             let reactor = Rc::clone(&self.reactor);
             // A value that gives way to the failure is dropped here: user code, which may panic.
             self.guard(|| task.body.fail(failure, &reactor));
+            task.op.leave();
         }
-        task.op.leave();
-        self.deadlines.set(key, &mut task.deadline, Moment::NEVER);
+        if task.deadline.is_armed() {
+            self.deadlines.set(key, &mut task.deadline, Moment::NEVER);
+        }
         self.alive -= usize::from(!task.is_hidden);
         self.guard(move || drop(task));
         self.tasks.free(key);

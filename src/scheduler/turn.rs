@@ -43,13 +43,19 @@ impl<'t> Scheduler<'t> {
     pub(super) fn ask(&mut self, wait: Wait) -> Result<(), TaskError> {
         let wait = match (self.deadlines.first(), wait) {
             (_, Wait::Not) => Wait::Not,
-            _ if self.reactor.has_work() || self.must_return() => Wait::Not,
+            _ if self.must_return() => Wait::Not,
+            (Moment::NEVER, Wait::Forever) if !self.can_be_woken() => return Err(self.stalled()),
             (Moment::NEVER, wait) => wait,
             (deadline, Wait::Until(at)) => Wait::Until(at.min(deadline)),
             (deadline, Wait::Forever) => Wait::Until(deadline),
         };
         let named = |error| TaskError::Poll(crate::error::system("poll", -1, error));
         self.reactor.ask(wait).map_err(named)
+    }
+
+    /// Whether a descriptor or another thread can wake a task.
+    fn can_be_woken(&self) -> bool {
+        self.reactor.is_watching(false) || self.reactor.outside.get() > 0
     }
 
     /// Lets deadlines fall due: their tasks are ready, after those that poll(2) woke.
@@ -115,13 +121,13 @@ impl<'t> Scheduler<'t> {
         };
         self.resumes = RESUMES;
         let deadline = loop {
-            match &mut self.step(key, &mut task) {
-                Progress::Blocked(deadline) => break *deadline,
-                Progress::Ended(end, value) => {
+            match self.step(key, &mut task) {
+                Progress::Blocked(deadline) => break deadline,
+                Progress::Ended(end, mut value) => {
                     if task.deadline.is_armed() {
                         self.deadlines.set(key, &mut task.deadline, Moment::NEVER);
                     }
-                    if let Err(failure) = self.resume(key, &mut task, *end, value) {
+                    if let Err(failure) = self.resume(key, &mut task, end, &mut value) {
                         self.end(key, task, failure);
                         self.drop_cancelled(None);
                         return;
