@@ -66,7 +66,8 @@ impl<T> Slot<T> {
 }
 
 /// A handle to a task, for its result. Dropped, it detaches the task: that goes on, and if it
-/// fails, or has failed and nobody has taken the failure, that comes out of
+/// fails, or has failed and nobody has taken the failure, that goes to
+/// [`on_failure`](crate::Scheduler::on_failure), or else comes out of
 /// [`run`](crate::Scheduler::run), `turn` or `dispatch`.
 pub struct JoinHandle<T> {
     slot: Rc<Slot<T>>,
@@ -133,7 +134,7 @@ impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
         match self.take() {
             None | Some(Ok(_)) | Some(Err(TaskError::Cancelled)) => {}
-            Some(Err(unread)) => self.reactor.report(unread),
+            Some(Err(unread)) => self.reactor.report(Some(self.key), unread),
         }
     }
 }
@@ -154,8 +155,8 @@ pub(crate) trait Body<'t> {
     /// Calls it with the outcome.
     fn resume(&mut self, task: &mut Task<'_, 't>) -> Resumed;
 
-    /// The task ends without value. If no handle is left, the failure comes out of the drive.
-    fn fail(&mut self, error: TaskError, reactor: &Reactor);
+    /// The task ends without value. If no handle is left, the failure is reported as that of `task`.
+    fn fail(&mut self, error: TaskError, reactor: &Reactor, task: Option<Key>);
 }
 
 /// What a body has returned.
@@ -193,13 +194,13 @@ pub(crate) struct Closure<F, T> {
 }
 
 impl<F, T> Closure<F, T> {
-    pub fn leave_failure(&self, error: TaskError, reactor: &Reactor) {
+    pub fn leave_failure(&self, error: TaskError, reactor: &Reactor, task: Option<Key>) {
         let has_handle = Rc::strong_count(&self.slot) > 1;
         if has_handle || matches!(error, TaskError::Cancelled) {
             self.slot.leave(Leaving::Failure(Box::new(error)), reactor);
         } else {
             self.slot.leave(Leaving::Taken, reactor);
-            reactor.report(error);
+            reactor.report(task, error);
         }
     }
 }

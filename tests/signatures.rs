@@ -252,6 +252,10 @@ fn scheduler_observe<'t>(sched: &mut Scheduler<'t>, f: impl FnMut(&Trace<'_>) + 
     sched.observe(f);
 }
 
+fn scheduler_on_failure<'t>(sched: &mut Scheduler<'t>, f: impl FnMut(TaskId, TaskError) + 't) {
+    sched.on_failure(f);
+}
+
 fn remote(remote: &Remote, f: impl FnOnce(&mut Scheduler<'_>) + Send + 'static) -> Remote {
     let _is_there: bool = remote.run(f);
     let _: fn(&Remote) = Remote::wake;
