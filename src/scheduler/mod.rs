@@ -119,7 +119,8 @@ impl<'t> Scheduler<'t> {
     }
 
     /// Starts a task written as state functions: `at` is the first, called when `op` has ended.
-    /// Joins to the final state.
+    /// Joins to the final state, which lives until it is taken or the handle is dropped: a file in
+    /// it stays open as long.
     pub fn spawn_states<S: 't>(
         &mut self,
         op: impl Into<Op>,
