@@ -17,6 +17,7 @@ use crate::machine::read::Want;
 use crate::op::operate::Kind;
 use crate::reactor::Reactor;
 use crate::task::{Flow, Step, Task};
+use crate::task_table::Key;
 
 impl<'t, T, F> Body<'t> for Closure<F, T>
 where
@@ -47,8 +48,8 @@ where
         }
     }
 
-    fn fail(&mut self, error: TaskError, reactor: &Reactor) {
-        self.leave_failure(error, reactor);
+    fn fail(&mut self, error: TaskError, reactor: &Reactor, task: Option<Key>) {
+        self.leave_failure(error, reactor, task);
     }
 }
 

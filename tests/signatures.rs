@@ -23,9 +23,10 @@ use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
 use asyncfile::{
-    again, channel, done, first, op, sleep, then, wait, yield_now, AsyncFile, AsyncPipe, End, Flow,
-    JoinHandle, Lines, Next, Op, Operation, OperationError, Outcome, Receiver, Remote, Scheduler,
-    Sender, StateFlow, StateFn, Step, Task, TaskError, TaskId, Trace,
+    again, channel, done, first, op, sleep, then, wait, yield_now, AsyncFile, AsyncPipe,
+    CancelOnDrop, End, Flow, JoinHandle, Lines, Next, Op, Operation, OperationError, Outcome,
+    Receiver, Remote, Scheduler, Sender, Spawn, StateFlow, StateFn, Step, Task, TaskError, TaskId,
+    Trace,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -151,6 +152,7 @@ fn flows() {
     let _: fn(Vec<Op>) -> op::First = first;
     let _: fn([op::Read; 2]) -> op::First = first;
     let _: fn(Option<op::Readline>) -> op::First = first;
+    let _: fn([Op; 0]) -> op::First = first;
 }
 
 fn state_functions() {
@@ -223,6 +225,23 @@ fn scheduler<'t>() {
     let _: fn(&Scheduler<'t>) -> io::Result<Remote> = Scheduler::remote;
 }
 
+fn spawn_from_either<'t, T: 't, S: 't>(
+    to: &mut impl Spawn<'t>,
+    op: impl Into<Op>,
+    body: impl FnMut(&mut Task<'_, 't>) -> Flow<T> + 't,
+    state: S,
+    at: StateFn<S>,
+) -> (JoinHandle<T>, JoinHandle<S>) {
+    (to.spawn(op, body), to.spawn_states(yield_now(), state, at))
+}
+
+fn is_spawn<'t, P: Spawn<'t>>() {}
+
+fn what_spawns<'e, 't: 'e>() {
+    is_spawn::<'t, Scheduler<'t>>();
+    is_spawn::<'t, Task<'e, 't>>();
+}
+
 fn scheduler_spawn<'t, T: 't>(
     sched: &mut Scheduler<'t>,
     op: impl Into<Op>,
@@ -250,6 +269,10 @@ fn scheduler_block_on<O: Operation>(sched: &mut Scheduler<'_>, op: O) -> io::Res
 
 fn scheduler_observe<'t>(sched: &mut Scheduler<'t>, f: impl FnMut(&Trace<'_>) + 't) {
     sched.observe(f);
+}
+
+fn scheduler_on_failure<'t>(sched: &mut Scheduler<'t>, f: impl FnMut(TaskId, TaskError) + 't) {
+    sched.on_failure(f);
 }
 
 fn remote(remote: &Remote, f: impl FnOnce(&mut Scheduler<'_>) + Send + 'static) -> Remote {
@@ -341,6 +364,9 @@ fn join_handle<T>(handle: JoinHandle<T>) -> Option<Result<T, TaskError>> {
     let _: fn(&JoinHandle<T>) -> op::Join = JoinHandle::finished;
     let _: fn(&JoinHandle<T>) -> bool = JoinHandle::is_finished;
     let _: fn(&JoinHandle<T>) = JoinHandle::cancel;
+    let _: fn(JoinHandle<T>) -> CancelOnDrop<T> = JoinHandle::cancel_on_drop;
+    let _: fn(CancelOnDrop<T>) -> JoinHandle<T> = CancelOnDrop::into_handle;
+    let _: for<'a> fn(&'a CancelOnDrop<T>) -> &'a JoinHandle<T> = std::ops::Deref::deref;
     handle.take()
 }
 
@@ -552,6 +578,7 @@ fn traits<'t>() {
 fn what_is_printed_for_debugging<'t>() {
     is_debug::<Scheduler<'t>>();
     is_debug::<JoinHandle<Plain>>();
+    is_debug::<CancelOnDrop<Plain>>();
     is_debug::<Remote>();
     is_debug::<Sender<Plain>>();
     is_debug::<Receiver<Plain>>();

@@ -37,6 +37,9 @@ struct Member {
 /// does. The others are put back, and nothing of them is lost. In an array of operations of
 /// different kinds the first one is made an [`Op`] by `Op::from(...)`, the others by `.into()`.
 ///
+/// A timeout in a `first` that is made anew starts anew. [`again`](crate::again) keeps the running
+/// clocks of those that have not ended. For a beat, or a deadline of a whole loop, wait by `again`.
+///
 /// None at all, or a `write` or `communicate` among them (half a write cannot be put back), is
 /// [`io::ErrorKind::InvalidInput`].
 ///

@@ -34,7 +34,8 @@ impl Scheduler<'_> {
     ///
     /// # Errors
     ///
-    /// The failure of a detached task, as soon as it happens; the other tasks are kept.
+    /// The failure of a detached task, as soon as it happens, unless
+    /// [`on_failure`](Scheduler::on_failure) takes it; the other tasks are kept.
     pub fn dispatch(&mut self, set: &[pollfd]) -> Result<usize, TaskError> {
         self.begin_drive(false)?;
         self.reactor.forget_time();

@@ -40,6 +40,9 @@ type Running<'t> = Box<Alive<dyn Body<'t> + 't>>;
 /// An observer of every transition.
 type Observer<'t> = Box<dyn FnMut(&Trace<'_>) + 't>;
 
+/// What takes the failures of detached tasks.
+type OnFailure<'t> = Box<dyn FnMut(TaskId, TaskError) + 't>;
+
 /// A call of the scheduler: something hidden is started, or another thread has sent it.
 type Call = Box<dyn FnOnce(&mut Scheduler<'_>)>;
 
@@ -78,6 +81,7 @@ pub struct Scheduler<'t> {
     holds_failures: bool,
     epoch: Epoch,
     observer: Option<Observer<'t>>,
+    on_failure: Option<OnFailure<'t>>,
     /// To be made at the end of this turn, or when the next drive begins.
     calls: RefCell<VecDeque<Call>>,
     /// A call was left since the last one was made.
@@ -96,6 +100,7 @@ impl<'t> Scheduler<'t> {
             holds_failures: false,
             epoch: Epoch::now(),
             observer: None,
+            on_failure: None,
             calls: RefCell::default(),
             has_calls: Cell::new(false),
         }
@@ -114,7 +119,8 @@ impl<'t> Scheduler<'t> {
     }
 
     /// Starts a task written as state functions: `at` is the first, called when `op` has ended.
-    /// Joins to the final state.
+    /// Joins to the final state, which lives until it is taken or the handle is dropped: a file in
+    /// it stays open as long.
     pub fn spawn_states<S: 't>(
         &mut self,
         op: impl Into<Op>,
@@ -182,20 +188,23 @@ impl<'t> Scheduler<'t> {
 
     /// Drops a task that has ended, or was cancelled. `failure`: it has no value.
     fn end(&mut self, key: Key, mut task: Running<'t>, failure: Option<TaskError>) {
+        let reported_as = Some(key).filter(|_| !task.is_hidden);
         if let Some(failure) = failure {
             if self.observer.is_some() && !task.is_hidden {
                 self.trace(key, Event::Failed(&failure));
             }
             let reactor = Rc::clone(&self.reactor);
             // A value that gives way to the failure is dropped here: user code, which may panic.
-            self.guard(|| task.body.fail(failure, &reactor));
+            self.guard(reported_as, || {
+                task.body.fail(failure, &reactor, reported_as)
+            });
             task.op.leave();
         }
         if task.deadline.is_armed() {
             self.deadlines.set(key, &mut task.deadline, Moment::NEVER);
         }
         self.alive -= usize::from(!task.is_hidden);
-        self.guard(move || drop(task));
+        self.guard(reported_as, move || drop(task));
         self.tasks.free(key);
     }
 
@@ -205,23 +214,30 @@ impl<'t> Scheduler<'t> {
         self.reactor.has_notes() && self.drop_all_cancelled(running)
     }
 
+    /// The failures of detached tasks are told here, too: what takes them may cancel tasks.
     #[cold]
     fn drop_all_cancelled(&mut self, running: Option<Key>) -> bool {
         let mut is_cancelled = false;
-        while let Some(key) = self.reactor.next_cancelled() {
-            if Some(key) == running {
-                is_cancelled = true;
-            } else if let Some(task) = self.tasks.take(key) {
-                self.end(key, task, Some(TaskError::Cancelled));
+        loop {
+            while let Some(key) = self.reactor.next_cancelled() {
+                if Some(key) == running {
+                    is_cancelled = true;
+                } else if let Some(task) = self.tasks.take(key) {
+                    self.end(key, task, Some(TaskError::Cancelled));
+                }
+            }
+            if !self.tell_failure() {
+                return is_cancelled;
             }
         }
-        is_cancelled
     }
 
-    /// Runs user code that is no task's body. If it panics, that comes out of the next drive.
-    fn guard(&self, user_code: impl FnOnce()) {
+    /// Runs user code that is no task's body. If it panics, that is reported as a failure of
+    /// `task`.
+    fn guard(&self, task: Option<Key>, user_code: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(user_code)) {
-            self.reactor.report(TaskError::Panicked(message(payload)));
+            let failure = TaskError::Panicked(message(payload));
+            self.reactor.report(task, failure);
         }
     }
 
@@ -233,7 +249,7 @@ impl<'t> Scheduler<'t> {
                 turn: self.reactor.turns.get(),
                 event,
             };
-            self.guard(|| observer(&trace));
+            self.guard(None, || observer(&trace));
             self.observer = Some(observer);
         }
     }
@@ -255,7 +271,7 @@ impl Drop for Scheduler<'_> {
     /// files.
     fn drop(&mut self) {
         let observer = self.observer.take();
-        self.guard(|| drop(observer));
+        self.guard(None, || drop(observer));
         loop {
             let any = self.tasks.iter().map(|task| task.key).next();
             let key = match any {
@@ -266,11 +282,14 @@ impl Drop for Scheduler<'_> {
                 self.end(key, task, Some(TaskError::Cancelled));
             }
         }
-        while let Some(failure) = self.reactor.next_failure() {
-            self.guard(|| drop(failure)); // an error of the user's own kind
+        while self.tell_failure() {}
+        let on_failure = self.on_failure.take();
+        self.guard(None, || drop(on_failure));
+        while let Some(failure) = self.reactor.next_failure(false) {
+            self.guard(None, || drop(failure)); // an error of the user's own kind
         }
         while let Some(call) = self.calls.get_mut().pop_front() {
-            self.guard(|| drop(call));
+            self.guard(None, || drop(call));
         }
         self.reactor.close();
     }
