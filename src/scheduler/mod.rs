@@ -94,7 +94,7 @@ impl<'t> Scheduler<'t> {
             deadlines: Deadlines::default(),
             resumes: 0,
             holds_failures: false,
-            epoch: Epoch::now(),
+            epoch: Epoch::of_thread(),
             observer: None,
             calls: RefCell::default(),
             has_calls: Cell::new(false),
