@@ -42,9 +42,10 @@ pub(crate) enum Cause {
     Named { name: String, error: io::Error },
     /// A state of affairs that needs no number.
     Says(io::ErrorKind, &'static str),
-    /// The deadline came after so many nanoseconds; so many bytes were `kept` or `written`.
+    /// The deadline came after so many nanoseconds, or (None) it was a moment; so many bytes were
+    /// `kept` or `written`.
     TimedOut {
-        after: u64,
+        after: Option<u64>,
         bytes: usize,
         what: &'static str,
     },
@@ -138,8 +139,10 @@ impl fmt::Display for OperationError {
             Cause::System(error) => error.fmt(f),
             Cause::Says(_, text) => f.write_str(text),
             Cause::TimedOut { after, bytes, what } => {
-                f.write_str("timed out after ")?;
-                Milliseconds(*after).fmt(f)?;
+                match after {
+                    Some(after) => write!(f, "timed out after {}", Milliseconds(*after))?,
+                    None => f.write_str("timed out at the moment that was set")?,
+                }
                 match bytes {
                     0 => Ok(()),
                     bytes => write!(f, ", {bytes} bytes {what}"),
@@ -322,7 +325,7 @@ mod tests {
             "read",
             5,
             Cause::TimedOut {
-                after: 1,
+                after: Some(1),
                 bytes: 0,
                 what: "kept",
             },

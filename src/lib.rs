@@ -46,7 +46,7 @@
 //! | 5 face | `file` | [`AsyncFile`] |
 //! | annex child | `child`, `child/pipe`, `child/spawn`, `child/process`, `child/processes`, `child/dropped`, `child/waiters`, `child/exit`, `child/communicate`, `child/streams`, `child/conversation`, `child/input`, `machine/communicate`, `machine/exit` | [`AsyncPipe`]: spawning, exits, dropped children, communicate |
 //! | annex thread | `thread`, `thread/wake`, `thread/wait_queue`, `thread/remote`, `thread/channel` | other threads: wake, [`Remote`], [`channel()`] |
-//! | annex combine | `combine`, `combine/first`, `combine/join` | [`first`] and waiting for a task's end |
+//! | annex combine | `combine`, `combine/first`, `combine/join`, `combine/ticks` | [`first`], waiting for a task's end, and a beat |
 //! | - | `sim`, `sim/*` | the simulated kernel |
 //!
 //! **To read it in one sitting**: `scheduler/turn`, `reactor`, `descriptor`, `wait_list`,
@@ -118,7 +118,7 @@ pub mod op {
     pub(crate) mod write;
 
     pub use crate::child::{Communicate, Exit, Input};
-    pub use crate::combine::{First, Join};
+    pub use crate::combine::{First, Join, Ticks};
     pub use crate::data::Data;
     pub use faces::{Read, ReadToEnd, Readline, Readlines, Write};
     pub use operate::Op;
@@ -127,12 +127,12 @@ pub mod op {
 }
 
 pub use child::AsyncPipe;
-pub use combine::first;
+pub use combine::{first, ticks};
 pub use error::{OperationError, TaskError};
 pub use file::AsyncFile;
 pub use handle::{CancelOnDrop, JoinHandle};
 pub use machine::End;
-pub use op::sleep::{sleep, yield_now};
+pub use op::sleep::{never, sleep, sleep_until, yield_now};
 pub use op::Op;
 pub use operation::Operation;
 pub use scheduler::Scheduler;

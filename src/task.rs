@@ -35,9 +35,9 @@ pub fn wait<T>(op: impl Into<Op>) -> Flow<T> {
     Ok(Step::Wait(op.into()))
 }
 
-/// Waits for the same operation once more: same file, limits and timeout, its clock afresh. After a
-/// [`first`](crate::first): the one that ended afresh; the others keep their running clocks and
-/// enter their queues at the back.
+/// Waits for the same operation once more: same file, limits and timeout, its clock afresh (an
+/// `until` is a moment, and stays). After a [`first`](crate::first): the one that ended afresh; the
+/// others keep their running clocks and enter their queues at the back.
 ///
 /// It costs less than [`wait`] with the same operation made anew, because the operation stays where
 /// it is: a short line that is in the buffer already is handed over without a return to the
@@ -290,7 +290,9 @@ impl<'e, 't> Task<'e, 't> {
         TaskId(self.key)
     }
 
-    /// The time this turn began: the same for all tasks of a turn, and no system call.
+    /// The time this turn began: the same for all tasks of a turn, and no system call. It is what a
+    /// deadline for the work ahead is computed from, as `task.clock() + SECOND`. It is not the time
+    /// now: how long the tasks of this turn have taken cannot be computed from it.
     pub fn clock(&self) -> Instant {
         self.scheduler.clock()
     }

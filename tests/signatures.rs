@@ -23,10 +23,10 @@ use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
 use asyncfile::{
-    again, channel, done, first, op, sleep, then, wait, yield_now, AsyncFile, AsyncPipe,
-    CancelOnDrop, End, Flow, JoinHandle, Lines, Next, Op, Operation, OperationError, Outcome,
-    Receiver, Remote, Scheduler, Sender, Spawn, StateFlow, StateFn, Step, Task, TaskError, TaskId,
-    Trace,
+    again, channel, done, first, never, op, sleep, sleep_until, then, ticks, wait, yield_now,
+    AsyncFile, AsyncPipe, CancelOnDrop, End, Flow, JoinHandle, Lines, Next, Op, Operation,
+    OperationError, Outcome, Receiver, Remote, Scheduler, Sender, Spawn, StateFlow, StateFn, Step,
+    Task, TaskError, TaskId, Trace,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -193,6 +193,30 @@ fn timeouts_of_operations_without_a_descriptor() {
     let _: fn(op::Join, Duration) -> op::Join = op::Join::timeout;
 }
 
+fn moments() {
+    let _: fn(op::Read, Instant) -> op::Read = op::Read::until;
+    let _: fn(op::ReadToEnd, Instant) -> op::ReadToEnd = op::ReadToEnd::until;
+    let _: fn(op::Readline, Instant) -> op::Readline = op::Readline::until;
+    let _: fn(op::Readlines, Instant) -> op::Readlines = op::Readlines::until;
+    let _: fn(op::Write, Instant) -> op::Write = op::Write::until;
+    let _: fn(op::Ready, Instant) -> op::Ready = op::Ready::until;
+    let _: fn(op::Communicate, Instant) -> op::Communicate = op::Communicate::until;
+    let _: fn(op::Exit, Instant) -> op::Exit = op::Exit::until;
+    let _: fn(op::Sleep, Instant) -> op::Sleep = op::Sleep::until;
+    let _: fn(op::YieldNow, Instant) -> op::YieldNow = op::YieldNow::until;
+    let _: fn(op::First, Instant) -> op::First = op::First::until;
+    let _: fn(op::Join, Instant) -> op::Join = op::Join::until;
+}
+
+fn beats() {
+    let _: fn(Instant) -> op::Sleep = sleep_until;
+    let _: fn() -> op::Sleep = never;
+    let _: fn(Duration) -> op::Ticks = ticks;
+    let _: fn(&op::Ticks) -> op::Ticks = op::Ticks::clone;
+    let _: fn(op::Ticks, Duration) -> op::Ticks = op::Ticks::timeout;
+    let _: fn(op::Ticks, Instant) -> op::Ticks = op::Ticks::until;
+}
+
 fn is_an_operation<O: Operation<Output = T> + Into<Op> + Debug, T: 'static>() {}
 
 fn operations_and_what_they_hand_over() {
@@ -204,6 +228,7 @@ fn operations_and_what_they_hand_over() {
     is_an_operation::<op::Ready, ()>();
     is_an_operation::<op::Sleep, ()>();
     is_an_operation::<op::YieldNow, ()>();
+    is_an_operation::<op::Ticks, ()>();
     is_an_operation::<op::Join, ()>();
     is_an_operation::<op::First, usize>();
     is_an_operation::<op::Communicate, Output>();

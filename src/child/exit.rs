@@ -13,7 +13,6 @@ use crate::machine::exit::{Answer, Given, State, Waiter};
 use crate::machine::End;
 use crate::op::deadline::OwnDeadline;
 use crate::op::operate::{face, Context, Op, Operate, Progress, Value};
-use crate::op::timeout::Timeout;
 use crate::operation::{Operation, Sealed};
 use crate::sys::clock::{nanoseconds, Moment};
 use crate::task::Task;
@@ -88,7 +87,7 @@ impl Exit {
     /// The most it may take, counted from when it first has to wait. Then:
     /// [`io::ErrorKind::TimedOut`], and the child lives on.
     pub fn timeout(mut self, after: Duration) -> Exit {
-        self.deadline.timeout = Timeout::after(after);
+        self.deadline.timeout.set_after(after);
         self
     }
 
@@ -116,7 +115,7 @@ impl Clone for Exit {
     }
 }
 
-face!(Exit, op => Op::other(op));
+face!(Exit, op => Op::other(op), op.deadline.timeout);
 
 impl Operate for Exit {
     fn advance(&mut self, cx: &Context<'_>) -> Progress {

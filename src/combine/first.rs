@@ -12,7 +12,6 @@ use crate::error::Cause;
 use crate::machine::End;
 use crate::op::deadline::OwnDeadline;
 use crate::op::operate::{face, Context, Op, Operate, Progress};
-use crate::op::timeout::Timeout;
 use crate::operation::{Operation, Sealed};
 use crate::sys::clock::Moment;
 use crate::task::Task;
@@ -37,8 +36,9 @@ struct Member {
 /// does. The others are put back, and nothing of them is lost. In an array of operations of
 /// different kinds the first one is made an [`Op`] by `Op::from(...)`, the others by `.into()`.
 ///
-/// A timeout in a `first` that is made anew starts anew. [`again`](crate::again) keeps the running
-/// clocks of those that have not ended. For a beat, or a deadline of a whole loop, wait by `again`.
+/// A beat beside the lines is [`ticks`](crate::ticks). An operation's `timeout` in a `first` that
+/// is made anew starts anew with it: a deadline over many of them is an `until`, or what
+/// [`again`](crate::again) keeps.
 ///
 /// None at all, or a `write` or `communicate` among them (half a write cannot be put back), is
 /// [`io::ErrorKind::InvalidInput`].
@@ -84,7 +84,7 @@ impl First {
     /// The most it may take, counted from when it first has to wait. Then:
     /// [`io::ErrorKind::TimedOut`], and all of the operations are put back.
     pub fn timeout(mut self, after: Duration) -> First {
-        self.deadline.timeout = Timeout::after(after);
+        self.deadline.timeout.set_after(after);
         self
     }
 
@@ -115,7 +115,7 @@ impl First {
     }
 }
 
-face!(First, op => Op::other(op));
+face!(First, op => Op::other(op), op.deadline.timeout);
 
 impl Operate for First {
     fn enter(&mut self, cx: &Context<'_>) {

@@ -55,18 +55,24 @@ pub const TRANSITIONS: &[super::table::Edge<State>] = &[
 /// A write in progress.
 #[derive(Clone, Debug)]
 pub struct Writer {
-    written: usize,
+    written: Count,
     /// All of it, or what one write takes.
     full: bool,
     state: State,
 }
+
+/// A count that is aligned as half a word: operations should be small, and what lies beside a
+/// writer then needs no padding.
+#[derive(Clone, Copy, Debug)]
+#[repr(packed(4))]
+struct Count(usize);
 
 impl Writer {
     /// A writer at the beginning of its data.
     #[inline]
     pub fn new() -> Writer {
         Writer {
-            written: 0,
+            written: Count(0),
             full: false,
             state: State::Writing,
         }
@@ -84,7 +90,7 @@ impl Writer {
 
     /// How many bytes the sink took so far.
     pub fn written(&self) -> usize {
-        self.written
+        self.written.0
     }
 
     /// Where it is.
@@ -104,11 +110,11 @@ impl Writer {
     /// Goes as far as it can without waiting. `data` is the same at each call.
     #[inline]
     pub fn advance(&mut self, data: &[u8], sink: &mut (impl Sink + ?Sized)) -> Advance {
-        let share_ends = self.written.saturating_add(SHARE);
+        let share_ends = self.written.0.saturating_add(SHARE);
         loop {
             match self.state {
-                State::Writing if self.written == data.len() => return self.ended(End::Complete),
-                State::Writing if self.written == share_ends => {
+                State::Writing if self.written.0 == data.len() => return self.ended(End::Complete),
+                State::Writing if self.written.0 == share_ends => {
                     self.go("the share is moved: others first", State::Writing);
                     return Advance::Yield;
                 }
@@ -116,25 +122,26 @@ impl Writer {
                     self.go("the sink says \"not now\"", State::Blocked);
                     return Advance::Blocked;
                 }
-                State::Writing => match sink.write(&data[self.written..data.len().min(share_ends)])
-                {
-                    Ok(0) => return self.failed(io::ErrorKind::WriteZero.into()),
-                    Ok(size) => {
-                        self.written += size;
-                        if !self.full {
-                            return self.ended(End::Complete);
+                State::Writing => {
+                    match sink.write(&data[self.written.0..data.len().min(share_ends)]) {
+                        Ok(0) => return self.failed(io::ErrorKind::WriteZero.into()),
+                        Ok(size) => {
+                            self.written.0 += size;
+                            if !self.full {
+                                return self.ended(End::Complete);
+                            }
+                            self.go("the sink took a part", State::Writing);
                         }
-                        self.go("the sink took a part", State::Writing);
+                        Err(error) => match error.kind() {
+                            io::ErrorKind::Interrupted => self.go("EINTR", State::Writing),
+                            io::ErrorKind::WouldBlock => {
+                                self.go("the sink says \"not now\"", State::Blocked);
+                                return Advance::Blocked;
+                            }
+                            _ => return self.failed(error),
+                        },
                     }
-                    Err(error) => match error.kind() {
-                        io::ErrorKind::Interrupted => self.go("EINTR", State::Writing),
-                        io::ErrorKind::WouldBlock => {
-                            self.go("the sink says \"not now\"", State::Blocked);
-                            return Advance::Blocked;
-                        }
-                        _ => return self.failed(error),
-                    },
-                },
+                }
                 State::Blocked => self.go("advanced again", State::Writing),
                 State::Ended => unreachable!("a writer that has ended is not advanced"),
             }
@@ -144,7 +151,7 @@ impl Writer {
     /// Its deadline has come: what was written counts, if it is anything.
     pub fn time_out(&mut self) -> Advance {
         self.go("the deadline has come", State::Ended);
-        match self.written {
+        match self.written.0 {
             0 => Advance::Failed(io::ErrorKind::TimedOut.into()),
             written => Advance::Ended(End::TimedOut, written),
         }
@@ -152,7 +159,7 @@ impl Writer {
 
     fn ended(&mut self, end: End) -> Advance {
         self.go("nothing is left, or one write was enough", State::Ended);
-        Advance::Ended(end, self.written)
+        Advance::Ended(end, self.written.0)
     }
 
     #[cold]

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::operate::{face, Kind, Op};
 use super::read::Reading;
-use super::timeout::Timeout;
 use super::write::Writing;
 use crate::data::Data;
 use crate::descriptor::Descriptor;
@@ -42,7 +41,7 @@ impl Read {
     /// there are none.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Read {
-        self.0.timeout = Timeout::after(after);
+        self.0.timeout.set_after(after);
         self
     }
 
@@ -51,7 +50,7 @@ impl Read {
     }
 }
 
-face!(Read, op => Op(Kind::Read(op.0)));
+face!(Read, op => Op(Kind::Read(op.0)), op.0.timeout);
 
 /// Waits for everything until the end: see
 /// [`AsyncFile::read_to_end`](crate::AsyncFile::read_to_end).
@@ -78,7 +77,7 @@ impl ReadToEnd {
     /// there are none.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> ReadToEnd {
-        self.0.timeout = Timeout::after(after);
+        self.0.timeout.set_after(after);
         self
     }
 
@@ -87,9 +86,31 @@ impl ReadToEnd {
     }
 }
 
-face!(ReadToEnd, op => Op(Kind::Read(op.0)));
+face!(ReadToEnd, op => Op(Kind::Read(op.0)), op.0.timeout);
 
 /// Waits for one line: see [`AsyncFile::readline`](crate::AsyncFile::readline).
+///
+/// # Example
+///
+/// This shows a deadline for all lines together, where a `timeout` is one for each:
+///
+/// ```
+/// use asyncfile::{again, done, AsyncFile, End, Scheduler};
+/// use std::{io::Write, os::unix::net::UnixStream, time::{Duration, Instant}};
+///
+/// let (mut theirs, ours) = UnixStream::pair()?;
+/// theirs.write_all(b"one\ntwo\nthr")?;
+/// let deadline = Instant::now() + Duration::from_millis(10);
+/// let mut sched = Scheduler::new();
+/// let mut count = 0;
+/// let read = AsyncFile::new(ours)?.readline().until(deadline);
+/// let counter = sched.spawn(read, move |task| match task.end() {
+///     End::TimedOut => done(count),                   // "thr" stays in the file
+///     _ => { task.line()?; count += 1; again() }
+/// });
+/// assert_eq!(sched.join(counter)?, 2);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone)]
 #[must_use = "an operation does nothing until a task waits for it"]
 pub struct Readline(Reading);
@@ -122,7 +143,7 @@ impl Readline {
     /// in the file.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Readline {
-        self.0.timeout = Timeout::after(after);
+        self.0.timeout.set_after(after);
         self
     }
 
@@ -131,7 +152,7 @@ impl Readline {
     }
 }
 
-face!(Readline, op => Op(Kind::Read(op.0)));
+face!(Readline, op => Op(Kind::Read(op.0)), op.0.timeout);
 
 /// Waits for whole lines: see [`AsyncFile::readlines`](crate::AsyncFile::readlines).
 #[derive(Clone)]
@@ -157,7 +178,7 @@ impl Readlines {
     /// in the file.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Readlines {
-        self.0.timeout = Timeout::after(after);
+        self.0.timeout.set_after(after);
         self
     }
 
@@ -166,7 +187,7 @@ impl Readlines {
     }
 }
 
-face!(Readlines, op => Op(Kind::Read(op.0)));
+face!(Readlines, op => Op(Kind::Read(op.0)), op.0.timeout);
 
 /// Waits for bytes to be taken: see [`AsyncFile::write`](crate::AsyncFile::write).
 #[must_use = "an operation does nothing until a task waits for it"]
@@ -190,7 +211,7 @@ impl Write {
     /// that is 0.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Write {
-        self.0.timeout = Timeout::after(after);
+        self.0.timeout.set_after(after);
         self
     }
 
@@ -199,4 +220,4 @@ impl Write {
     }
 }
 
-face!(Write, op => Op(Kind::Write(op.0)));
+face!(Write, op => Op(Kind::Write(op.0)), op.0.timeout);

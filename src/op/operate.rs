@@ -268,8 +268,23 @@ impl Op {
     }
 }
 
-/// Makes a public type an operation: `Op::from`, and Debug.
+/// Makes a public type an operation: `Op::from`, Debug, and `until` beside its own `timeout`.
 macro_rules! face {
+    ($name:ident, $op:ident => $make:expr, $timeout:expr) => {
+        face!($name, $op => $make);
+
+        impl $name {
+            /// As `timeout`, but at this moment, and [`again`](crate::again) does not move it. With
+            /// both, whichever is earlier. A moment that has passed is a timeout of zero: what can
+            /// be had without waiting is had. See [`Readline`](crate::op::Readline) for an example.
+            #[inline]
+            pub fn until(self, at: std::time::Instant) -> $name {
+                let mut $op = self;
+                $timeout.set_until(at);
+                $op
+            }
+        }
+    };
     ($name:ident, $op:ident => $make:expr) => {
         impl From<$name> for $crate::op::Op {
             #[inline]

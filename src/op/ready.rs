@@ -62,7 +62,7 @@ impl Ready {
     /// The most it may take, counted from when it first has to wait. Then:
     /// [`TimedOut`](std::io::ErrorKind::TimedOut).
     pub fn timeout(mut self, after: Duration) -> Ready {
-        self.timeout = Timeout::after(after);
+        self.timeout.set_after(after);
         self
     }
 
@@ -80,7 +80,7 @@ impl Clone for Ready {
     }
 }
 
-face!(Ready, op => Op::other(op));
+face!(Ready, op => Op::other(op), op.timeout);
 
 impl Operate for Ready {
     fn advance(&mut self, cx: &Context<'_>) -> Progress {

@@ -98,7 +98,7 @@ impl<'t> Scheduler<'t> {
             deadlines: Deadlines::default(),
             resumes: 0,
             holds_failures: false,
-            epoch: Epoch::now(),
+            epoch: Epoch::of_thread(),
             observer: None,
             on_failure: None,
             calls: RefCell::default(),

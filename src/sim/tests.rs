@@ -3,9 +3,9 @@ use std::os::unix::io::RawFd;
 use std::process::Command;
 use std::time::Duration;
 
-use super::{with, Act, Faults, Kernel, Program};
+use super::{now, with, Act, Faults, Kernel, Program};
 use crate::sys;
-use crate::{done, sleep, wait, AsyncFile, AsyncPipe, End, Scheduler};
+use crate::{again, done, sleep, ticks, wait, AsyncFile, AsyncPipe, End, Scheduler};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -491,5 +491,40 @@ fn signals_stop_continue_and_end_a_child() {
             sched.block_on(pipe.exit()).unwrap().signal(),
             Some(libc::SIGKILL)
         );
+    });
+}
+
+/// A million ticks of a millisecond: none early, none late, none lost. A task that is busy for some
+/// beats loses those that nobody waited for, and the beat stays where it is.
+#[test]
+fn a_million_ticks_do_not_drift() {
+    const MILLISECOND: Duration = Duration::from_millis(1);
+    const TICKS: u32 = 1_000_000;
+    let mut kernel = unlucky();
+    kernel.most_calls = u64::MAX;
+    kernel.run(|| {
+        let mut sched = Scheduler::new();
+        let began = now().unwrap();
+        let mut count = 0;
+        let beat = ticks(MILLISECOND);
+        let task = sched.spawn(beat.clone(), move |task| {
+            task.ok()?;
+            count += 1;
+            assert_eq!(now().unwrap() - began, count * MILLISECOND);
+            if count < TICKS {
+                again()
+            } else {
+                done(())
+            }
+        });
+        sched.join(task).unwrap();
+        sched.block_on(sleep(MILLISECOND * 7 / 2)).unwrap();
+        sched.block_on(beat.clone()).unwrap(); // three have passed
+        assert_eq!(
+            now().unwrap() - began,
+            TICKS * MILLISECOND + MILLISECOND * 7 / 2
+        );
+        sched.block_on(beat).unwrap();
+        assert_eq!(now().unwrap() - began, (TICKS + 4) * MILLISECOND);
     });
 }
