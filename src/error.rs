@@ -127,7 +127,9 @@ impl fmt::Display for OperationError {
                 return f.write_str(": it was taken before");
             }
             Cause::Named { name, error } => {
-                return write!(f, "{} {name}: {error}", self.operation);
+                write!(f, "{} {name}", self.operation)?;
+                write_fd(f, " on fd ", self.fd)?;
+                return write!(f, ": {error}");
             }
             _ => {}
         }

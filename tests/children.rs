@@ -21,6 +21,8 @@ mod help;
 mod inputs;
 #[path = "children/linger.rs"]
 mod linger;
+#[path = "children/not_started.rs"]
+mod not_started;
 #[path = "children/nothing_left.rs"]
 mod nothing_left;
 #[path = "children/reaped_behind.rs"]

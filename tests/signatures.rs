@@ -436,6 +436,10 @@ fn pipe_piped(command: impl BorrowMut<Command>) -> io::Result<AsyncPipe> {
     AsyncPipe::piped(command)
 }
 
+fn pipe_merged(command: impl BorrowMut<Command>) -> io::Result<AsyncPipe> {
+    AsyncPipe::merged(command)
+}
+
 fn pipe_pipeline<I>(commands: I) -> io::Result<AsyncPipe>
 where
     I: IntoIterator,
@@ -449,6 +453,8 @@ fn pipe_of_commands_and_of_borrowed_commands(command: &mut Command) -> io::Resul
     AsyncPipe::spawn(Command::new("true").arg("-n").stdin(Stdio::null()))?;
     AsyncPipe::piped(Command::new("true"))?;
     AsyncPipe::piped(&mut *command)?;
+    AsyncPipe::merged(Command::new("true"))?;
+    AsyncPipe::merged(&mut *command)?;
     AsyncPipe::pipeline([Command::new("a"), Command::new("b")])?;
     AsyncPipe::pipeline(vec![&mut *command, &mut Command::new("b")])?;
     AsyncPipe::pipeline([command])
