@@ -12,7 +12,11 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A kernel with `nap`, which lives for a minute, and its calls from here on, a line each.
 fn kernel() -> (Kernel, Rc<RefCell<Vec<String>>>) {
-    let mut kernel = Kernel::new(|_| 0);
+    kernel_that_chooses(|_| 0)
+}
+
+fn kernel_that_chooses(choose: fn(u32) -> u32) -> (Kernel, Rc<RefCell<Vec<String>>>) {
+    let mut kernel = Kernel::new(choose);
     let acts = vec![Act::Sleep(60 * SECOND)];
     kernel.program(
         "nap",
@@ -60,7 +64,7 @@ fn turns(sched: &mut Scheduler<'_>, count: usize) {
 
 #[test]
 fn a_stream_that_fails_under_a_communicate_is_named() {
-    let (mut kernel, _) = kernel();
+    let (mut kernel, _) = kernel_that_chooses(|below| below - 1);
     kernel.faults.read_eio = 255;
     kernel.run(|| {
         let pipe = nap();
