@@ -10,6 +10,8 @@ mod bulk;
 mod chains;
 #[path = "children/communicate.rs"]
 mod communicate;
+#[path = "children/exit_all.rs"]
+mod exit_all;
 #[path = "children/exits.rs"]
 mod exits;
 #[cfg(target_os = "linux")]

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::communicate::Communicate;
 use super::exit::Exit;
+use super::exit_all::ExitAll;
 use super::input::Input;
 use super::process::{ChildProcess, Status};
 use super::processes::Processes;
@@ -270,15 +271,52 @@ impl AsyncPipe {
         Communicate::new(&self.processes, input.into())
     }
 
-    /// Waits for the last child's exit: [`Task::exit`](crate::Task::exit). It closes nothing: a
-    /// child that reads its stdin to the end exits after [`close_stdin`](AsyncPipe::close_stdin).
-    /// It does not wait for the other children of a chain.
+    /// Waits for the last child's exit: [`Task::exit`](crate::Task::exit). It closes nothing, reads
+    /// nothing, and does not wait for the other children of a chain:
+    /// [`exit_all`](AsyncPipe::exit_all) does.
+    ///
+    /// Two kinds of children never exit. One reads its stdin to the end, and the pipe keeps that
+    /// open: [`close_stdin`](AsyncPipe::close_stdin) ends it, or
+    /// [`take_stdin`](AsyncPipe::take_stdin), with whose last handle it ends (a feeder that is
+    /// cancelled or fails lets the child end, because its stdin goes with it). The other writes
+    /// more than the 64 KiB that a pipe holds to a stdout or stderr that nobody reads, and is
+    /// stopped: [`communicate`](AsyncPipe::communicate) reads both and closes stdin.
     ///
     /// # Errors
     ///
     /// TimedOut; `Other` if something else has reaped the child: its status is unknown.
     pub fn exit(&self) -> Exit {
         Exit::new(&self.processes)
+    }
+
+    /// Waits for the exits of all children, and gives their statuses in the order of the chain:
+    /// [`Task::exits`](crate::Task::exits). It closes and reads nothing, as
+    /// [`exit`](AsyncPipe::exit).
+    ///
+    /// # Errors
+    ///
+    /// TimedOut; `Other` if something else has reaped one of the children, with its position.
+    ///
+    /// # Example
+    ///
+    /// This shows how to wait for a stage that lives longer than the last one:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::process::Command;
+    ///
+    /// let mut slow = Command::new("sh");
+    /// slow.args(["-c", "echo one; exec >&-; sleep 0.01; exit 7"]);
+    /// let pipe = AsyncPipe::pipeline([slow, Command::new("cat")])?;
+    /// let mut sched = Scheduler::new();
+    /// let output = sched.block_on(pipe.communicate(()))?;
+    /// assert!(output.status.success());
+    /// let exits = sched.block_on(pipe.exit_all())?;
+    /// assert_eq!(exits.iter().map(|status| status.code()).collect::<Vec<_>>(), [Some(7), Some(0)]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn exit_all(&self) -> ExitAll {
+        ExitAll::new(&self.processes)
     }
 
     /// The last child's status, if it has ended, without waiting.

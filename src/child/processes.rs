@@ -103,8 +103,22 @@ impl Processes {
             Status::Exited(status) => Ok(Some(status)),
             Status::Unknown => Err(Cause::Reaped {
                 child: self.last().id(),
+                stage: 0,
             }),
         }
+    }
+
+    /// The statuses of children that have all ended.
+    pub fn exits(&self) -> Result<Box<[ExitStatus]>, Cause> {
+        let exit = |(index, child): (usize, &Rc<ChildProcess>)| match child.status() {
+            Status::Exited(status) => Ok(status),
+            Status::Unknown => Err(Cause::Reaped {
+                child: child.id(),
+                stage: index + 1,
+            }),
+            Status::Running => unreachable!("all have ended"),
+        };
+        self.children.iter().enumerate().map(exit).collect()
     }
 
     /// Closes the streams. Children that live on are reaped when they have ended.
