@@ -51,8 +51,9 @@ pub(crate) enum Cause {
     },
     /// More than this limit came; so many bytes are kept.
     Limit { limit: usize, kept: usize },
-    /// The child's status is unknown: somebody else has reaped it.
-    Reaped { child: u32 },
+    /// The child's status is unknown: somebody else has reaped it. `stage`: its position in the
+    /// pipe, counted from 1; 0: it is not looked at.
+    Reaped { child: u32, stage: usize },
     /// An accessor was asked for that does not fit what the task waited for.
     Misfit { accessor: &'static str },
     /// An accessor was asked a second time for what can be taken once.
@@ -128,7 +129,9 @@ impl fmt::Display for OperationError {
                 return f.write_str(": it was taken before");
             }
             Cause::Named { name, error } => {
-                return write!(f, "{} {name}: {error}", self.operation);
+                write!(f, "{} {name}", self.operation)?;
+                write_fd(f, " on fd ", self.fd)?;
+                return write!(f, ": {error}");
             }
             _ => {}
         }
@@ -154,11 +157,12 @@ impl fmt::Display for OperationError {
                     "more than the limit of {limit} bytes came, {kept} bytes kept"
                 )
             }
-            Cause::Reaped { child } => {
-                write!(
-                    f,
-                    "the status of child {child} is unknown: somebody else has reaped it"
-                )
+            Cause::Reaped { child, stage } => {
+                write!(f, "the status of child {child}")?;
+                if *stage > 0 {
+                    write!(f, ", stage {stage},")?;
+                }
+                f.write_str(" is unknown: somebody else has reaped it")
             }
             Cause::Member { operation } => write!(f, "{operation} cannot be put back"),
             Cause::Once => f.write_str("it cannot be waited for again: its data is gone"),

@@ -44,7 +44,7 @@
 //! | 4 loop | `scheduler`, `scheduler/turn`, `scheduler/resume`, `scheduler/drive`, `scheduler/foreign` | the beginning and end of a task; the turn: *ask, fall due, advance*; one resume; run, join, block_on and failures; foreign loops |
 //! | 4 tasks | `task`, `handle`, `shortcut`, `state_fn`, `spawn`, `operation`, `trace` | what a running task sees; the two ends of a task; the next line without a return to the scheduler; state functions; where tasks are started; owned outputs; what an observer sees |
 //! | 5 face | `file` | [`AsyncFile`] |
-//! | annex child | `child`, `child/pipe`, `child/spawn`, `child/process`, `child/processes`, `child/dropped`, `child/waiters`, `child/exit`, `child/communicate`, `child/streams`, `child/conversation`, `child/input`, `machine/communicate`, `machine/exit` | [`AsyncPipe`]: spawning, exits, dropped children, communicate |
+//! | annex child | `child`, `child/pipe`, `child/spawn`, `child/process`, `child/processes`, `child/dropped`, `child/waiters`, `child/exit`, `child/exit_all`, `child/communicate`, `child/streams`, `child/conversation`, `child/input`, `machine/communicate`, `machine/exit` | [`AsyncPipe`]: spawning, exits, dropped children, communicate |
 //! | annex thread | `thread`, `thread/wake`, `thread/wait_queue`, `thread/remote`, `thread/channel` | other threads: wake, [`Remote`], [`channel()`] |
 //! | annex combine | `combine`, `combine/first`, `combine/join`, `combine/ticks` | [`first`], waiting for a task's end, and a beat |
 //! | - | `sim`, `sim/*` | the simulated kernel |
@@ -117,7 +117,7 @@ pub mod op {
     pub(crate) mod timeout;
     pub(crate) mod write;
 
-    pub use crate::child::{Communicate, Exit, Input};
+    pub use crate::child::{Communicate, Exit, ExitAll, Input};
     pub use crate::combine::{First, Join, Ticks};
     pub use crate::data::Data;
     pub use faces::{Read, ReadToEnd, Readline, Readlines, Write};

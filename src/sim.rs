@@ -438,8 +438,12 @@ pub(crate) fn wake(fd: RawFd) -> bool {
     with(|kernel| kernel.wake(fd)).is_some()
 }
 
-pub(crate) fn spawn(name: &str, stdin: Option<Option<RawFd>>) -> Option<io::Result<Handle>> {
-    with(|kernel| kernel.spawn(name, stdin))
+pub(crate) fn spawn(
+    name: &str,
+    stdin: Option<Option<RawFd>>,
+    is_merged: bool,
+) -> Option<io::Result<Handle>> {
+    with(|kernel| kernel.spawn(name, stdin, is_merged))
 }
 
 pub(crate) fn kill(process: u32, signal: c_int) -> Option<io::Result<()>> {

@@ -118,6 +118,8 @@ pub enum Outcome<'e> {
     Output(Output),
     /// After exit.
     Exit(ExitStatus),
+    /// After exit_all.
+    Exits(Vec<ExitStatus>),
     /// After any.
     Failed(io::Error),
     /// It was moved out before.
@@ -218,6 +220,15 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
+    /// After [`AsyncPipe::exit_all`](crate::AsyncPipe::exit_all): how the children ended, in the
+    /// order of the chain.
+    pub fn exits(&mut self) -> io::Result<Vec<ExitStatus>> {
+        match self.value {
+            Value::Exits(statuses) => Ok(statuses.to_vec()),
+            _ => self.other("exits()"),
+        }
+    }
+
     /// After anything that hands over no data: write, sleep, yield_now, join, readable and
     /// writable. A write that its timeout cut is [`io::ErrorKind::TimedOut`], also if a part was
     /// written: [`written`](Task::written) says how much.
@@ -256,6 +267,7 @@ impl<'e, 't> Task<'e, 't> {
             Value::Bytes(lent) => Outcome::Bytes(lent.bytes()),
             Value::Written(size) => Outcome::Written(*size),
             Value::Exit(status) => Outcome::Exit(*status),
+            Value::Exits(statuses) => Outcome::Exits(statuses.to_vec()),
             Value::Output(output) => output
                 .take()
                 .map_or(Outcome::Taken, |output| Outcome::Output(*output)),

@@ -10,6 +10,8 @@ mod bulk;
 mod chains;
 #[path = "children/communicate.rs"]
 mod communicate;
+#[path = "children/exit_all.rs"]
+mod exit_all;
 #[path = "children/exits.rs"]
 mod exits;
 #[cfg(target_os = "linux")]
@@ -21,6 +23,8 @@ mod help;
 mod inputs;
 #[path = "children/linger.rs"]
 mod linger;
+#[path = "children/not_started.rs"]
+mod not_started;
 #[path = "children/nothing_left.rs"]
 mod nothing_left;
 #[path = "children/reaped_behind.rs"]

@@ -184,6 +184,7 @@ fn timeouts() {
     let _: fn(op::Ready, Duration) -> op::Ready = op::Ready::timeout;
     let _: fn(op::Communicate, Duration) -> op::Communicate = op::Communicate::timeout;
     let _: fn(op::Exit, Duration) -> op::Exit = op::Exit::timeout;
+    let _: fn(op::ExitAll, Duration) -> op::ExitAll = op::ExitAll::timeout;
 }
 
 fn timeouts_of_operations_without_a_descriptor() {
@@ -233,6 +234,7 @@ fn operations_and_what_they_hand_over() {
     is_an_operation::<op::First, usize>();
     is_an_operation::<op::Communicate, Output>();
     is_an_operation::<op::Exit, ExitStatus>();
+    is_an_operation::<op::ExitAll, Vec<ExitStatus>>();
     let _: fn(op::Op) -> Op = |op| op;
 }
 
@@ -333,6 +335,7 @@ fn task<'e, 't: 'e>() {
     let _: fn(&mut Task<'e, 't>) -> io::Result<usize> = Task::written;
     let _: fn(&mut Task<'e, 't>) -> io::Result<Output> = Task::output;
     let _: fn(&mut Task<'e, 't>) -> io::Result<ExitStatus> = Task::exit;
+    let _: fn(&mut Task<'e, 't>) -> io::Result<Vec<ExitStatus>> = Task::exits;
     let _: fn(&mut Task<'e, 't>) -> io::Result<()> = Task::ok;
     let _: fn(&Task<'e, 't>) -> End = Task::end;
     let _: fn(&Task<'e, 't>) -> usize = Task::which;
@@ -378,6 +381,7 @@ fn outcomes(outcome: Outcome<'_>) {
         Outcome::Written(size) => is::<usize>(size),
         Outcome::Output(output) => is::<Output>(output),
         Outcome::Exit(status) => is::<ExitStatus>(status),
+        Outcome::Exits(statuses) => is::<Vec<ExitStatus>>(statuses),
         Outcome::Failed(error) => is::<io::Error>(error),
         _ => {}
     }
@@ -487,6 +491,10 @@ fn pipe_piped(command: impl BorrowMut<Command>) -> io::Result<AsyncPipe> {
     AsyncPipe::piped(command)
 }
 
+fn pipe_merged(command: impl BorrowMut<Command>) -> io::Result<AsyncPipe> {
+    AsyncPipe::merged(command)
+}
+
 fn pipe_pipeline<I>(commands: I) -> io::Result<AsyncPipe>
 where
     I: IntoIterator,
@@ -500,6 +508,8 @@ fn pipe_of_commands_and_of_borrowed_commands(command: &mut Command) -> io::Resul
     AsyncPipe::spawn(Command::new("true").arg("-n").stdin(Stdio::null()))?;
     AsyncPipe::piped(Command::new("true"))?;
     AsyncPipe::piped(&mut *command)?;
+    AsyncPipe::merged(Command::new("true"))?;
+    AsyncPipe::merged(&mut *command)?;
     AsyncPipe::pipeline([Command::new("a"), Command::new("b")])?;
     AsyncPipe::pipeline(vec![&mut *command, &mut Command::new("b")])?;
     AsyncPipe::pipeline([command])
@@ -523,6 +533,7 @@ fn pipe() {
     let _: fn(op::Communicate, usize) -> op::Communicate = op::Communicate::limit;
     let _: fn(op::Communicate, Duration) -> op::Communicate = op::Communicate::linger;
     let _: fn(&AsyncPipe) -> op::Exit = AsyncPipe::exit;
+    let _: fn(&AsyncPipe) -> op::ExitAll = AsyncPipe::exit_all;
     let _: fn(&AsyncPipe) -> io::Result<Option<ExitStatus>> = AsyncPipe::try_wait;
     let _: fn(&AsyncPipe) -> Vec<Option<ExitStatus>> = AsyncPipe::statuses;
     let _: fn(&AsyncPipe) -> Vec<u32> = AsyncPipe::ids;
@@ -622,6 +633,7 @@ fn what_is_printed_for_debugging<'t>() {
     is_debug::<op::Join>();
     is_debug::<op::Communicate>();
     is_debug::<op::Exit>();
+    is_debug::<op::ExitAll>();
     is_debug::<Step<u8>>();
     is_debug::<End>();
     is_debug::<Outcome<'t>>();
@@ -652,7 +664,7 @@ fn what_stays_on_its_thread() {
     assert_not!(Send: Scheduler<'static>, Task<'static, 'static>, JoinHandle<u8>, Receiver<u8>);
     assert_not!(Send: AsyncFile, AsyncPipe, Op, op::Data, op::Input);
     assert_not!(Send: op::Read, op::ReadToEnd, op::Readline, op::Readlines, op::Write, op::Ready);
-    assert_not!(Send: op::First, op::Join, op::Communicate, op::Exit);
+    assert_not!(Send: op::First, op::Join, op::Communicate, op::Exit, op::ExitAll);
     assert_not!(Send: Step<u8>, Next<u8>, Outcome<'static>, Lines<'static>);
     assert_not!(Sync: Scheduler<'static>, JoinHandle<u8>, Receiver<u8>, AsyncFile, AsyncPipe, Op);
     // Only what can be sent makes a sender that can be: an `Rc` cannot.

@@ -249,7 +249,10 @@ impl Communicate {
     /// A part of it has failed.
     fn failed(&self, part: Part, cause: Cause) -> Progress {
         let (name, stream) = match part {
-            Part::Input => ("input", None),
+            Part::Input => (
+                "input",
+                self.streams.source.as_ref().map(|entry| &entry.file),
+            ),
             Part::Stdin => ("stdin", self.streams.stdin.piped()),
             Part::Stdout => ("stdout", self.streams.stdout.piped()),
             Part::Stderr => ("stderr", self.streams.stderr.piped()),

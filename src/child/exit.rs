@@ -51,9 +51,11 @@ impl ExitWait {
         if self.machine.state() == State::Ended {
             return Ok(None);
         }
-        let is_watched = child
-            .wait_for(&mut self.ticket, cx.at())
-            .map_err(Cause::System)?;
+        let is_watched = child.wait_for(&mut self.ticket, cx.at());
+        let is_watched = is_watched.map_err(|error| Cause::Named {
+            name: format!("of child {}", child.id()),
+            error,
+        })?;
         let answer = self.machine.advance(Given {
             has_ended: child.status() != Status::Running,
             is_watched,

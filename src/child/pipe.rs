@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::communicate::Communicate;
 use super::exit::Exit;
+use super::exit_all::ExitAll;
 use super::input::Input;
 use super::process::{ChildProcess, Status};
 use super::processes::Processes;
@@ -17,7 +18,7 @@ use crate::descriptor::Stream;
 use crate::error;
 use crate::file::AsyncFile;
 use crate::op::{Read, ReadToEnd, Readline, Readlines, Write};
-use crate::sys::process::Process;
+use crate::sys::process::{Process, Stderr};
 
 /// A child process, or several whose stdout is the next one's stdin, to be talked to by tasks.
 ///
@@ -53,7 +54,8 @@ impl AsyncPipe {
     ///
     /// # Errors
     ///
-    /// Those of fcntl(2). The child lives on, its streams closed, and is reaped by a later turn.
+    /// Those of fstat(2) and fcntl(2), with the stream named. The child lives on, its streams
+    /// closed, and is reaped by a later turn.
     pub fn new(child: Child) -> io::Result<AsyncPipe> {
         AsyncPipe::of_host(vec![Process::of(child)])
     }
@@ -73,7 +75,10 @@ impl AsyncPipe {
         dropped::reap();
         match Processes::new(children, None) {
             Ok(processes) => Ok(AsyncPipe::of(processes)),
-            Err(error) => Err(error::system("AsyncPipe::new", -1, error)),
+            Err(mut refused) => {
+                refused.children.drain(..).for_each(dropped::leave);
+                Err(refused.error("AsyncPipe::new", String::new()))
+            }
         }
     }
 
@@ -88,8 +93,10 @@ impl AsyncPipe {
     ///
     /// # Errors
     ///
-    /// Those of [`Command::spawn`], with the program named: NotFound, PermissionDenied, EMFILE, ...
-    /// [`OperationError`](crate::OperationError) has the errno. Nothing is left behind.
+    /// Those of [`Command::spawn`], pipe(2) and fcntl(2): NotFound, PermissionDenied, ETXTBSY,
+    /// E2BIG, EMFILE, EAGAIN (no more processes), ... [`OperationError`](crate::OperationError) has
+    /// the errno. The text names the program, its stage in a pipeline, and the working directory if
+    /// that is what is missing. Nothing is left behind: no child, no descriptor.
     pub fn spawn(mut command: impl BorrowMut<Command>) -> io::Result<AsyncPipe> {
         spawn::spawn(command.borrow_mut()).map(AsyncPipe::of)
     }
@@ -103,7 +110,35 @@ impl AsyncPipe {
     ///
     /// As for [`spawn`](AsyncPipe::spawn).
     pub fn piped(mut command: impl BorrowMut<Command>) -> io::Result<AsyncPipe> {
-        spawn::pipeline(&mut [command.borrow_mut()]).map(AsyncPipe::of)
+        spawn::pipeline(&mut [command.borrow_mut()], Stderr::AsSaid).map(AsyncPipe::of)
+    }
+
+    /// Starts a command as [`piped`](AsyncPipe::piped) does, with its stderr in stdout's pipe
+    /// (`2>&1` of a shell): `readline`, `read` and `communicate` see both as stdout, in the order
+    /// in which they were written. There is no [`stderr`](AsyncPipe::stderr) then.
+    ///
+    /// The command's stdin and stdout stay set to piped, its stderr to inherited. It keeps no
+    /// descriptor of this pipe.
+    ///
+    /// # Errors
+    ///
+    /// As for [`spawn`](AsyncPipe::spawn).
+    ///
+    /// # Example
+    ///
+    /// This shows how to have all that a command says:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::process::Command;
+    ///
+    /// let pipe = AsyncPipe::merged(Command::new("sh").args(["-c", "echo 1; echo 2 >&2; echo 3"]))?;
+    /// let output = Scheduler::new().block_on(pipe.communicate(()))?;
+    /// assert_eq!(output.stdout, b"1\n2\n3\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn merged(mut command: impl BorrowMut<Command>) -> io::Result<AsyncPipe> {
+        spawn::pipeline(&mut [command.borrow_mut()], Stderr::Merged).map(AsyncPipe::of)
     }
 
     /// Starts commands whose stdout is each the next one's stdin, as in `a | b | c`. The first
@@ -125,7 +160,7 @@ impl AsyncPipe {
     {
         let mut commands: Vec<I::Item> = commands.into_iter().collect();
         let mut commands: Vec<_> = commands.iter_mut().map(BorrowMut::borrow_mut).collect();
-        spawn::pipeline(&mut commands).map(AsyncPipe::of)
+        spawn::pipeline(&mut commands, Stderr::AsSaid).map(AsyncPipe::of)
     }
 
     /// Writes to the child's stdin: [`AsyncFile::write`]. A child that reads no more is
@@ -236,15 +271,52 @@ impl AsyncPipe {
         Communicate::new(&self.processes, input.into())
     }
 
-    /// Waits for the last child's exit: [`Task::exit`](crate::Task::exit). It closes nothing: a
-    /// child that reads its stdin to the end exits after [`close_stdin`](AsyncPipe::close_stdin).
-    /// It does not wait for the other children of a chain.
+    /// Waits for the last child's exit: [`Task::exit`](crate::Task::exit). It closes nothing, reads
+    /// nothing, and does not wait for the other children of a chain:
+    /// [`exit_all`](AsyncPipe::exit_all) does.
+    ///
+    /// Two kinds of children never exit. One reads its stdin to the end, and the pipe keeps that
+    /// open: [`close_stdin`](AsyncPipe::close_stdin) ends it, or
+    /// [`take_stdin`](AsyncPipe::take_stdin), with whose last handle it ends (a feeder that is
+    /// cancelled or fails lets the child end, because its stdin goes with it). The other writes
+    /// more than the 64 KiB that a pipe holds to a stdout or stderr that nobody reads, and is
+    /// stopped: [`communicate`](AsyncPipe::communicate) reads both and closes stdin.
     ///
     /// # Errors
     ///
     /// TimedOut; `Other` if something else has reaped the child: its status is unknown.
     pub fn exit(&self) -> Exit {
         Exit::new(&self.processes)
+    }
+
+    /// Waits for the exits of all children, and gives their statuses in the order of the chain:
+    /// [`Task::exits`](crate::Task::exits). It closes and reads nothing, as
+    /// [`exit`](AsyncPipe::exit).
+    ///
+    /// # Errors
+    ///
+    /// TimedOut; `Other` if something else has reaped one of the children, with its position.
+    ///
+    /// # Example
+    ///
+    /// This shows how to wait for a stage that lives longer than the last one:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::process::Command;
+    ///
+    /// let mut slow = Command::new("sh");
+    /// slow.args(["-c", "echo one; exec >&-; sleep 0.01; exit 7"]);
+    /// let pipe = AsyncPipe::pipeline([slow, Command::new("cat")])?;
+    /// let mut sched = Scheduler::new();
+    /// let output = sched.block_on(pipe.communicate(()))?;
+    /// assert!(output.status.success());
+    /// let exits = sched.block_on(pipe.exit_all())?;
+    /// assert_eq!(exits.iter().map(|status| status.code()).collect::<Vec<_>>(), [Some(7), Some(0)]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn exit_all(&self) -> ExitAll {
+        ExitAll::new(&self.processes)
     }
 
     /// The last child's status, if it has ended, without waiting.

@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::io;
+use std::os::unix::io::RawFd;
 use std::process::ExitStatus;
 use std::rc::Rc;
 
@@ -12,7 +13,7 @@ use libc::{STDERR_FILENO, STDIN_FILENO, STDOUT_FILENO};
 use super::dropped;
 use super::process::{ChildProcess, Status};
 use crate::descriptor::{Descriptor, Stream};
-use crate::error::Cause;
+use crate::error::{self, Cause};
 use crate::file::AsyncFile;
 use crate::port::{Direction, Port};
 use crate::sys::clock::Moment;
@@ -34,11 +35,18 @@ pub(crate) struct Processes {
     pub conversation: RefCell<Option<Rc<dyn Any>>>,
 }
 
+/// A stream that cannot be taken over, and the children that are left without a pipe.
+pub(crate) struct Refused {
+    pub stream: Stream,
+    pub fd: RawFd,
+    pub error: io::Error,
+    pub children: Vec<Rc<ChildProcess>>,
+}
+
 impl Processes {
     /// Takes over the streams that were piped. `began`: when the children were started, if that was
-    /// here: the pipes to them are nobody else's. Children whose streams cannot be taken over live
-    /// on without a pipe.
-    pub fn new(mut children: Vec<Process>, began: Option<Moment>) -> io::Result<Processes> {
+    /// here: the pipes to them are nobody else's.
+    pub fn new(mut children: Vec<Process>, began: Option<Moment>) -> Result<Processes, Refused> {
         let end = |child: Option<&mut Process>, stream| child.and_then(|child| child.take(stream));
         let stdin = end(children.first_mut(), STDIN_FILENO);
         let stdout = end(children.last_mut(), STDOUT_FILENO);
@@ -50,7 +58,7 @@ impl Processes {
         let child = |process| Rc::new(ChildProcess::new(process, began));
         let children: Vec<_> = children.into_iter().map(child).collect();
         let is_own = began.is_some();
-        let streams = || -> io::Result<[AsyncFile; 3]> {
+        let streams = || {
             Ok([
                 stream(Stream::Stdin, stdin, is_own)?,
                 stream(Stream::Stdout, stdout, is_own)?,
@@ -65,10 +73,12 @@ impl Processes {
                 children,
                 conversation: RefCell::default(),
             }),
-            Err(error) => {
-                children.into_iter().for_each(dropped::leave);
-                Err(error)
-            }
+            Err((stream, fd, error)) => Err(Refused {
+                stream,
+                fd,
+                error,
+                children,
+            }),
         }
     }
 
@@ -93,8 +103,22 @@ impl Processes {
             Status::Exited(status) => Ok(Some(status)),
             Status::Unknown => Err(Cause::Reaped {
                 child: self.last().id(),
+                stage: 0,
             }),
         }
+    }
+
+    /// The statuses of children that have all ended.
+    pub fn exits(&self) -> Result<Box<[ExitStatus]>, Cause> {
+        let exit = |(index, child): (usize, &Rc<ChildProcess>)| match child.status() {
+            Status::Exited(status) => Ok(status),
+            Status::Unknown => Err(Cause::Reaped {
+                child: child.id(),
+                stage: index + 1,
+            }),
+            Status::Running => unreachable!("all have ended"),
+        };
+        self.children.iter().enumerate().map(exit).collect()
     }
 
     /// Closes the streams. Children that live on are reaped when they have ended.
@@ -112,16 +136,34 @@ impl Drop for Processes {
     }
 }
 
+impl Refused {
+    /// The error; `name` names the children, and ends before the stream's name.
+    pub fn error(self, operation: &'static str, mut name: String) -> io::Error {
+        name.push_str(self.stream.name());
+        let error = self.error;
+        error::named(operation, self.fd, Cause::Named { name, error })
+    }
+}
+
 /// The parent's end of a child's stream.
-fn stream(stream: Stream, fd: Option<Owned>, is_own: bool) -> io::Result<AsyncFile> {
+fn stream(
+    stream: Stream,
+    fd: Option<Owned>,
+    is_own: bool,
+) -> Result<AsyncFile, (Stream, RawFd, io::Error)> {
     let direction = match stream {
         Stream::Stdin => Direction::Write,
         Stream::Stdout | Stream::Stderr => Direction::Read,
     };
-    let descriptor = match fd {
-        None => Descriptor::absent(stream),
-        Some(fd) if is_own => Descriptor::new(Port::of_own_pipe(fd, direction)?),
-        Some(fd) => Descriptor::new(Port::take_over(fd)?),
+    let fd = match fd {
+        Some(fd) => fd,
+        None => return Ok(AsyncFile::from_descriptor(Descriptor::absent(stream))),
     };
-    Ok(AsyncFile::from_descriptor(descriptor))
+    let number = fd.number();
+    let port = match is_own {
+        true => Port::of_own_pipe(fd, direction),
+        false => Port::take_over(fd),
+    };
+    let port = port.map_err(|error| (stream, number, error))?;
+    Ok(AsyncFile::from_descriptor(Descriptor::new(port)))
 }

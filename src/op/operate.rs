@@ -136,6 +136,7 @@ pub(crate) enum Value {
     Bytes(Lent),
     Written(usize),
     Exit(ExitStatus),
+    Exits(Box<[ExitStatus]>),
     /// Until the task takes it.
     Output(Cell<Option<Box<Output>>>),
     /// Until the task takes it.

@@ -86,14 +86,20 @@ pub(super) fn is_simulated(process: u32) -> bool {
 }
 
 impl Kernel {
-    /// Starts the program of this name. `stdin` is the number of what it reads; None: a pipe is
-    /// made. The library's end of a pipe that it made for a child.
+    /// The library's end of a pipe that it made for a child.
     fn own_end(&mut self, id: super::Id) -> Owned {
         self.descriptions[id].is_own = true;
         self.own(id)
     }
 
-    pub(super) fn spawn(&mut self, name: &str, stdin: Option<Option<RawFd>>) -> io::Result<Handle> {
+    /// Starts the program of this name. `stdin` is the number of what it reads; None: a pipe is
+    /// made. `is_merged`: its stderr is stdout's pipe.
+    pub(super) fn spawn(
+        &mut self,
+        name: &str,
+        stdin: Option<Option<RawFd>>,
+        is_merged: bool,
+    ) -> io::Result<Handle> {
         self.enter();
         let faults = &self.faults;
         let errors = [
@@ -122,7 +128,9 @@ impl Kernel {
         };
         let (stdout, output) = self.describe_pipe(capacity);
         let stdout = self.own_end(stdout);
-        let (stderr, errors) = if program.stderr {
+        let (stderr, errors) = if is_merged {
+            (None, output)
+        } else if program.stderr {
             let (stderr, errors) = self.describe_pipe(capacity);
             (Some(self.own_end(stderr)), errors)
         } else {

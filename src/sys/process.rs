@@ -34,6 +34,15 @@ pub(crate) enum Stdin {
     Null,
 }
 
+/// Where a child's errors go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stderr {
+    /// Where the command says.
+    AsSaid,
+    /// Into stdout's pipe.
+    Merged,
+}
+
 impl Process {
     /// One that std has started.
     pub fn of(mut child: Child) -> Process {
@@ -49,7 +58,7 @@ impl Process {
     /// Starts a command as it says.
     pub fn spawn(command: &mut Command) -> io::Result<Process> {
         #[cfg(any(test, fuzzing))]
-        if let Some(answer) = Process::simulated(command, &Stdin::Piped) {
+        if let Some(answer) = Process::simulated(command, &Stdin::Piped, Stderr::AsSaid) {
             return answer;
         }
         let mut low = Vec::new();
@@ -58,9 +67,9 @@ impl Process {
     }
 
     /// Starts a command with this stdin, and its stdout piped. The command keeps no end of a pipe.
-    pub fn piped(command: &mut Command, stdin: Stdin) -> io::Result<Process> {
+    pub fn piped(command: &mut Command, stdin: Stdin, stderr: Stderr) -> io::Result<Process> {
         #[cfg(any(test, fuzzing))]
-        if let Some(answer) = Process::simulated(command, &stdin) {
+        if let Some(answer) = Process::simulated(command, &stdin, stderr) {
             return answer;
         }
         let mut low = Vec::new();
@@ -73,8 +82,14 @@ impl Process {
             Stdin::Null => (Stdio::null(), None),
         };
         let (reader, stdout) = pipe(&mut low)?;
+        if stderr == Stderr::Merged {
+            command.stderr(stdio(super::duplicate(stdout.number())?));
+        }
         let spawned = command.stdin(stdin).stdout(stdio(stdout)).spawn();
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        if stderr == Stderr::Merged {
+            command.stderr(Stdio::inherit());
+        }
         let mut process = Process::of(spawned?);
         process.streams[0] = writer;
         process.streams[1] = Some(reader);
@@ -82,13 +97,14 @@ impl Process {
     }
 
     #[cfg(any(test, fuzzing))]
-    fn simulated(command: &Command, stdin: &Stdin) -> Option<io::Result<Process>> {
+    fn simulated(command: &Command, stdin: &Stdin, stderr: Stderr) -> Option<io::Result<Process>> {
         let fd = match stdin {
             Stdin::Piped => None,
             Stdin::From(fd) => Some(Some(fd.number())),
             Stdin::Null => Some(None),
         };
-        let answer = sim::spawn(&command.get_program().to_string_lossy(), fd)?;
+        let is_merged = stderr == Stderr::Merged;
+        let answer = sim::spawn(&command.get_program().to_string_lossy(), fd, is_merged)?;
         Some(answer.map(|mut child| Process {
             streams: std::mem::take(&mut child.streams),
             child: Handle::Simulated(child),
