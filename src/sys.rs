@@ -126,12 +126,7 @@ pub(crate) fn read_nowait(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
             )
         };
         match check(answer as isize) {
-            // A kernel without the call, a kernel without the flag, a file that cannot do it.
-            Err(error)
-                if matches!(
-                    error.raw_os_error(),
-                    Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::EINVAL | libc::ESPIPE)
-                ) => {}
+            Err(error) if is_refused(&error) => {}
             answer => return answer,
         }
     }
@@ -142,6 +137,24 @@ pub(crate) fn read_nowait(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const RWF_NOWAIT: c_int = 8; // linux/fs.h
+
+/// The call is to be done another way: a kernel without it (ENOSYS) or without its flag (EINVAL,
+/// EOPNOTSUPP), a file that cannot do it (ESPIPE), or a sandbox that allows only what it knows
+/// (EPERM and EACCES: seccomp's SECCOMP_RET_ERRNO).
+#[cfg(not(any(target_os = "macos", target_os = "ios")))]
+fn is_refused(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ENOSYS
+                | libc::EINVAL
+                | libc::EOPNOTSUPP
+                | libc::ESPIPE
+                | libc::EPERM
+                | libc::EACCES
+        )
+    )
+}
 
 /// write(2), with the calling thread safe from SIGPIPE: a dead reader is EPIPE and nothing else.
 pub(crate) fn write(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
@@ -207,26 +220,33 @@ pub(crate) fn wake_pipe() -> io::Result<(Owned, Owned)> {
 
 /// A pipe, reader first, with these status flags at both ends. No child inherits them.
 fn pipe(flags: c_int) -> io::Result<(Owned, Owned)> {
-    let mut ends = [0; 2];
     #[cfg(not(any(target_os = "macos", target_os = "ios")))]
     {
+        let mut ends = [0; 2];
         // SAFETY: the pointer is to two ints.
-        check(unsafe { libc::pipe2(ends.as_mut_ptr(), flags | libc::O_CLOEXEC) } as isize)?;
-        Ok((Owned(ends[0]), Owned(ends[1])))
-    }
-    // Darwin has no pipe2: a child that another thread forks in between inherits the ends.
-    #[cfg(any(target_os = "macos", target_os = "ios"))]
-    {
-        // SAFETY: the pointer is to two ints.
-        check(unsafe { libc::pipe(ends.as_mut_ptr()) } as isize)?;
-        let pipe = (Owned(ends[0]), Owned(ends[1]));
-        for fd in ends {
-            // SAFETY: F_SETFD takes an int.
-            check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } as isize)?;
-            set_status_flags(fd, status_flags(fd)? | flags)?;
+        let answer = unsafe { libc::pipe2(ends.as_mut_ptr(), flags | libc::O_CLOEXEC) };
+        match check(answer as isize) {
+            Ok(_) => return Ok((Owned(ends[0]), Owned(ends[1]))),
+            Err(error) if is_refused(&error) => {}
+            Err(error) => return Err(error),
         }
-        Ok(pipe)
     }
+    pipe_in_steps(flags)
+}
+
+/// Where there is no pipe2 (Darwin), or none with these flags (a sandbox). A child that another
+/// thread forks in between inherits the ends.
+fn pipe_in_steps(flags: c_int) -> io::Result<(Owned, Owned)> {
+    let mut ends = [0; 2];
+    // SAFETY: the pointer is to two ints.
+    check(unsafe { libc::pipe(ends.as_mut_ptr()) } as isize)?;
+    let pipe = (Owned(ends[0]), Owned(ends[1]));
+    for fd in ends {
+        // SAFETY: F_SETFD takes an int.
+        check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } as isize)?;
+        set_status_flags(fd, status_flags(fd)? | flags)?;
+    }
+    Ok(pipe)
 }
 
 /// Writes the one byte that wakes whoever polls the other end of a wake pipe. For signal handlers,

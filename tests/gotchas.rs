@@ -15,6 +15,8 @@ mod limits;
 mod nothing_lost;
 #[path = "gotchas/readiness.rs"]
 mod readiness;
+#[path = "gotchas/sandboxes.rs"]
+mod sandboxes;
 #[path = "gotchas/signals.rs"]
 mod signals;
 #[path = "gotchas/time.rs"]

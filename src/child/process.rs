@@ -108,9 +108,11 @@ impl ChildProcess {
     }
 
     /// For a child whose pipe is gone: whether nothing is left to do about it. In a fork of its
-    /// parent this reaps nothing: waitpid(2) says ECHILD there.
+    /// parent this reaps nothing: waitpid(2) says ECHILD there. Where a sandbox refuses waitpid(2)
+    /// (EPERM), the child is asked again.
     pub fn is_over(&self) -> bool {
-        !matches!(self.try_wait(), Ok(Status::Running))
+        let _ = self.try_wait();
+        self.status() != Status::Running
     }
 
     /// Whether its end is known, or the task will be woken when it comes. False: the task must ask
@@ -223,7 +225,10 @@ impl ChildProcess {
     pub fn kill_and_wait(&self) {
         if self.signal(libc::SIGKILL).is_ok() && self.status() == Status::Running {
             let answer = self.process.borrow_mut().wait();
-            self.has_ended(answer.map_or(Status::Unknown, Status::Exited));
+            match answer {
+                Ok(status) => self.has_ended(Status::Exited(status)),
+                Err(_) => drop(self.is_over()), // it was killed; ECHILD: it is nobody's child
+            }
         }
     }
 

@@ -152,11 +152,14 @@ impl Process {
 /// A pipe, reader first, for a child's stdin or stdout. An end with one of the numbers 0 to 2 would
 /// be taken for a standard stream (in the child, dup2 of a number to itself leaves it to be closed
 /// on exec): such a pipe goes to `low`, which is to be held until the child is started. The kernel
-/// gives the lowest numbers that are free, so whether there are low ones costs no call.
+/// gives the lowest numbers that are free, so whether there are low ones costs no call. Two pipes
+/// take all three numbers; the third is taken as it is, whatever its numbers are (under a sandbox
+/// or a tracer that only pretends to call pipe2).
 fn pipe(low: &mut Vec<(Owned, Owned)>) -> io::Result<(Owned, Owned)> {
     loop {
         let pipe = super::pipe(0)?;
-        if pipe.0.number().min(pipe.1.number()) > libc::STDERR_FILENO {
+        let is_low = pipe.0.number().min(pipe.1.number()) <= libc::STDERR_FILENO;
+        if !is_low || low.len() >= 2 {
             return Ok(pipe);
         }
         low.push(pipe);
