@@ -203,6 +203,7 @@ fn moments() {
     let _: fn(op::Ready, Instant) -> op::Ready = op::Ready::until;
     let _: fn(op::Communicate, Instant) -> op::Communicate = op::Communicate::until;
     let _: fn(op::Exit, Instant) -> op::Exit = op::Exit::until;
+    let _: fn(op::ExitAll, Instant) -> op::ExitAll = op::ExitAll::until;
     let _: fn(op::Sleep, Instant) -> op::Sleep = op::Sleep::until;
     let _: fn(op::YieldNow, Instant) -> op::YieldNow = op::YieldNow::until;
     let _: fn(op::First, Instant) -> op::First = op::First::until;

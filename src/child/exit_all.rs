@@ -12,7 +12,6 @@ use crate::error::Cause;
 use crate::machine::End;
 use crate::op::deadline::OwnDeadline;
 use crate::op::operate::{face, Context, Op, Operate, Progress, Value};
-use crate::op::timeout::Timeout;
 use crate::operation::{Operation, Sealed};
 use crate::sys::clock::Moment;
 use crate::task::Task;
@@ -68,7 +67,7 @@ impl ExitAll {
     /// The most it may take, counted from when it first has to wait. Then:
     /// [`io::ErrorKind::TimedOut`], and the children that have not ended live on.
     pub fn timeout(mut self, after: Duration) -> ExitAll {
-        self.deadline.timeout = Timeout::after(after);
+        self.deadline.timeout.set_after(after);
         self
     }
 
@@ -95,7 +94,7 @@ impl Clone for ExitAll {
     }
 }
 
-face!(ExitAll, op => Op::other(op));
+face!(ExitAll, op => Op::other(op), op.deadline.timeout);
 
 impl Operate for ExitAll {
     fn advance(&mut self, cx: &Context<'_>) -> Progress {
