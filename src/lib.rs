@@ -46,7 +46,7 @@
 //! | 5 face | `file` | [`AsyncFile`] |
 //! | annex child | `child`, `child/pipe`, `child/spawn`, `child/process`, `child/processes`, `child/dropped`, `child/waiters`, `child/exit`, `child/exit_all`, `child/communicate`, `child/streams`, `child/conversation`, `child/input`, `machine/communicate`, `machine/exit` | [`AsyncPipe`]: spawning, exits, dropped children, communicate |
 //! | annex thread | `thread`, `thread/wake`, `thread/wait_queue`, `thread/remote`, `thread/channel` | other threads: wake, [`Remote`], [`channel()`] |
-//! | annex combine | `combine`, `combine/first`, `combine/join`, `combine/ticks` | [`first`], waiting for a task's end, and a beat |
+//! | annex combine | `combine`, `combine/first`, `combine/join`, `combine/queue`, `combine/ticks` | [`first`], waiting for a task's end, [`queue()`], a beat |
 //! | - | `sim`, `sim/*` | the simulated kernel |
 //!
 //! **To read it in one sitting**: `scheduler/turn`, `reactor`, `descriptor`, `wait_list`,
@@ -127,7 +127,7 @@ pub mod op {
 }
 
 pub use child::AsyncPipe;
-pub use combine::{first, ticks};
+pub use combine::{first, queue, ticks, Queue};
 pub use error::{OperationError, TaskError};
 pub use file::AsyncFile;
 pub use handle::{CancelOnDrop, JoinHandle};

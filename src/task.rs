@@ -302,9 +302,14 @@ impl<'e, 't> Task<'e, 't> {
         TaskId(self.key)
     }
 
-    /// The time this turn began: the same for all tasks of a turn, and no system call. It is what a
-    /// deadline for the work ahead is computed from, as `task.clock() + SECOND`. It is not the time
-    /// now: how long the tasks of this turn have taken cannot be computed from it.
+    /// The time this turn began, after poll(2) had answered: the same for all tasks of a turn, and
+    /// no system call. It is for deadlines that need not be exact, as `task.clock() + SECOND`, and
+    /// for when something was last heard from a peer.
+    ///
+    /// It is not the present moment: bodies that ran before in this turn, and this one, have taken
+    /// time since. How long a body's work takes, or a bound that is shorter than a turn, is not to
+    /// be computed from it: that is what [`Instant::now`] is for. Nor does it change while a body
+    /// runs, so a loop that waits for it to pass never ends.
     pub fn clock(&self) -> Instant {
         self.scheduler.clock()
     }

@@ -23,10 +23,10 @@ use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
 use asyncfile::{
-    again, channel, done, first, never, op, sleep, sleep_until, then, ticks, wait, yield_now,
-    AsyncFile, AsyncPipe, CancelOnDrop, End, Flow, JoinHandle, Lines, Next, Op, Operation,
-    OperationError, Outcome, Receiver, Remote, Scheduler, Sender, Spawn, StateFlow, StateFn, Step,
-    Task, TaskError, TaskId, Trace,
+    again, channel, done, first, never, op, queue, sleep, sleep_until, then, ticks, wait,
+    yield_now, AsyncFile, AsyncPipe, CancelOnDrop, End, Flow, JoinHandle, Lines, Next, Op,
+    Operation, OperationError, Outcome, Queue, Receiver, Remote, Scheduler, Sender, Spawn,
+    StateFlow, StateFn, Step, Task, TaskError, TaskId, Trace,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -576,6 +576,26 @@ fn channels<T>() {
     let _: fn(&Receiver<T>) -> Result<T, TryRecvError> = Receiver::try_recv;
 }
 
+// Queues.
+
+fn queues<T>() {
+    let _: fn(usize) -> Queue<T> = queue;
+    let _: fn(&Queue<T>, T) -> Result<(), T> = Queue::push;
+    let _: fn(&Queue<T>) -> Option<T> = Queue::pop;
+    let _: fn(&Queue<T>) -> usize = Queue::len;
+    let _: fn(&Queue<T>) -> bool = Queue::is_empty;
+    let _: fn(&Queue<T>) = Queue::close;
+    let _: fn(&Queue<T>) -> bool = Queue::is_closed;
+    let _: fn(&Queue<T>) -> op::Ready = Queue::ready;
+    let _: fn(&Queue<T>) -> op::Ready = Queue::room;
+}
+
+/// The items may borrow, also what lives shorter than the scheduler's tasks: an operation knows
+/// nothing of them.
+fn an_item_borrows<'a, 't>(sched: &mut Scheduler<'t>, queue: &Queue<&'a Cell<u8>>) {
+    sched.spawn(queue.ready(), |task| done(task.ok()?));
+}
+
 // Traits.
 
 fn is_clone<T: Clone>() {}
@@ -598,6 +618,7 @@ fn traits<'t>() {
     is_send::<Remote>();
     is_sync::<Remote>();
     is_clone::<Sender<Plain>>();
+    is_clone::<Queue<Plain>>();
     is_send::<Sender<SendAlone>>();
     is_clone::<AsyncFile>();
     is_owner_of_a_descriptor::<AsyncFile>();
@@ -619,6 +640,7 @@ fn what_is_printed_for_debugging<'t>() {
     is_debug::<Remote>();
     is_debug::<Sender<Plain>>();
     is_debug::<Receiver<Plain>>();
+    is_debug::<Queue<Plain>>();
     is_debug::<AsyncFile>();
     is_debug::<AsyncPipe>();
     is_debug::<Op>();
@@ -663,7 +685,7 @@ macro_rules! assert_not {
 
 fn what_stays_on_its_thread() {
     assert_not!(Send: Scheduler<'static>, Task<'static, 'static>, JoinHandle<u8>, Receiver<u8>);
-    assert_not!(Send: AsyncFile, AsyncPipe, Op, op::Data, op::Input);
+    assert_not!(Send: AsyncFile, AsyncPipe, Op, op::Data, op::Input, Queue<u8>);
     assert_not!(Send: op::Read, op::ReadToEnd, op::Readline, op::Readlines, op::Write, op::Ready);
     assert_not!(Send: op::First, op::Join, op::Communicate, op::Exit, op::ExitAll);
     assert_not!(Send: Step<u8>, Next<u8>, Outcome<'static>, Lines<'static>);

@@ -155,8 +155,12 @@ impl Operate for First {
         Progress::Blocked(soonest.min(self.deadline.begin(cx)))
     }
 
+    /// The winner has left by itself, or keeps its place until the task waits anew.
     fn leave(&mut self) {
-        self.members.iter_mut().for_each(|member| member.op.leave());
+        let winner = self.winner;
+        let members = self.members.iter_mut().enumerate();
+        let losers = members.filter(|(index, _)| Some(*index) != winner);
+        losers.for_each(|(_, member)| member.op.leave());
     }
 
     /// The winner afresh; the others keep their running clocks.
