@@ -18,6 +18,7 @@ mod faults;
 #[cfg(test)]
 mod firsts;
 mod polling;
+mod second_user;
 #[cfg(test)]
 mod seeds;
 mod stream;
@@ -90,8 +91,20 @@ pub struct Kernel {
     is_tampered_with: bool,
     changed_flags: usize,
     bad_closes: usize,
-    read_log: Vec<(RawFd, Vec<u8>)>,
-    written_log: Vec<(RawFd, Vec<u8>)>,
+    passed: Vec<(RawFd, Passed)>,
+}
+
+/// What has passed by an open file description of the process.
+#[derive(Debug)]
+pub enum Passed {
+    /// The library has read these; nothing at the end.
+    Read(Vec<u8>),
+    /// The library has written these.
+    Written(Vec<u8>),
+    /// Its second user has read these.
+    ReadByAnother(Vec<u8>),
+    /// Its second user has written these.
+    WrittenByAnother(Vec<u8>),
 }
 
 /// Who is told of every call.
@@ -132,8 +145,7 @@ impl Kernel {
             at_poll: BTreeMap::new(),
             is_tampered_with: false,
             bad_closes: 0,
-            read_log: Vec::new(),
-            written_log: Vec::new(),
+            passed: Vec::new(),
         }
     }
 
@@ -268,14 +280,10 @@ impl Kernel {
         self.bad_closes
     }
 
-    /// What each read has read since this was asked last.
-    pub fn take_read(&mut self) -> Vec<(RawFd, Vec<u8>)> {
-        std::mem::take(&mut self.read_log)
-    }
-
-    /// What each write has written since this was asked last.
-    pub fn take_written(&mut self) -> Vec<(RawFd, Vec<u8>)> {
-        std::mem::take(&mut self.written_log)
+    /// What each call has read or written since this was asked last, in order, with the number that
+    /// the library used.
+    pub fn take_passed(&mut self) -> Vec<(RawFd, Passed)> {
+        std::mem::take(&mut self.passed)
     }
 
     /// Whether a read would get bytes, the end, or an error.

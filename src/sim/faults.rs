@@ -69,6 +69,12 @@ pub struct Faults {
     /// An actor moves a part of its bytes and then sleeps for up to 2 ms.
     pub actors_pause: u8,
 
+    /// A read: the second user of the open file description reads before it. This and the next one
+    /// are no faults, so a swarm does not choose them.
+    pub second_user_reads: u8,
+    /// A write: the second user of the open file description writes before it.
+    pub second_user_writes: u8,
+
     /// fstat: ENOMEM.
     pub stat_enomem: u8,
     /// dup: EMFILE.
@@ -161,6 +167,7 @@ impl Faults {
             wait_echild: rate(),
             kill_eperm: rate(),
             child_killed: rate(),
+            ..Faults::none()
         }
     }
 }

@@ -56,6 +56,11 @@ impl Description {
         self.flags & libc::O_NONBLOCK != 0
     }
 
+    /// Somebody besides the process refers to it.
+    pub fn has_actor(&self) -> bool {
+        self.holders > self.numbers
+    }
+
     pub fn kind(&self) -> Kind {
         match self.object {
             Object::Reader(_) | Object::Writer(_) => Kind::Pipe,

@@ -3,7 +3,7 @@ use std::os::unix::io::RawFd;
 use std::process::Command;
 use std::time::Duration;
 
-use super::{now, with, Act, Faults, Kernel, Program};
+use super::{now, with, Act, Faults, Kernel, Passed, Program};
 use crate::sys;
 use crate::{again, done, sleep, ticks, wait, AsyncFile, AsyncPipe, End, Scheduler};
 
@@ -340,6 +340,92 @@ fn a_duplicate_never_blocks_and_never_changes_flags() {
             "seed {seed}"
         );
     }
+}
+
+/// A kernel whose second users are faster than the library so many times, and take all.
+fn raced(times: u32) -> Kernel {
+    let mut left = times;
+    let mut kernel = Kernel::new(move |below| {
+        let is_faster = below == 256 && left > 0;
+        left -= u32::from(is_faster);
+        u32::from(is_faster) * 255
+    });
+    (
+        kernel.faults.second_user_reads,
+        kernel.faults.second_user_writes,
+    ) = (1, 1);
+    kernel
+}
+
+#[test]
+fn what_a_second_user_reads_is_gone_and_the_reader_waits_for_more() {
+    for times in 0..3 {
+        let mut kernel = raced(times);
+        let (first, next, last) = (b"one\n".to_vec(), b"two\n".to_vec(), b"three\n".to_vec());
+        let acts = [first, next, last]
+            .into_iter()
+            .flat_map(|line| [Act::Write(0, line), Act::Sleep(SECOND)]);
+        let fd = kernel.reader(4096, acts.collect());
+        kernel.share(fd, vec![Act::Sleep(SECOND * 9)]);
+        let (mut kernel, line) = kernel.run(|| Scheduler::new().block_on(file(fd).readline()));
+        let expected = [&b"one\n"[..], b"two\n", b"three\n"];
+        assert_eq!(line.unwrap().unwrap(), expected[times as usize]);
+        assert_eq!(kernel.time(), SECOND * times, "it came when it was written");
+        let taken = kernel.take_passed().into_iter();
+        let taken = taken.filter(|(_, passed)| matches!(passed, Passed::ReadByAnother(_)));
+        assert_eq!(taken.count(), times as usize);
+    }
+}
+
+/// A call that would wait can block where a second user is faster, says `duplicate`.
+#[test]
+fn a_second_user_leaves_a_byte_or_a_page_where_the_call_would_wait() {
+    let mut kernel = raced(3);
+    let reader = kernel.reader(4096, vec![Act::Write(0, b"taken\n".to_vec())]);
+    let writer = kernel.writer(3 * 4096, vec![Act::Sleep(SECOND), Act::Drain(0)]);
+    for fd in [reader, writer] {
+        kernel.share(fd, vec![Act::Sleep(SECOND)]);
+    }
+    kernel.faults.nowait_unsupported = 255; // drawn at the first read, which is the second user's
+    let (mut kernel, (line, written)) = kernel.run(|| {
+        let [reader, writer] = [reader, writer].map(|fd| {
+            let shared = std::mem::ManuallyDrop::new(sys::owned(fd));
+            AsyncFile::duplicate(&*shared).unwrap()
+        });
+        let mut sched = Scheduler::new();
+        let line = sched.block_on(reader.readline()).unwrap();
+        (line, sched.block_on(writer.write(vec![0; 5000])).unwrap())
+    });
+    assert_eq!((line.as_deref(), written), (Some(&b"\n"[..]), 4096));
+    let sizes = kernel.take_passed().into_iter().map(|(_, passed)| {
+        let (Passed::Read(bytes)
+        | Passed::Written(bytes)
+        | Passed::ReadByAnother(bytes)
+        | Passed::WrittenByAnother(bytes)) = passed;
+        bytes.len()
+    });
+    assert_eq!(sizes.collect::<Vec<_>>(), [5, 1, 2 * 4096, 4096]);
+}
+
+#[test]
+fn room_that_a_second_user_takes_is_waited_for_again() {
+    let mut kernel = raced(3);
+    let fd = kernel.writer(4096, vec![Act::Sleep(SECOND), Act::Drain(0)]);
+    kernel.share(fd, vec![Act::Sleep(SECOND * 9)]);
+    let (mut kernel, written) = kernel.run(|| {
+        let file = file(fd);
+        Scheduler::new().block_on(file.write(vec![7; 10_000]).full())
+    });
+    assert_eq!(written.unwrap(), 10_000);
+    let (mut ours, mut others) = (0, 0);
+    for (_, passed) in kernel.take_passed() {
+        match passed {
+            Passed::Written(bytes) => ours += bytes.len(),
+            Passed::WrittenByAnother(bytes) => others += bytes.len(),
+            passed => panic!("{passed:?}"),
+        }
+    }
+    assert_eq!((ours, others), (10_000, 3 * 4096));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::io::RawFd;
 
 use super::table::{Id, Object};
-use super::{errno, Kernel, PIPE_BUF};
+use super::{errno, Kernel, Passed, PIPE_BUF};
 
 /// By which call bytes are moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,8 @@ impl Kernel {
         if let Ok(size) = answer {
             let id = self.lookup(fd).expect("it was read");
             if !self.descriptions[id].is_wake {
-                self.read_log.push((fd, bytes[..size].to_vec()));
+                let read = Passed::Read(bytes[..size].to_vec());
+                self.passed.push((fd, read));
             }
         }
         self.note(|| format!("read(fd {fd}, {}) = {answer:?}", bytes.len()));
@@ -63,6 +64,7 @@ impl Kernel {
         let may_wait = call == Call::Plain
             && !self.descriptions[id].is_nonblocking()
             && !self.is_tampered_with;
+        self.read_before(fd, id, may_wait);
         match self.reading(id) {
             Truth::Wait if may_wait => panic!("the library would block in read on fd {fd}"),
             Truth::Wait => return Err(errno(libc::EAGAIN)),
@@ -161,7 +163,8 @@ impl Kernel {
         if let Ok(size) = answer {
             let id = self.lookup(fd).expect("it was written");
             if !self.descriptions[id].is_wake {
-                self.written_log.push((fd, bytes[..size].to_vec()));
+                let written = Passed::Written(bytes[..size].to_vec());
+                self.passed.push((fd, written));
             }
         }
         self.note(|| format!("write(fd {fd}, {}) = {answer:?}", bytes.len()));
@@ -185,6 +188,9 @@ impl Kernel {
             return Err(error);
         }
         let mut size = bytes.len();
+        if size > 0 {
+            self.write_before(fd, id, !is_nonblocking && !self.is_tampered_with);
+        }
         if let Some(stream) = stream {
             let stream = &self.streams[stream];
             // A pipe's write of nothing asks nobody (Linux's pipe_write: "Null write succeeds").

@@ -20,6 +20,11 @@ pub fn open(world: &Rc<World>) {
     }
     let capacity = one_of(&[65536, 4096, 100, 1 << 20]);
     let add = |fd, is_readable, is_writable, has_actor| {
+        let is_shared = chance(96);
+        if is_shared {
+            let time = Duration::from_millis(choose(20_000).into());
+            kernel(|kernel| kernel.share(fd, vec![Act::Sleep(time)]));
+        }
         let file = if chance(24) {
             world.shared.borrow_mut().push(fd);
             AsyncFile::duplicate(&*ManuallyDrop::new(sim::owned(fd)))
@@ -27,8 +32,15 @@ pub fn open(world: &Rc<World>) {
             AsyncFile::new(sim::owned(fd))
         };
         match file {
-            Ok(file) => drop(world.add_file(file, is_readable, is_writable, has_actor)),
-            Err(error) => assert!(!world.is_calm, "fd {fd} cannot be taken over: {error}"),
+            Ok(file) => {
+                let id = world.add_file(file, is_readable, is_writable, has_actor);
+                world.files.borrow_mut()[id].is_shared = is_shared;
+                Some(id)
+            }
+            Err(error) => {
+                assert!(!world.is_calm, "fd {fd} cannot be taken over: {error}");
+                None
+            }
         }
     };
     match choose(6) {
@@ -65,13 +77,14 @@ pub fn open(world: &Rc<World>) {
         }
         3 => {
             let (reader, writer) = kernel(|kernel| kernel.pipe(capacity));
-            add(reader, true, false, false);
-            add(writer, false, true, false);
+            let reader = add(reader, true, false, false);
+            world.connect(add(writer, false, true, false), reader);
         }
         4 => {
             let (one, other) = kernel(|kernel| kernel.socketpair(capacity));
-            add(one, true, true, false);
-            add(other, true, true, false);
+            let (one, other) = (add(one, true, true, false), add(other, true, true, false));
+            world.connect(one, other);
+            world.connect(other, one);
         }
         // What a regular file has is there at once.
         _ if chance(40) => {
