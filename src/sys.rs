@@ -306,12 +306,6 @@ impl From<OwnedFd> for Owned {
     }
 }
 
-impl io::Read for Owned {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        read(self.0, bytes)
-    }
-}
-
 impl Drop for Owned {
     fn drop(&mut self) {
         close(self.0);
