@@ -22,6 +22,33 @@ use crate::port::{Direction, Port};
 /// A **regular file** is always ready, says poll(2): it works, and its operations wait for the disk
 /// (a few microseconds when the page is cached).
 ///
+/// # Each kind of descriptor
+///
+/// What keeps a call from waiting in the kernel, with [`new`](AsyncFile::new), which takes the open
+/// file description over, and with [`duplicate`](AsyncFile::duplicate), which never changes its
+/// flags:
+///
+/// | descriptor | `new` | `duplicate` |
+/// |---|---|---|
+/// | socket | MSG_DONTWAIT | MSG_DONTWAIT |
+/// | pipe, FIFO | O_NONBLOCK | reads: RWF_NOWAIT (Linux 5.10), elsewhere one read after POLLIN. Writes: at most PIPE_BUF bytes after POLLOUT |
+/// | terminal | O_NONBLOCK | it is opened once more, by its name, with O_NONBLOCK |
+/// | terminal that cannot be opened again: a pseudo-terminal's master, one of another owner, or with TIOCEXCL | O_NONBLOCK | reads: after POLLIN, and of no more than FIONREAD says is there. Writes and `writable` are refused ([`io::ErrorKind::Unsupported`]): POLLOUT promises no room |
+/// | regular file | nothing: calls wait for the disk | nothing: calls wait for the disk |
+/// | file of a file system that makes its bytes on demand (procfs, sysfs, tracefs, cgroup, ...; Linux), like /proc/kmsg | O_NONBLOCK, and poll(2) is asked, although its mode says that it is regular | one call after poll(2) |
+/// | other devices, eventfd, inotify, ... | O_NONBLOCK | one call after poll(2); a write of at most PIPE_BUF bytes |
+///
+/// The *one call after poll(2)* can wait, and with it the whole loop: if another process that uses
+/// the same description takes the bytes (or the room) in between, and if a device takes less after
+/// POLLOUT than it is given. (In between: before its task's turn has come; and, if a failure or a
+/// [stop](crate::Remote::stop) ends the drive before that, until the next one.) The same is true of
+/// a read of a terminal that cannot be opened again.
+///
+/// A socket's **error queue** (IP_RECVERR, SO_TIMESTAMPING, MSG_ZEROCOPY) that is not empty ends
+/// each operation that would have to wait with an error of kind `Other`, which says so: poll(2)
+/// would answer at once, for ever. recvmsg(2) with MSG_ERRQUEUE empties it. `readable` and
+/// `writable` end well then.
+///
 /// # Example
 ///
 /// This shows how to read the first line that comes through a socket:
@@ -67,18 +94,8 @@ impl AsyncFile {
     }
 
     /// Works on a descriptor that another owner keeps and shares: stdin, a terminal, an inherited
-    /// pipe. It is duplicated, and the flags of the open file description are never changed.
-    /// Instead:
-    ///
-    /// * a socket is asked with MSG_DONTWAIT;
-    /// * a pipe is read with RWF_NOWAIT where that exists (Linux 5.10 and later), and written at
-    ///   most PIPE_BUF bytes at a time after poll(2) has answered that they fit;
-    /// * a terminal is opened once more, by its name, where that is possible;
-    /// * elsewhere one call is made after poll(2) has answered that it will not wait. If another
-    ///   process that uses the same description takes the bytes (or the room) in between, **that
-    ///   call waits**, and with it the whole loop. (In between: before its task's turn has come;
-    ///   and, if a failure or a [stop](crate::Remote::stop) ends the drive before that, until the
-    ///   next one.)
+    /// pipe. It is duplicated, and the flags of the open file description are never changed: see
+    /// [each kind of descriptor](AsyncFile#each-kind-of-descriptor).
     ///
     /// # Errors
     ///
@@ -113,7 +130,14 @@ impl AsyncFile {
     /// An end is not for ever: once None has shown it, the next readline has what came since (a
     /// file that grew, a FIFO's next writer). A half line that the end cut was handed over as it
     /// was: lines of a file that is still written to are had whole from `tail -f`, or by joining
-    /// them.
+    /// them. A FIFO without writer is at its end all the time: a task that reads it again after
+    /// each None never waits. Opened with O_RDWR (by `read(true).write(true)`, on Linux), a FIFO
+    /// has a writer, and no end: its reader waits for the next one.
+    ///
+    /// On a Unix socket the read-ahead throws away **descriptors** that are passed with the bytes
+    /// behind the line (SCM_RIGHTS). With [`size_hint(1)`](Readline::size_hint) nothing behind the
+    /// line is read; then recvmsg(2) takes what is passed. Those passed with bytes of the line
+    /// itself are lost in any case, as with every read of this library.
     #[inline]
     pub fn readline(&self) -> Readline {
         Readline::new(&self.descriptor)
@@ -121,7 +145,8 @@ impl AsyncFile {
 
     /// Reads all whole lines that are there, at least one: [`Task::lines`](crate::Task::lines). At
     /// end of file the rest without newline, then none; an end is not for ever, see
-    /// [`readline`](AsyncFile::readline). It reads ahead.
+    /// [`readline`](AsyncFile::readline). It reads ahead, and throws away descriptors that were
+    /// passed meanwhile (SCM_RIGHTS): where there may be some, `readline` with a `size_hint` of 1.
     #[inline]
     pub fn readlines(&self) -> Readlines {
         Readlines::new(&self.descriptor)

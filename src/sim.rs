@@ -44,6 +44,7 @@ use crate::sys::Kind;
 pub use self::actor::Act;
 pub use self::child::Program;
 pub use self::faults::Faults;
+pub use self::table::Guise;
 
 pub(crate) use self::child::Handle;
 pub(crate) use self::transfer::Call;
@@ -228,6 +229,19 @@ impl Kernel {
         fd
     }
 
+    /// Has the reader of a pipe look like something else, before the library has it.
+    pub fn disguise(&mut self, fd: RawFd, guise: Guise) {
+        let id = self.lookup(fd).expect("it is open");
+        self.descriptions[id].guise = guise;
+    }
+
+    /// Fills or empties a socket's error queue.
+    pub fn set_error_queue(&mut self, fd: RawFd, has_error_queue: bool) {
+        let id = self.lookup(fd).expect("it is open");
+        self.descriptions[id].has_error_queue = has_error_queue;
+        self.note(|| format!("the error queue of fd {fd}: {has_error_queue}"));
+    }
+
     /// A regular file at its beginning.
     pub fn regular(&mut self, contents: Vec<u8>) -> RawFd {
         let id = self.describe(
@@ -317,6 +331,9 @@ impl Kernel {
     pub fn finale(&mut self) {
         self.note(|| "finale".to_owned());
         self.faults = Faults::none();
+        for description in &mut self.descriptions {
+            description.has_error_queue = false;
+        }
         self.is_over = true;
         self.end_actors();
     }
@@ -423,6 +440,10 @@ pub(crate) fn is_open(fd: RawFd) -> Option<bool> {
 
 pub(crate) fn kind(fd: RawFd) -> Option<io::Result<Kind>> {
     with(|kernel| kernel.kind(fd))
+}
+
+pub(crate) fn readable_bytes(fd: RawFd) -> Option<io::Result<usize>> {
+    with(|kernel| kernel.readable_bytes(fd))
 }
 
 pub(crate) fn status_flags(fd: RawFd) -> Option<io::Result<c_int>> {

@@ -306,12 +306,6 @@ impl From<OwnedFd> for Owned {
     }
 }
 
-impl io::Read for Owned {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        read(self.0, bytes)
-    }
-}
-
 impl Drop for Owned {
     fn drop(&mut self) {
         close(self.0);
@@ -334,13 +328,14 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// fstat(2), and isatty(3) for what could be one.
+/// fstat(2), isatty(3) for what could be one, and fstatfs(2) for what says that it is regular.
 pub(crate) fn kind(fd: RawFd) -> io::Result<Kind> {
     #[cfg(any(test, fuzzing))]
     if let Some(answer) = sim::kind(fd) {
         return answer;
     }
     Ok(match stat(fd)?.st_mode & libc::S_IFMT {
+        libc::S_IFREG if is_made_on_demand(fd) => Kind::Other,
         libc::S_IFREG => Kind::Regular,
         libc::S_IFSOCK => Kind::Socket,
         libc::S_IFIFO => Kind::Pipe,
@@ -348,6 +343,50 @@ pub(crate) fn kind(fd: RawFd) -> io::Result<Kind> {
         libc::S_IFCHR if unsafe { libc::isatty(fd) } == 1 => Kind::Tty,
         _ => Kind::Other,
     })
+}
+
+/// The file system makes its bytes when they are read, and some of its files have a reader wait for
+/// them (/proc/kmsg, trace_pipe): poll(2) knows.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_made_on_demand(fd: RawFd) -> bool {
+    // linux/magic.h; the last four are in the file systems' own sources.
+    const FILE_SYSTEMS: [u32; 11] = [
+        0x9fa0,      // procfs
+        0x6265_6572, // sysfs
+        0x6462_6720, // debugfs
+        0x7472_6163, // tracefs
+        0x7363_6673, // securityfs
+        0x0027_e0eb, // cgroup
+        0x6367_7270, // cgroup2
+        0xabba_1974, // xenfs
+        0x5a3c_69f0, // apparmorfs
+        0x0a64_7361, // functionfs
+        0xaee7_1ee7, // gadgetfs
+    ];
+    let mut stat = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the pointer is to a live statfs structure.
+    if unsafe { libc::fstatfs(fd, stat.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    // SAFETY: fstatfs succeeded and has filled it in.
+    FILE_SYSTEMS.contains(&(unsafe { stat.assume_init() }.f_type as u32))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_made_on_demand(_: RawFd) -> bool {
+    false
+}
+
+/// How many bytes a terminal has for a reader: ioctl(2), FIONREAD.
+pub(crate) fn readable_bytes(fd: RawFd) -> io::Result<usize> {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::readable_bytes(fd) {
+        return answer;
+    }
+    let mut bytes: c_int = 0;
+    // SAFETY: FIONREAD takes a pointer to an int.
+    check(unsafe { libc::ioctl(fd, libc::FIONREAD as _, &mut bytes) } as isize)?;
+    Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
 fn stat(fd: RawFd) -> io::Result<libc::stat> {
@@ -394,6 +433,10 @@ pub(crate) fn duplicate(fd: RawFd) -> io::Result<Owned> {
 /// own, whose O_NONBLOCK nobody else feels. An error where that is not possible (no name, no
 /// permission, another device of that name: a container's terminal may be of another namespace).
 pub(crate) fn reopen_tty(fd: RawFd) -> io::Result<Owned> {
+    #[cfg(any(test, fuzzing))]
+    if sim::is_open(fd).is_some() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     // A pseudo-terminal's master also has a name, but opening that makes another pseudo-terminal.
     // SAFETY: takes a number; the static name that it may return is not looked at.
     if !unsafe { libc::ptsname(fd) }.is_null() {

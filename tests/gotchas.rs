@@ -11,6 +11,8 @@ mod cancelling;
 mod closing;
 #[path = "gotchas/limits.rs"]
 mod limits;
+#[path = "gotchas/misleading.rs"]
+mod misleading;
 #[path = "gotchas/nothing_lost.rs"]
 mod nothing_lost;
 #[path = "gotchas/readiness.rs"]
@@ -19,5 +21,7 @@ mod readiness;
 mod sandboxes;
 #[path = "gotchas/signals.rs"]
 mod signals;
+#[path = "gotchas/terminals.rs"]
+mod terminals;
 #[path = "gotchas/time.rs"]
 mod time;

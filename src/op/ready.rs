@@ -157,9 +157,7 @@ impl Readiness for FileReady {
         }
         drop(state);
         if !self.file.port.is_opened_for(self.direction) || !self.file.is_ours() {
-            return Err(Cause::System(std::io::Error::from_raw_os_error(
-                libc::EBADF,
-            )));
+            return Err(Cause::System(self.file.port.refusal(self.direction)));
         }
         let revents = self
             .file

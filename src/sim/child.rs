@@ -206,6 +206,9 @@ impl Kernel {
             self.child(process)?.not_yets += 1;
             return Ok(None);
         }
+        if self.hit(self.faults.wait_eperm, "waitpid EPERM") {
+            return Err(errno(libc::EPERM));
+        }
         let is_stolen = self.hit(self.faults.wait_echild, "waitpid ECHILD");
         let child = self.child(process)?;
         match std::mem::replace(&mut child.state, State::Reaped) {
@@ -285,6 +288,7 @@ impl Kernel {
         let faults = &self.faults;
         let errors = [
             (faults.pidfd_enosys, "pidfd_open ENOSYS", libc::ENOSYS),
+            (faults.pidfd_eperm, "pidfd_open EPERM", libc::EPERM),
             (faults.pidfd_emfile, "pidfd_open EMFILE", libc::EMFILE),
             (faults.pidfd_enfile, "pidfd_open ENFILE", libc::ENFILE),
             (faults.pidfd_enomem, "pidfd_open ENOMEM", libc::ENOMEM),

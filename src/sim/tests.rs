@@ -3,7 +3,7 @@ use std::os::unix::io::RawFd;
 use std::process::Command;
 use std::time::Duration;
 
-use super::{now, with, Act, Faults, Kernel, Passed, Program};
+use super::{now, with, Act, Faults, Guise, Kernel, Passed, Program};
 use crate::sys;
 use crate::{again, done, sleep, ticks, wait, AsyncFile, AsyncPipe, End, Scheduler};
 
@@ -547,6 +547,98 @@ fn a_child_that_somebody_else_has_reaped_has_no_status() {
     });
     assert!(error.to_string().contains("unknown"), "{error}");
     assert_eq!(kernel.children(), (0, 0));
+}
+
+#[test]
+fn a_wait_that_a_sandbox_refuses_says_nothing_of_other_reapers() {
+    let mut kernel = unlucky();
+    kernel.faults.wait_eperm = 255;
+    let program = Program {
+        acts: Vec::new(),
+        stderr: false,
+    };
+    kernel.program("true", program);
+    let (kernel, status) = kernel.run(|| {
+        let pipe = AsyncPipe::piped(&mut Command::new("true")).unwrap();
+        let mut sched = Scheduler::new();
+        let error = sched.block_on(pipe.exit()).unwrap_err();
+        let error = crate::OperationError::of(&error).unwrap();
+        assert_eq!(error.raw_os_error(), Some(libc::EPERM));
+        with(|kernel| kernel.faults = Faults::none());
+        sched.block_on(pipe.exit()).unwrap()
+    });
+    assert!(status.success());
+    assert_eq!(kernel.children(), (0, 0));
+}
+
+#[test]
+fn an_error_queue_costs_each_operation_two_polls_and_two_calls() {
+    let mut kernel = kernel();
+    let fd = kernel.socket(
+        4096,
+        vec![Act::Sleep(SECOND), Act::Write(0, b"late".to_vec())],
+    );
+    kernel.set_error_queue(fd, true);
+    let (_, bytes) = kernel.run(|| {
+        let file = file(fd);
+        let mut sched = Scheduler::new();
+        for _ in 0..3 {
+            let before = with(|kernel| (kernel.polls, kernel.reads)).unwrap();
+            let error = sched.block_on(file.read(9)).unwrap_err();
+            assert!(error.to_string().contains("error queue"), "{error}");
+            let after = with(|kernel| (kernel.polls, kernel.reads)).unwrap();
+            assert_eq!((after.0 - before.0, after.1 - before.1), (2, 2));
+        }
+        with(|kernel| kernel.set_error_queue(fd, false));
+        sched.block_on(file.read(9)).unwrap()
+    });
+    assert_eq!(bytes, b"late");
+}
+
+#[test]
+fn a_terminal_is_at_its_end_when_it_is_hung_up_and_not_at_an_eio_before() {
+    for is_duplicate in [false, true] {
+        let mut kernel = unlucky();
+        kernel.faults.read_eio = 255;
+        let acts = vec![Act::Write(0, b"a line\nthe rest".to_vec())];
+        let fd = kernel.reader(4096, acts);
+        kernel.disguise(fd, Guise::Terminal);
+        let (_, ()) = kernel.run(|| {
+            let open = || match is_duplicate {
+                true => AsyncFile::duplicate(&*std::mem::ManuallyDrop::new(sys::owned(fd))),
+                false => AsyncFile::new(sys::owned(fd)),
+            };
+            let file = open().unwrap();
+            let mut sched = Scheduler::new();
+            let error = sched.block_on(file.readline()).unwrap_err();
+            let error = crate::OperationError::of(&error).unwrap();
+            assert_eq!(error.raw_os_error(), Some(libc::EIO));
+            with(|kernel| kernel.faults = Faults::none());
+            let mut next = || sched.block_on(file.readline()).unwrap();
+            assert_eq!(next().unwrap(), b"a line\n");
+            assert_eq!(next().unwrap(), b"the rest");
+            assert_eq!((next(), next()), (None, None));
+        });
+    }
+}
+
+#[test]
+fn a_file_that_waits_is_polled_whatever_its_mode_says() {
+    for is_duplicate in [false, true] {
+        let mut kernel = kernel();
+        let acts = vec![Act::Sleep(SECOND), Act::Write(0, b"late\n".to_vec())];
+        let fd = kernel.reader(4096, acts);
+        kernel.disguise(fd, Guise::File);
+        let (kernel, line) = kernel.run(|| {
+            let file = match is_duplicate {
+                true => AsyncFile::duplicate(&*std::mem::ManuallyDrop::new(sys::owned(fd))),
+                false => AsyncFile::new(sys::owned(fd)),
+            };
+            Scheduler::new().block_on(file.unwrap().readline()).unwrap()
+        });
+        assert_eq!(line.unwrap(), b"late\n");
+        assert_eq!(kernel.time(), SECOND);
+    }
 }
 
 #[test]

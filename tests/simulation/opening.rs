@@ -5,7 +5,7 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
-use asyncfile::sim::{self, Act, Program};
+use asyncfile::sim::{self, Act, Guise, Program};
 use asyncfile::{AsyncFile, AsyncPipe};
 
 use super::world::{Input, Pipe, World};
@@ -50,12 +50,17 @@ pub fn open(world: &Rc<World>) {
                 // more than an advance moves
                 acts.push(Act::Write(0, operations::text(300_000, 7, 5000)));
             }
-            add(
-                kernel(|kernel| kernel.reader(capacity, acts)),
-                true,
-                false,
-                true,
-            );
+            let guise = match choose(8) {
+                6 => Guise::File,
+                7 => Guise::Terminal,
+                _ => Guise::Pipe,
+            };
+            let fd = kernel(|kernel| {
+                let fd = kernel.reader(capacity, acts);
+                kernel.disguise(fd, guise);
+                fd
+            });
+            add(fd, true, false, true);
         }
         1 => {
             let acts = talk();
