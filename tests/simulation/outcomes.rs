@@ -296,8 +296,14 @@ fn read(
         file.came.len() - file.delivered
     };
     let has_ended = world.files.borrow()[id].has_ended;
+    // A terminal's EIO was no end when it came, and its other side has hung up before poll(2) was
+    // asked about it.
+    let is_hung_up = || {
+        let fd = world.files.borrow()[id].fd;
+        !world.is_calm && sim::with(|kernel| kernel.was_hung_up_at_poll(fd)).expect("a kernel")
+    };
     assert!(
-        end != End::Eof || has_ended,
+        end != End::Eof || has_ended || is_hung_up(),
         "the end of fd {}, and it has not come",
         world.files.borrow()[id].fd
     );
