@@ -40,6 +40,14 @@ pub(crate) enum Cause {
     System(io::Error),
     /// The kernel's error about something with this name.
     Named { name: String, error: io::Error },
+    /// The kernel's error, or an end of file, when so many bytes were `kept` or `written`.
+    Partly {
+        error: io::Error,
+        bytes: usize,
+        what: &'static str,
+    },
+    /// A write took a part of what it was given, and the task took that for all.
+    Short { written: usize, of: usize },
     /// A state of affairs that needs no number.
     Says(io::ErrorKind, &'static str),
     /// The deadline came after so many nanoseconds, or (None) it was a moment; so many bytes were
@@ -65,9 +73,30 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
+    /// The kernel's error, and how many bytes were moved before it.
+    pub fn partly(error: io::Error, bytes: usize, what: &'static str) -> Cause {
+        match bytes {
+            0 => Cause::System(error),
+            bytes => Cause::Partly { error, bytes, what },
+        }
+    }
+
+    /// The kernel's error, if it is one.
+    fn system(&self) -> Option<&io::Error> {
+        match self {
+            Cause::System(error) | Cause::Named { error, .. } | Cause::Partly { error, .. } => {
+                Some(error)
+            }
+            _ => None,
+        }
+    }
+
     fn kind(&self) -> io::ErrorKind {
         match self {
-            Cause::System(error) | Cause::Named { error, .. } => error.kind(),
+            Cause::System(error) | Cause::Named { error, .. } | Cause::Partly { error, .. } => {
+                error.kind()
+            }
+            Cause::Short { .. } => io::ErrorKind::WriteZero,
             Cause::Says(kind, _) => *kind,
             Cause::TimedOut { .. } => io::ErrorKind::TimedOut,
             Cause::Limit { .. } | Cause::Reaped { .. } => io::ErrorKind::Other,
@@ -105,10 +134,7 @@ impl OperationError {
 
     /// The errno, if the kernel refused something. None for a timeout, a limit, a closed file.
     pub fn raw_os_error(&self) -> Option<i32> {
-        match &self.cause {
-            Cause::System(error) | Cause::Named { error, .. } => error.raw_os_error(),
-            _ => None,
-        }
+        self.cause.system()?.raw_os_error()
     }
 }
 
@@ -140,6 +166,11 @@ impl fmt::Display for OperationError {
         f.write_str(": ")?;
         match &self.cause {
             Cause::System(error) => error.fmt(f),
+            Cause::Partly { error, bytes, what } => write!(f, "{error}, {bytes} bytes {what}"),
+            Cause::Short { written, of } => write!(
+                f,
+                "{written} of {of} bytes written: see written() or write_all()"
+            ),
             Cause::Says(_, text) => f.write_str(text),
             Cause::TimedOut { after, bytes, what } => {
                 match after {
@@ -190,10 +221,8 @@ fn write_fd(f: &mut fmt::Formatter<'_>, before: &str, fd: RawFd) -> fmt::Result 
 impl Error for OperationError {
     /// The system's own error, with its `raw_os_error`.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.cause {
-            Cause::System(error) | Cause::Named { error, .. } => Some(error),
-            _ => None,
-        }
+        let error = self.cause.system()?;
+        Some(error)
     }
 }
 

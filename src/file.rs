@@ -117,6 +117,60 @@ impl AsyncFile {
         Read::new(&self.descriptor, size)
     }
 
+    /// Reads exactly `size` bytes: [`Task::bytes`](crate::Task::bytes). Otherwise as
+    /// [`read`](AsyncFile::read). A size of 0 ends at once with nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::UnexpectedEof`] if the end of file comes before that, also if nothing came,
+    /// and [`io::ErrorKind::TimedOut`]. What came stays in the file.
+    ///
+    /// # Example
+    ///
+    /// This shows a length and as many bytes:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let (mut theirs, ours) = UnixStream::pair()?;
+    /// theirs.write_all(b"\x05hello")?;
+    /// let (file, mut sched) = (AsyncFile::new(ours)?, Scheduler::new());
+    /// let len = sched.block_on(file.read_exact(1))?[0];
+    /// assert_eq!(sched.block_on(file.read_exact(len.into()))?, b"hello");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
+    pub fn read_exact(&self, size: usize) -> Read {
+        Read::exact(&self.descriptor, size)
+    }
+
+    /// As [`read`](AsyncFile::read), and takes nothing: the next operation finds the same bytes, or
+    /// the same end of file. With [`full`](Read::full) it ends when so many bytes are buffered, or
+    /// at the end. [`again`](crate::again) after a peek ends at once, with the same bytes: take
+    /// them first, or wait for more with a larger `full`. A size of 0 ends at once with nothing.
+    ///
+    /// # Example
+    ///
+    /// This shows how to tell two protocols apart by their first byte:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let (mut theirs, ours) = UnixStream::pair()?;
+    /// theirs.write_all(b"GET /\n")?;
+    /// let (file, mut sched) = (AsyncFile::new(ours)?, Scheduler::new());
+    /// let is_tls = sched.block_on(file.peek(1))? == [22];
+    /// assert!(!is_tls);
+    /// assert_eq!(sched.block_on(file.readline())?.unwrap(), b"GET /\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
+    pub fn peek(&self, size: usize) -> Read {
+        Read::peek(&self.descriptor, size)
+    }
+
     /// Reads until the end of file: [`Task::bytes`](crate::Task::bytes).
     #[inline]
     pub fn read_to_end(&self) -> ReadToEnd {
@@ -143,6 +197,27 @@ impl AsyncFile {
         Readline::new(&self.descriptor)
     }
 
+    /// As [`readline`](AsyncFile::readline), with another delimiter: NUL, `;`, a carriage return.
+    /// One file may be read with several: what is buffered is searched once for each change.
+    ///
+    /// # Example
+    ///
+    /// This shows the first variable of an environment in Linux's /proc:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    ///
+    /// # if !cfg!(target_os = "linux") { return Ok(()) }
+    /// let file = AsyncFile::new(std::fs::File::open("/proc/self/environ")?)?;
+    /// let variable = Scheduler::new().block_on(file.read_until(0))?;
+    /// assert!(variable.unwrap().ends_with(b"\0"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
+    pub fn read_until(&self, byte: u8) -> Readline {
+        Readline::until_byte(&self.descriptor, byte)
+    }
+
     /// Reads all whole lines that are there, at least one: [`Task::lines`](crate::Task::lines). At
     /// end of file the rest without newline, then none; an end is not for ever, see
     /// [`readline`](AsyncFile::readline). It reads ahead, and throws away descriptors that were
@@ -153,11 +228,41 @@ impl AsyncFile {
     }
 
     /// Writes: [`Task::written`](crate::Task::written). Ends after one write(2) that took at least
-    /// one byte; with nothing to write, after none. Borrowed bytes are copied, a `Vec<u8>` or
+    /// one byte; with nothing to write, after none. One that took less than all is an error to
+    /// [`Task::ok`](crate::Task::ok). Borrowed bytes are copied, a `Vec<u8>` or
     /// `String` is moved, an `Rc<[u8]>` is shared. A reader that is gone is
     /// [`io::ErrorKind::BrokenPipe`], and no SIGPIPE.
     pub fn write(&self, data: impl Into<Data>) -> Write {
         Write::new(&self.descriptor, data.into())
+    }
+
+    /// Writes all of it: [`Task::ok`](crate::Task::ok). As [`write`](AsyncFile::write) with
+    /// [`full`](Write::full), but a deadline that cuts it is always
+    /// [`io::ErrorKind::TimedOut`].
+    ///
+    /// # Errors
+    ///
+    /// Each says how many bytes were written before it, if any were. The rest of the data is gone.
+    ///
+    /// # Example
+    ///
+    /// This shows how to write more than a socket has room for, with a second for all of it:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    /// use std::{os::unix::net::UnixStream, time::Duration};
+    ///
+    /// let (theirs, ours) = UnixStream::pair()?;
+    /// let (file, other) = (AsyncFile::new(ours)?, AsyncFile::new(theirs)?);
+    /// let mut sched = Scheduler::new();
+    /// let write = file.write_all(vec![0; 4_000_000]).timeout(Duration::from_secs(1));
+    /// let writer = sched.spawn(write, |task| asyncfile::done(task.ok()?));
+    /// assert_eq!(sched.block_on(other.read_exact(4_000_000))?.len(), 4_000_000);
+    /// sched.join(writer)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn write_all(&self, data: impl Into<Data>) -> Write {
+        Write::all(&self.descriptor, data.into())
     }
 
     /// Waits until a read would not wait: bytes are buffered, or poll(2) said IN, HUP or ERR. Takes

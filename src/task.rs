@@ -106,11 +106,11 @@ pub struct Task<'e, 't> {
 pub enum Outcome<'e> {
     /// After sleep, yield_now, join, readable and writable.
     Ok,
-    /// After readline: a line, or None at end of file.
+    /// After readline and read_until: a line, or None at end of file.
     Line(Option<&'e [u8]>),
     /// After readlines.
     Lines(Lines<'e>),
-    /// After read and read_to_end.
+    /// After read, read_exact, peek and read_to_end.
     Bytes(&'e [u8]),
     /// After write.
     Written(usize),
@@ -158,8 +158,8 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// After readline: the line, its newline included; at end of file a last line without newline,
-    /// then None.
+    /// After readline and read_until: the line, its delimiter included; at end of file a last line
+    /// without it, then None.
     #[inline]
     pub fn line(&mut self) -> io::Result<Option<&'e [u8]>> {
         match self.value {
@@ -176,16 +176,17 @@ impl<'e, 't> Task<'e, 't> {
                 rest: lent.bytes(),
                 before: 0,
                 taken,
+                delimiter: self.delimiter(),
             }),
             _ => self.other("lines()"),
         }
     }
 
-    /// After read and read_to_end: empty only at end of file, or for a size of 0.
+    /// After read, read_exact, peek and read_to_end: empty only at end of file, or for a size of 0.
     #[inline]
     pub fn bytes(&mut self) -> io::Result<&'e [u8]> {
         match self.value {
-            Value::Bytes(lent) => Ok(lent.bytes()),
+            Value::Bytes(lent) | Value::Shown(lent) => Ok(lent.bytes()),
             _ => self.other("bytes()"),
         }
     }
@@ -194,7 +195,7 @@ impl<'e, 't> Task<'e, 't> {
     #[inline]
     pub fn written(&mut self) -> io::Result<usize> {
         match self.value {
-            Value::Written(size) => Ok(*size),
+            Value::Written(size, _) => Ok(*size),
             _ => self.other("written()"),
         }
     }
@@ -230,14 +231,15 @@ impl<'e, 't> Task<'e, 't> {
     }
 
     /// After anything that hands over no data: write, sleep, yield_now, join, readable and
-    /// writable. A write that its timeout cut is [`io::ErrorKind::TimedOut`], also if a part was
-    /// written: [`written`](Task::written) says how much.
+    /// writable. A write that took less than all is an error that says how much:
+    /// [`io::ErrorKind::WriteZero`], or [`io::ErrorKind::TimedOut`] if its timeout cut it. After a
+    /// plain write [`written`](Task::written) gives the count;
+    /// [`write_all`](crate::AsyncFile::write_all) writes all.
     #[inline]
     pub fn ok(&mut self) -> io::Result<()> {
         match self.value {
-            Value::Nothing => Ok(()),
-            Value::Written(_) if self.end != End::TimedOut => Ok(()),
-            Value::Written(size) => Err(self.cut(*size)),
+            Value::Nothing | Value::Written(_, true) => Ok(()),
+            Value::Written(size, false) => Err(self.cut(*size)),
             _ => self.other("ok()"),
         }
     }
@@ -263,9 +265,10 @@ impl<'e, 't> Task<'e, 't> {
                 rest: lent.bytes(),
                 before: 0,
                 taken,
+                delimiter: self.delimiter(),
             }),
-            Value::Bytes(lent) => Outcome::Bytes(lent.bytes()),
-            Value::Written(size) => Outcome::Written(*size),
+            Value::Bytes(lent) | Value::Shown(lent) => Outcome::Bytes(lent.bytes()),
+            Value::Written(size, _) => Outcome::Written(*size),
             Value::Exit(status) => Outcome::Exit(*status),
             Value::Exits(statuses) => Outcome::Exits(statuses.to_vec()),
             Value::Output(output) => output
@@ -334,6 +337,7 @@ impl<'e, 't> Task<'e, 't> {
     pub(crate) fn put_back(&mut self) -> io::Result<usize> {
         match self.value {
             Value::Failed(_) => self.other(""),
+            Value::Shown(lent) => Ok(lent.len()),
             Value::Line(lent) | Value::Bytes(lent) => {
                 self.is_put_back = true;
                 Ok(lent.len())
@@ -372,6 +376,14 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
+    /// What ends a line.
+    fn delimiter(&self) -> u8 {
+        match &self.op.ended().0 {
+            Kind::Read(read) => read.machine.delimiter(),
+            _ => unreachable!("only a read hands over lines"),
+        }
+    }
+
     fn misuse(&self, cause: Cause) -> io::Error {
         let op = self.op.ended();
         error::named(op.name(), op.fd(), cause)
@@ -386,6 +398,44 @@ pub struct Lines<'e> {
     before: usize,
     /// The most that any of the iterators over these lines has yielded.
     taken: &'e Cell<usize>,
+    delimiter: u8,
+}
+
+impl<'e> Lines<'e> {
+    /// What this iterator has not yielded, in one piece: whole lines, or what a limit or the end of
+    /// file has cut. It counts as taken, and does not stay in the file.
+    ///
+    /// # Example
+    ///
+    /// This shows how to send all whole lines on as they are:
+    ///
+    /// ```
+    /// use asyncfile::{done, AsyncFile, Scheduler};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let (mut theirs, ours) = UnixStream::pair()?;
+    /// theirs.write_all(b"one\ntwo\nthr")?;
+    /// let mut sched = Scheduler::new();
+    /// let task = sched.spawn(AsyncFile::new(ours)?.readlines(), |task| {
+    ///     done(task.lines()?.into_slice().to_vec())
+    /// });
+    /// assert_eq!(sched.join(task)?, b"one\ntwo\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn into_slice(mut self) -> &'e [u8] {
+        let rest = std::mem::take(&mut self.rest);
+        self.has_taken(rest.len());
+        rest
+    }
+
+    /// So many bytes are taken.
+    #[inline]
+    fn has_taken(&mut self, len: usize) {
+        self.before += len;
+        if self.before > self.taken.get() {
+            self.taken.set(self.before);
+        }
+    }
 }
 
 impl<'e> Iterator for Lines<'e> {
@@ -396,13 +446,10 @@ impl<'e> Iterator for Lines<'e> {
         if self.rest.is_empty() {
             return None;
         }
-        let len = memchr::memchr(b'\n', self.rest).map_or(self.rest.len(), |at| at + 1);
+        let len = memchr::memchr(self.delimiter, self.rest).map_or(self.rest.len(), |at| at + 1);
         let (line, rest) = self.rest.split_at(len);
         self.rest = rest;
-        self.before += len;
-        if self.before > self.taken.get() {
-            self.taken.set(self.before);
-        }
+        self.has_taken(len);
         Some(line)
     }
 }

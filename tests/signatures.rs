@@ -324,6 +324,10 @@ fn lines<'e>(lines: Lines<'e>) -> impl Iterator<Item = &'e [u8]> + Debug + 'e {
     lines
 }
 
+fn lines_in_one_piece(lines: Lines<'_>) -> &[u8] {
+    lines.into_slice()
+}
+
 fn task_bytes<'e>(task: &mut Task<'e, '_>) -> io::Result<&'e [u8]> {
     task.bytes()
 }
@@ -457,6 +461,10 @@ fn file() {
     let _: fn(op::Readline, usize) -> op::Readline = op::Readline::size_hint;
     let _: fn(&AsyncFile) -> op::Readlines = AsyncFile::readlines;
     let _: fn(op::Readlines, usize) -> op::Readlines = op::Readlines::limit;
+    let _: fn(op::Readlines, u8) -> op::Readlines = op::Readlines::delimiter;
+    let _: fn(&AsyncFile, usize) -> op::Read = AsyncFile::read_exact;
+    let _: fn(&AsyncFile, usize) -> op::Read = AsyncFile::peek;
+    let _: fn(&AsyncFile, u8) -> op::Readline = AsyncFile::read_until;
     let _: fn(op::Write) -> op::Write = op::Write::full;
     let _: fn(&AsyncFile) -> op::Ready = AsyncFile::readable;
     let _: fn(&AsyncFile) -> op::Ready = AsyncFile::writable;
@@ -472,6 +480,10 @@ fn file_write(file: &AsyncFile, text: &str, string: &String, bytes: &[u8], vec: 
     let _: op::Write = file.write(bytes);
     let _: op::Write = file.write(b"four");
     let _: op::Write = file.write(&[0; 4]);
+    let _: op::Write = file.write([0; 4]);
+    let _: op::Write = file.write_all(text);
+    let _: fn(&AsyncFile, Vec<u8>) -> op::Write = AsyncFile::write_all;
+    let _: fn(&AsyncPipe, Vec<u8>) -> op::Write = AsyncPipe::write_all;
     let _: op::Write = file.write(vec);
     let _: fn(&AsyncFile, Vec<u8>) -> op::Write = AsyncFile::write;
     let _: fn(&AsyncFile, String) -> op::Write = AsyncFile::write;

@@ -169,6 +169,11 @@ impl AsyncPipe {
         self.processes.stdin.write(data)
     }
 
+    /// Writes all of it to the child's stdin: [`AsyncFile::write_all`].
+    pub fn write_all(&self, data: impl Into<Data>) -> Write {
+        self.processes.stdin.write_all(data)
+    }
+
     /// Reads from the child's stdout: [`AsyncFile::read`].
     pub fn read(&self, size: usize) -> Read {
         self.processes.stdout.read(size)

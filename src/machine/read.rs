@@ -1,4 +1,4 @@
-//! The reading machine: read, read full, read_to_end, readline and readlines.
+//! The reading machine: read, read full, read_exact, peek, read_to_end, readline and readlines.
 //!
 //! They differ only in what satisfies them, which is [`Want`]. The rest is one machine:
 //!
@@ -31,6 +31,8 @@ pub enum Want {
     Some(usize),
     /// Exactly so many; fewer only at the end.
     Full(usize),
+    /// Exactly so many; an end or a deadline before that is an error, and they stay.
+    Exact(usize),
     /// Everything until the end, at most so many.
     ToEnd(usize),
     /// One line, or so many bytes of a longer one.
@@ -40,16 +42,39 @@ pub enum Want {
 }
 
 /// What has come in on one file and was not handed over.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Inflow {
     /// The bytes.
     pub buffer: LineBuffer,
     /// An end of file came behind these bytes and was not reported yet. It is reported once: what
     /// the kernel says afterwards counts again (a file that grew, a FIFO's next writer).
     pub ended: bool,
+    /// What the buffer was searched for last.
+    delimiter: u8,
+}
+
+impl Default for Inflow {
+    fn default() -> Inflow {
+        Inflow {
+            buffer: LineBuffer::new(),
+            ended: false,
+            delimiter: b'\n',
+        }
+    }
 }
 
 impl Inflow {
+    /// The buffer, to be searched for this delimiter. What was searched for another one is searched
+    /// again.
+    #[inline]
+    pub fn searched_for(&mut self, delimiter: u8) -> &mut LineBuffer {
+        if self.delimiter != delimiter {
+            self.delimiter = delimiter;
+            self.buffer.search_anew();
+        }
+        &mut self.buffer
+    }
+
     /// How many bytes a reader could have without asking the kernel.
     #[inline]
     pub fn len(&self) -> usize {
@@ -113,6 +138,10 @@ pub struct Reader {
     /// because operations should be small.
     window: u32,
     state: State,
+    /// What ends a line.
+    delimiter: u8,
+    /// It takes nothing out of the buffer, not even an end of file.
+    is_peek: bool,
 }
 
 impl Reader {
@@ -123,6 +152,8 @@ impl Reader {
             want,
             window: 0,
             state: State::Looking,
+            delimiter: b'\n',
+            is_peek: false,
         }
     }
 
@@ -136,6 +167,31 @@ impl Reader {
     #[inline]
     pub(crate) fn set_want(&mut self, want: Want) {
         self.want = want;
+    }
+
+    /// For lines: this byte ends one. The default is a newline.
+    #[inline]
+    pub fn set_delimiter(&mut self, delimiter: u8) {
+        self.delimiter = delimiter;
+    }
+
+    /// What ends a line.
+    #[inline]
+    pub fn delimiter(&self) -> u8 {
+        self.delimiter
+    }
+
+    /// For bytes: it shows what is there, and takes nothing. What it ended with is found again by
+    /// the next reader.
+    #[inline]
+    pub fn set_peek(&mut self) {
+        self.is_peek = true;
+    }
+
+    /// Whether it takes nothing.
+    #[inline]
+    pub fn is_peek(&self) -> bool {
+        self.is_peek
     }
 
     /// For lines: take at most so many bytes from the source at a time. 0: the default.
@@ -183,7 +239,10 @@ impl Reader {
         loop {
             if let Some((end, len)) = self.look(inflow) {
                 self.go("enough is buffered, or the end has come", State::Ended);
-                return Advance::Ended(end, len);
+                return match self.want {
+                    Want::Exact(_) if end == End::Eof => unexpected_end(),
+                    _ => Advance::Ended(end, len),
+                };
             }
             self.go("not enough yet", State::Filling);
             if moved == SHARE {
@@ -236,6 +295,7 @@ impl Reader {
     pub(crate) fn wants_nothing(&self) -> bool {
         let (Want::Some(size)
         | Want::Full(size)
+        | Want::Exact(size)
         | Want::ToEnd(size)
         | Want::Line(size)
         | Want::Lines(size)) = self.want;
@@ -275,22 +335,24 @@ impl Reader {
         let found = match self.want {
             Want::Some(0) => Some((End::Complete, 0)),
             Want::Some(size) if len > 0 => Some((End::Complete, len.min(size))),
-            Want::Full(size) if len >= size => Some((End::Complete, size)),
+            Want::Full(size) | Want::Exact(size) if len >= size => Some((End::Complete, size)),
             Want::ToEnd(limit) if len >= limit => Some((End::Limit, limit)),
             Want::Line(limit) => inflow
-                .buffer
-                .line(limit)
+                .searched_for(self.delimiter)
+                .line_until(self.delimiter, limit)
                 .map(|found| (whole(found.whole), found.len)),
             Want::Lines(limit) => inflow
-                .buffer
-                .lines(limit)
+                .searched_for(self.delimiter)
+                .lines_until(self.delimiter, limit)
                 .map(|found| (whole(found.whole), found.len)),
-            Want::Some(_) | Want::Full(_) | Want::ToEnd(_) => None,
+            Want::Some(_) | Want::Full(_) | Want::Exact(_) | Want::ToEnd(_) => None,
         };
         if found.is_none() && inflow.ended {
             // A read_to_end reports the end together with the bytes before it, and so does a reader
-            // for which there is no byte. Otherwise the outcome after this one reports it.
-            inflow.ended = len > 0 && !matches!(self.want, Want::ToEnd(_));
+            // for which there is no byte, or too few. Otherwise the outcome after this one reports
+            // it.
+            let is_reported = len == 0 || matches!(self.want, Want::ToEnd(_) | Want::Exact(_));
+            inflow.ended = self.is_peek || !is_reported;
             return Some((End::Eof, len));
         }
         found
@@ -301,9 +363,16 @@ impl Reader {
     /// handed on.
     fn most(&self, held: usize) -> usize {
         match self.want {
-            Want::Some(size) | Want::Full(size) | Want::ToEnd(size) => size - held,
+            Want::Some(size) | Want::Full(size) | Want::Exact(size) | Want::ToEnd(size) => {
+                size - held
+            }
             Want::Line(_) | Want::Lines(_) if self.window > 0 => self.window as usize,
             Want::Line(_) | Want::Lines(_) => usize::MAX,
         }
     }
+}
+
+#[cold]
+fn unexpected_end() -> Advance {
+    Advance::Failed(io::ErrorKind::UnexpectedEof.into())
 }

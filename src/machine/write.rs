@@ -1,4 +1,4 @@
-//! The writing machine: write and write full.
+//! The writing machine: write, write full and write_all.
 //!
 //! ```text
 //! Writing   ── nothing is left, or one write was enough ──► Ended
@@ -56,9 +56,19 @@ pub const TRANSITIONS: &[super::table::Edge<State>] = &[
 #[derive(Clone, Debug)]
 pub struct Writer {
     written: Count,
-    /// All of it, or what one write takes.
-    full: bool,
+    extent: Extent,
     state: State,
+}
+
+/// When a writer ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// After one write, whatever that took.
+    Once,
+    /// When all is written; with a part of it only at its deadline.
+    Full,
+    /// When all is written; before that only with an error.
+    All,
 }
 
 /// A count that is aligned as half a word: operations should be small, and what lies beside a
@@ -73,19 +83,19 @@ impl Writer {
     pub fn new() -> Writer {
         Writer {
             written: Count(0),
-            full: false,
+            extent: Extent::Once,
             state: State::Writing,
         }
     }
 
-    /// It ends when all is written, not after the first write.
-    pub fn set_full(&mut self) {
-        self.full = true;
+    /// When it ends: the default is after one write.
+    pub fn set_extent(&mut self, extent: Extent) {
+        self.extent = extent;
     }
 
-    /// Whether it wants all to be written.
-    pub fn is_full(&self) -> bool {
-        self.full
+    /// When it ends.
+    pub fn extent(&self) -> Extent {
+        self.extent
     }
 
     /// How many bytes the sink took so far.
@@ -127,7 +137,7 @@ impl Writer {
                         Ok(0) => return self.failed(io::ErrorKind::WriteZero.into()),
                         Ok(size) => {
                             self.written.0 += size;
-                            if !self.full {
+                            if self.extent == Extent::Once {
                                 return self.ended(End::Complete);
                             }
                             self.go("the sink took a part", State::Writing);
@@ -148,10 +158,12 @@ impl Writer {
         }
     }
 
-    /// Its deadline has come: what was written counts, if it is anything.
+    /// Its deadline has come: what was written counts, if it is anything, and all was not asked
+    /// for.
     pub fn time_out(&mut self) -> Advance {
         self.go("the deadline has come", State::Ended);
         match self.written.0 {
+            _ if self.extent == Extent::All => Advance::Failed(io::ErrorKind::TimedOut.into()),
             0 => Advance::Failed(io::ErrorKind::TimedOut.into()),
             written => Advance::Ended(End::TimedOut, written),
         }

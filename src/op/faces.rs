@@ -10,6 +10,7 @@ use super::write::Writing;
 use crate::data::Data;
 use crate::descriptor::Descriptor;
 use crate::machine::read::Want;
+use crate::machine::write::Extent;
 #[cfg(doc)]
 use crate::machine::End;
 #[cfg(doc)]
@@ -24,6 +25,16 @@ impl Read {
     #[inline]
     pub(crate) fn new(file: &Rc<Descriptor>, size: usize) -> Read {
         Read(Reading::new(file, Want::Some(size)))
+    }
+
+    pub(crate) fn exact(file: &Rc<Descriptor>, size: usize) -> Read {
+        Read(Reading::new(file, Want::Exact(size)))
+    }
+
+    pub(crate) fn peek(file: &Rc<Descriptor>, size: usize) -> Read {
+        let mut read = Read::new(file, size);
+        read.0.machine.set_peek();
+        read
     }
 
     /// Ends with exactly the size asked for; with fewer only at end of file ([`End::Eof`]) or at
@@ -121,6 +132,13 @@ impl Readline {
         Readline(Reading::new(file, Want::Line(usize::MAX)))
     }
 
+    #[inline]
+    pub(crate) fn until_byte(file: &Rc<Descriptor>, delimiter: u8) -> Readline {
+        let mut read = Readline::new(file);
+        read.0.machine.set_delimiter(delimiter);
+        read
+    }
+
     /// At most so many bytes of a longer line, with [`End::Limit`]; the next readline goes on with
     /// its rest. 0 is [`io::ErrorKind::InvalidInput`].
     #[inline]
@@ -173,6 +191,28 @@ impl Readlines {
         self
     }
 
+    /// Another delimiter than a newline: see
+    /// [`AsyncFile::read_until`](crate::AsyncFile::read_until).
+    ///
+    /// # Example
+    ///
+    /// This shows file names as `find -print0` prints them:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::process::Command;
+    ///
+    /// let find = AsyncPipe::piped(Command::new("printf").arg("a\\0b\nb\\0"))?;
+    /// let names = Scheduler::new().block_on(find.readlines().delimiter(0))?;
+    /// assert_eq!(names, [&b"a\0"[..], b"b\nb\0"]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
+    pub fn delimiter(mut self, byte: u8) -> Readlines {
+        self.0.machine.set_delimiter(byte);
+        self
+    }
+
     /// How long the whole operation may take, counted from when it first has to wait, even if only
     /// for its turn in the queue. After that: [`io::ErrorKind::TimedOut`], and a partial line stays
     /// in the file.
@@ -199,16 +239,24 @@ impl Write {
         Write(Writing::new(file, data))
     }
 
+    pub(crate) fn all(file: &Rc<Descriptor>, data: Data) -> Write {
+        let mut write = Write::new(file, data);
+        write.0.machine.set_extent(Extent::All);
+        write
+    }
+
     /// Ends when all is written; with less only at its deadline ([`End::TimedOut`]).
     #[inline]
     pub fn full(mut self) -> Write {
-        self.0.machine.set_full();
+        if self.0.machine.extent() == Extent::Once {
+            self.0.machine.set_extent(Extent::Full);
+        }
         self
     }
 
     /// How long the whole operation may take, counted from when it first has to wait, even if only
     /// for its turn in the queue. After that: the count so far, or [`io::ErrorKind::TimedOut`] if
-    /// that is 0.
+    /// that is 0, and always after `write_all`.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Write {
         self.0.timeout.set_after(after);

@@ -134,7 +134,10 @@ pub(crate) enum Value {
     /// And how many bytes of them the task has taken.
     Lines(Lent, Cell<usize>),
     Bytes(Lent),
-    Written(usize),
+    /// Bytes that stay in the file.
+    Shown(Lent),
+    /// How many, and whether they are all.
+    Written(usize, bool),
     Exit(ExitStatus),
     Exits(Box<[ExitStatus]>),
     /// Until the task takes it.

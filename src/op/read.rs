@@ -3,6 +3,7 @@
 //! The names under which users know it (`Read`, `Readline`, ...) are in `op/faces`.
 
 use std::cell::Cell;
+use std::io;
 use std::rc::Rc;
 
 use super::operate::{Context, Progress, Value};
@@ -105,8 +106,12 @@ impl Reading {
                 Progress::Ended(end, self.hand_over(&mut state, end, len, cx))
             }
             Advance::Failed(error) => {
+                let kept = match error.kind() {
+                    io::ErrorKind::UnexpectedEof => state.inflow.len(),
+                    _ => 0,
+                };
                 drop(state);
-                self.fail(End::Failed, Cause::System(error))
+                self.fail(End::Failed, Cause::partly(error, kept, "kept"))
             }
             Advance::Yield => {
                 file.enter(&mut state, &mut self.ticket, cx.at(), Direction::Read);
@@ -128,6 +133,9 @@ impl Reading {
     /// takes another storage.
     #[inline]
     fn hand_over(&self, state: &mut State, end: End, len: usize, cx: &Context<'_>) -> Value {
+        if self.machine.is_peek() {
+            return Value::Shown(state.inflow.buffer.show(len));
+        }
         let lent = state.inflow.buffer.lend(len);
         match self.machine.want() {
             Want::Line(_) => {
@@ -137,7 +145,7 @@ impl Reading {
                 Value::Line(lent)
             }
             Want::Lines(_) => Value::Lines(lent, Cell::new(0)),
-            Want::Some(_) | Want::Full(_) | Want::ToEnd(_) => Value::Bytes(lent),
+            Want::Some(_) | Want::Full(_) | Want::Exact(_) | Want::ToEnd(_) => Value::Bytes(lent),
         }
     }
 

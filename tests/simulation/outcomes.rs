@@ -352,12 +352,12 @@ fn read(
             }
             Ok(all)
         }
-        Want::Some(size) | Want::Full(size) | Want::ToEnd(size) => {
+        Want::Some(size) | Want::Full(size) | Want::Exact(size) | Want::ToEnd(size) => {
             let bytes = task.bytes()?;
             let len = bytes.len();
             let is_right = match (want, end) {
                 (Want::Some(_), End::Complete) => (len > 0 || size == 0) && len <= size,
-                (Want::Full(_), End::Complete) => len == size,
+                (Want::Full(_) | Want::Exact(_), End::Complete) => len == size,
                 (Want::ToEnd(_), End::Limit) => len == size,
                 (Want::Some(_), End::Eof) => len == 0 && held() == 0,
                 (Want::Full(_) | Want::ToEnd(_), End::Eof) => len < size && len == held(),

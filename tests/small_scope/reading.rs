@@ -102,10 +102,29 @@ impl io::Read for Script<'_> {
     }
 }
 
-/// Lets these events happen to readers that want `wants[0]`, and after a cancel `wants[1]`.
+/// A reader that wants this.
+fn of(want: Want) -> Reader {
+    Reader::new(want)
+}
+
+/// A reader that wants this and takes nothing.
+fn peek(want: Want) -> Reader {
+    let mut reader = Reader::new(want);
+    reader.set_peek();
+    reader
+}
+
+/// A reader whose lines end with this.
+fn until(delimiter: u8, want: Want) -> Reader {
+    let mut reader = Reader::new(want);
+    reader.set_delimiter(delimiter);
+    reader
+}
+
+/// Lets these events happen to readers like `readers[0]`, and after a cancel like `readers[1]`.
 /// `releases`: the buffer releases its spare memory while a reader is blocked, as a descriptor's
 /// buffer does.
-fn happen(events: &[Event], wants: [Want; 2], releases: bool) {
+fn happen(events: &[Event], readers: &[Reader; 2], releases: bool) {
     let mut rig = Rig::new();
     let mut script = Script::new(events);
     let mut which = 0;
@@ -114,9 +133,14 @@ fn happen(events: &[Event], wants: [Want; 2], releases: bool) {
         let mut reader = match blocked.take() {
             Some(reader) => reader,
             None => {
-                let mut reader = Reader::new(wants[which]);
+                let mut reader = readers[which].clone();
                 match rig.advance(&mut reader, &mut Silent) {
                     Answer::Blocked => reader,
+                    // A peek would have the same bytes again.
+                    Answer::Ended(..) if reader.is_peek() => {
+                        which = 1 - which;
+                        continue;
+                    }
                     // It had its bytes from the buffer: the next reader may be blocked.
                     Answer::Ended(end, len) if len > 0 || end == End::Eof => continue,
                     _ => {
@@ -167,11 +191,41 @@ pub fn read_the_rest(mut rig: Rig, given: &[u8]) {
 }
 
 fn happens_to<const N: usize>(first: Want, then: Want, depth: usize, sizes: [usize; N]) -> usize {
+    happens_to_readers([of(first), of(then)], depth, sizes)
+}
+
+fn happens_to_readers<const N: usize>(
+    readers: [Reader; 2],
+    depth: usize,
+    sizes: [usize; N],
+) -> usize {
     let mut releases = false;
     script::for_each(depth, &events(sizes), shows, &mut |events| {
         releases = !releases;
-        happen(events, [first, then], releases);
+        happen(events, &readers, releases);
     })
+}
+
+pub fn to_an_exact_read() -> usize {
+    happens_to(Want::Exact(3), Want::Line(2), 5, [1, 2])
+        + happens_to(Want::Exact(4), Want::Exact(2), 4, [1, 3])
+}
+
+pub fn to_a_peek() -> usize {
+    let max = Want::Line(usize::MAX);
+    happens_to_readers([peek(Want::Some(2)), of(Want::Full(3))], 4, [1, 3])
+        + happens_to_readers([peek(Want::Full(3)), of(max)], 5, [1, 2])
+        + happens_to_readers([peek(Want::Full(2)), of(Want::Exact(4))], 4, [1, 3])
+        + happens_to_readers([peek(Want::Some(0)), of(max)], 4, [1, 2])
+}
+
+/// Lines with two delimiters in turn: what is buffered is searched anew.
+pub fn to_a_record_of_another_delimiter() -> usize {
+    let line = |limit| of(Want::Line(limit));
+    let max = usize::MAX;
+    happens_to_readers([until(b'c', Want::Line(max)), line(max)], 5, [1, 3])
+        + happens_to_readers([until(b'e', Want::Lines(4)), line(3)], 5, [2, 3])
+        + happens_to_readers([until(b'h', Want::Lines(max)), line(max)], 4, [1, 4])
 }
 
 pub fn to_a_read() -> usize {
@@ -212,6 +266,7 @@ pub fn to_one_that_wants_nothing_or_has_a_limit_of_0() -> usize {
     let wants = [
         Want::Some(0),
         Want::Full(0),
+        Want::Exact(0),
         Want::ToEnd(0),
         Want::Line(0),
         Want::Lines(0),
