@@ -151,13 +151,20 @@ impl<'t> Scheduler<'t> {
     fn unless_stalled(&self) -> Result<Wait, TaskError> {
         let reactor = &self.reactor;
         let goes_on = reactor.has_work()
-            || !self.deadlines.is_empty()
+            || (!self.deadlines.is_empty() && (self.hidden == 0 || self.has_deadline()))
             || reactor.is_watching(false)
             || reactor.outside.get() > 0;
         match goes_on {
             true => Ok(Wait::Forever),
             false => Err(self.stalled()),
         }
+    }
+
+    /// Whether a task that is not hidden has a deadline. It asks all tasks.
+    #[cold]
+    fn has_deadline(&self) -> bool {
+        let mut tasks = self.tasks.iter();
+        tasks.any(|task| !task.is_hidden && task.deadline.is_armed())
     }
 
     #[cold]
@@ -168,7 +175,8 @@ impl<'t> Scheduler<'t> {
     /// Makes the calls that were left for the scheduler.
     #[inline]
     pub(super) fn make_calls(&mut self) {
-        if self.has_calls.replace(false) {
+        if self.calls.has_any() {
+            self.calls.set_any(false);
             self.make_all_calls();
         }
     }
@@ -179,9 +187,9 @@ impl<'t> Scheduler<'t> {
     fn make_all_calls(&mut self) {
         let holds_failures = self.holds_failures;
         while !self.must_return() {
-            let call = match self.calls.get_mut().pop_front() {
+            let call = match self.calls.next() {
                 Some(call) => call,
-                None => return self.has_calls.set(false),
+                None => return self.calls.set_any(false),
             };
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| call(self))) {
                 self.reactor.report(TaskError::Panicked(message(payload)));
@@ -189,6 +197,6 @@ impl<'t> Scheduler<'t> {
             self.holds_failures = holds_failures;
             self.drop_cancelled(None);
         }
-        self.has_calls.set(true); // for the next drive
+        self.calls.set_any(true); // for the next drive
     }
 }

@@ -4,10 +4,12 @@
 //! * [`resume`](self::resume): one call of a task's body.
 //! * [`drive`](self::drive): `run`, `join`, `block_on` and `turn`, which make the turns, and from
 //!   which failures come out.
+//! * [`calls`](self::calls): what is done between two turns.
 //! * [`foreign`](self::foreign): turns that are driven by a loop that is not ours.
 //!
 //! This file has the beginning and the end of a task.
 
+mod calls;
 mod drive;
 mod foreign;
 #[cfg(any(test, fuzzing))]
@@ -16,8 +18,6 @@ mod resume;
 mod turn;
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
@@ -34,14 +34,13 @@ use crate::task::{Flow, Task};
 use crate::task_table::{Key, TaskId, TaskTable};
 use crate::trace::{Event, Trace};
 
+pub(crate) use calls::Calls;
+
 /// A live task, boxed: its operation and its body.
 type Running<'t> = Box<Alive<dyn Body<'t> + 't>>;
 
 /// An observer of every transition.
 type Observer<'t> = Box<dyn FnMut(&Trace<'_>) + 't>;
-
-/// A call of the scheduler: something hidden is started, or another thread has sent it.
-type Call = Box<dyn FnOnce(&mut Scheduler<'_>)>;
 
 /// Runs tasks on the calling thread. `'t`: tasks may borrow what was declared before the scheduler.
 ///
@@ -71,6 +70,8 @@ pub struct Scheduler<'t> {
     tasks: TaskTable<Running<'t>>,
     /// How many tasks have not ended, without the hidden ones.
     alive: usize,
+    /// How many hidden tasks have not ended.
+    hidden: usize,
     deadlines: Deadlines,
     /// How often the running task may still be resumed in this advance.
     pub(crate) resumes: u32,
@@ -79,25 +80,24 @@ pub struct Scheduler<'t> {
     epoch: Epoch,
     observer: Option<Observer<'t>>,
     /// To be made at the end of this turn, or when the next drive begins.
-    calls: RefCell<VecDeque<Call>>,
-    /// A call was left since the last one was made.
-    has_calls: Cell<bool>,
+    calls: Rc<Calls>,
 }
 
 impl<'t> Scheduler<'t> {
     /// A scheduler without tasks. Makes no system call but for the clock.
     pub fn new() -> Self {
+        let reactor = Reactor::new();
         Scheduler {
-            reactor: Reactor::new(),
+            calls: Calls::beside(&reactor),
+            reactor,
             tasks: TaskTable::new(),
             alive: 0,
+            hidden: 0,
             deadlines: Deadlines::default(),
             resumes: 0,
             holds_failures: false,
             epoch: Epoch::now(),
             observer: None,
-            calls: RefCell::default(),
-            has_calls: Cell::new(false),
         }
     }
 
@@ -134,12 +134,9 @@ impl<'t> Scheduler<'t> {
         drop(self.start(op.into(), true, body));
     }
 
-    /// Has `call` called at the end of this turn, or when the next drive begins. No task is
-    /// advanced meanwhile: it may drive the scheduler in turn, and even put another one in its
-    /// place.
+    /// See [`Calls::leave`].
     pub(crate) fn call_later(&self, call: impl FnOnce(&mut Scheduler<'_>) + 'static) {
-        self.calls.borrow_mut().push_back(Box::new(call));
-        self.has_calls.set(true);
+        self.calls.leave(call);
     }
 
     #[inline]
@@ -157,7 +154,9 @@ impl<'t> Scheduler<'t> {
 
     fn enter(&mut self, key: Key, mut task: Running<'t>) {
         task.op.enter(&self.context(key, &Deadline::NONE, false));
-        if !task.is_hidden {
+        if task.is_hidden {
+            self.hidden += 1;
+        } else {
             self.alive += 1;
             if self.observer.is_some() {
                 self.trace(key, Event::Spawned(&task.op));
@@ -192,7 +191,10 @@ impl<'t> Scheduler<'t> {
         }
         task.op.leave();
         self.deadlines.set(key, &mut task.deadline, Moment::NEVER);
-        self.alive -= usize::from(!task.is_hidden);
+        match task.is_hidden {
+            true => self.hidden -= 1,
+            false => self.alive -= 1,
+        }
         self.guard(move || drop(task));
         self.tasks.free(key);
     }
@@ -267,7 +269,7 @@ impl Drop for Scheduler<'_> {
         while let Some(failure) = self.reactor.next_failure() {
             self.guard(|| drop(failure)); // an error of the user's own kind
         }
-        while let Some(call) = self.calls.get_mut().pop_front() {
+        while let Some(call) = self.calls.next() {
             self.guard(|| drop(call));
         }
         self.reactor.close();

@@ -236,6 +236,7 @@ fn chatter(seed: u64, acts: &[Act]) -> (Kernel, Vec<String>) {
         Program {
             acts: acts.to_vec(),
             stderr: true,
+            group: false,
         },
     );
     let (kernel, ()) = kernel.run(|| {
@@ -368,6 +369,7 @@ fn cat() -> Program {
     Program {
         acts: vec![Act::Copy { from: 0, to: 1 }, Act::Exit(3)],
         stderr: false,
+        group: false,
     }
 }
 
@@ -413,6 +415,7 @@ fn an_exit_is_waited_for_in_virtual_time() {
             Program {
                 acts: vec![Act::Sleep(SECOND * 3600), Act::Exit(7)],
                 stderr: false,
+                group: false,
             },
         );
         let (kernel, code) = kernel.run(|| {
@@ -453,6 +456,7 @@ fn a_child_that_somebody_else_has_reaped_has_no_status() {
         Program {
             acts: Vec::new(),
             stderr: false,
+            group: false,
         },
     );
     let (kernel, error) = kernel.run(|| {
