@@ -225,7 +225,7 @@ impl Kernel {
 
     fn opposite(&mut self, ours: Id, theirs: Id, acts: Vec<Act>) -> RawFd {
         let fd = self.number(ours);
-        self.add_actor(acts, vec![Some(theirs)], None);
+        self.add_actor(acts, vec![Some(theirs)], None, None);
         fd
     }
 
@@ -484,6 +484,14 @@ pub(crate) fn kill(process: u32, signal: c_int) -> Option<io::Result<()>> {
         }
     })
     .flatten()
+}
+
+pub(crate) fn kill_group(leader: u32, signal: c_int) -> Option<io::Result<()>> {
+    with(|kernel| child::is_simulated(leader).then(|| kernel.kill_group(leader, signal))).flatten()
+}
+
+pub(crate) fn leads_group(process: u32) -> Option<bool> {
+    with(|kernel| child::is_simulated(process).then(|| kernel.leads_group(process))).flatten()
 }
 
 pub(crate) fn pidfd(process: u32) -> Option<io::Result<RawFd>> {

@@ -17,6 +17,9 @@ mod exits;
 #[cfg(target_os = "linux")]
 #[path = "children/forked.rs"]
 mod forked;
+#[cfg(target_os = "linux")]
+#[path = "children/groups.rs"]
+mod groups;
 #[path = "children/help.rs"]
 mod help;
 #[path = "children/inputs.rs"]
@@ -33,5 +36,8 @@ mod reaped_behind;
 mod resuming;
 #[path = "children/starting.rs"]
 mod starting;
+#[cfg(target_os = "linux")]
+#[path = "children/stop.rs"]
+mod stop;
 #[path = "children/streams.rs"]
 mod streams;

@@ -184,6 +184,7 @@ fn timeouts() {
     let _: fn(op::Ready, Duration) -> op::Ready = op::Ready::timeout;
     let _: fn(op::Communicate, Duration) -> op::Communicate = op::Communicate::timeout;
     let _: fn(op::Exit, Duration) -> op::Exit = op::Exit::timeout;
+    let _: fn(op::Stop, Duration) -> op::Stop = op::Stop::timeout;
     let _: fn(op::ExitAll, Duration) -> op::ExitAll = op::ExitAll::timeout;
 }
 
@@ -204,6 +205,7 @@ fn moments() {
     let _: fn(op::Communicate, Instant) -> op::Communicate = op::Communicate::until;
     let _: fn(op::Exit, Instant) -> op::Exit = op::Exit::until;
     let _: fn(op::ExitAll, Instant) -> op::ExitAll = op::ExitAll::until;
+    let _: fn(op::Stop, Instant) -> op::Stop = op::Stop::until;
     let _: fn(op::Sleep, Instant) -> op::Sleep = op::Sleep::until;
     let _: fn(op::YieldNow, Instant) -> op::YieldNow = op::YieldNow::until;
     let _: fn(op::First, Instant) -> op::First = op::First::until;
@@ -235,6 +237,7 @@ fn operations_and_what_they_hand_over() {
     is_an_operation::<op::First, usize>();
     is_an_operation::<op::Communicate, Output>();
     is_an_operation::<op::Exit, ExitStatus>();
+    is_an_operation::<op::Stop, ExitStatus>();
     is_an_operation::<op::ExitAll, Vec<ExitStatus>>();
     let _: fn(op::Op) -> Op = |op| op;
 }
@@ -547,6 +550,10 @@ fn pipe() {
     let _: fn(op::Communicate, Duration) -> op::Communicate = op::Communicate::linger;
     let _: fn(&AsyncPipe) -> op::Exit = AsyncPipe::exit;
     let _: fn(&AsyncPipe) -> op::ExitAll = AsyncPipe::exit_all;
+    let _: fn(&AsyncPipe, Duration) -> op::Stop = AsyncPipe::stop;
+    let _: fn(&AsyncPipe) -> io::Result<()> = AsyncPipe::kill_group;
+    let _: fn(&AsyncPipe, i32) -> io::Result<()> = AsyncPipe::signal_group;
+    let _: fn(AsyncPipe) -> AsyncPipe = AsyncPipe::kill_on_drop;
     let _: fn(&AsyncPipe) -> io::Result<Option<ExitStatus>> = AsyncPipe::try_wait;
     let _: fn(&AsyncPipe) -> Vec<Option<ExitStatus>> = AsyncPipe::statuses;
     let _: fn(&AsyncPipe) -> Vec<u32> = AsyncPipe::ids;
@@ -669,6 +676,7 @@ fn what_is_printed_for_debugging<'t>() {
     is_debug::<op::Communicate>();
     is_debug::<op::Exit>();
     is_debug::<op::ExitAll>();
+    is_debug::<op::Stop>();
     is_debug::<Step<u8>>();
     is_debug::<End>();
     is_debug::<Outcome<'t>>();
@@ -699,7 +707,7 @@ fn what_stays_on_its_thread() {
     assert_not!(Send: Scheduler<'static>, Task<'static, 'static>, JoinHandle<u8>, Receiver<u8>);
     assert_not!(Send: AsyncFile, AsyncPipe, Op, op::Data, op::Input, Queue<u8>);
     assert_not!(Send: op::Read, op::ReadToEnd, op::Readline, op::Readlines, op::Write, op::Ready);
-    assert_not!(Send: op::First, op::Join, op::Communicate, op::Exit, op::ExitAll);
+    assert_not!(Send: op::First, op::Join, op::Communicate, op::Exit, op::ExitAll, op::Stop);
     assert_not!(Send: Step<u8>, Next<u8>, Outcome<'static>, Lines<'static>);
     assert_not!(Sync: Scheduler<'static>, JoinHandle<u8>, Receiver<u8>, AsyncFile, AsyncPipe, Op);
     // Only what can be sent makes a sender that can be: an `Rc` cannot.

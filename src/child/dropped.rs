@@ -41,6 +41,7 @@ static ORPHANS: Mutex<Vec<Process>> = Mutex::new(Vec::new());
 
 /// The last handle of the child's pipe is gone.
 pub(crate) fn leave(child: Rc<ChildProcess>) {
+    child.let_go();
     if !keep(&child) {
         orphan(child);
     }

@@ -8,6 +8,7 @@
 //! * [`dropped`](self::dropped): children that live on without a pipe.
 //! * [`exit`](self::exit): the operation that waits for a child's end;
 //!   [`exit_all`](self::exit_all), for the ends of all.
+//! * [`stop`](self::stop): the operation that ends children, gracefully at first.
 //! * [`communicate`](self::communicate): the operation that feeds a child and collects what it
 //!   says; [`input`](self::input), what it feeds; [`conversation`](self::conversation), what
 //!   outlives it.
@@ -24,6 +25,7 @@ mod pipe;
 mod process;
 mod processes;
 mod spawn;
+mod stop;
 mod streams;
 mod waiters;
 
@@ -32,6 +34,7 @@ pub use exit::Exit;
 pub use exit_all::ExitAll;
 pub use input::Input;
 pub use pipe::AsyncPipe;
+pub use stop::Stop;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use invariants::abandon;

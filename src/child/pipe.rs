@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::process::{Child, Command, ExitStatus};
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::communicate::Communicate;
 use super::exit::Exit;
@@ -12,6 +13,7 @@ use super::exit_all::ExitAll;
 use super::input::Input;
 use super::process::{ChildProcess, Status};
 use super::processes::Processes;
+use super::stop::Stop;
 use super::{dropped, spawn};
 use crate::data::Data;
 use crate::descriptor::Stream;
@@ -324,6 +326,43 @@ impl AsyncPipe {
         ExitAll::new(&self.processes)
     }
 
+    /// Ends all children, and waits until they have exited: SIGTERM and SIGCONT to each (to its
+    /// group, if it leads one), SIGKILL to what lives after the grace. It ends with the last child's
+    /// status: [`Task::exit`](crate::Task::exit). The streams can be read meanwhile by other tasks.
+    /// With a grace of `Duration::ZERO` it is kill and wait.
+    ///
+    /// What a leader that has exited in time has left of its group has the whole grace, too: a
+    /// hidden task, which nothing waits for, sends it SIGKILL then, if the scheduler is still there.
+    /// A stop that is cancelled, or whose own timeout comes before the grace's end, does not
+    /// escalate.
+    ///
+    /// # Errors
+    ///
+    /// Those of kill(2): EPERM ends it, with the child named. `Other` if something else has reaped
+    /// the leader of a group or the last child. TimedOut. In a [`first`](crate::first) it is
+    /// InvalidInput, and so is [`again`](crate::again) after it.
+    ///
+    /// # Example
+    ///
+    /// This shows a child that does not listen:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::os::unix::process::ExitStatusExt;
+    /// use std::{process::Command, time::Duration};
+    ///
+    /// let mut deaf = Command::new("sh");
+    /// let pipe = AsyncPipe::piped(deaf.args(["-c", "trap '' TERM; echo ready; while :; do sleep 1; done"]))?;
+    /// let mut sched = Scheduler::new();
+    /// sched.block_on(pipe.readline())?;
+    /// let status = sched.block_on(pipe.stop(Duration::from_millis(10)))?;
+    /// assert_eq!(status.signal(), Some(9));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn stop(&self, grace: Duration) -> Stop {
+        Stop::new(&self.processes, grace)
+    }
+
     /// The last child's status, if it has ended, without waiting.
     ///
     /// # Errors
@@ -379,6 +418,71 @@ impl AsyncPipe {
         let children = self.processes.children().iter();
         let answers: Vec<_> = children.map(|child| child.signal(signal)).collect();
         answers.into_iter().collect()
+    }
+
+    /// SIGKILL to the process group of every child that leads one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`signal_group`](AsyncPipe::signal_group).
+    pub fn kill_group(&self) -> io::Result<()> {
+        self.signal_group(libc::SIGKILL)
+    }
+
+    /// A signal to the process group of every child that leads one (`process_group(0)` of
+    /// [`CommandExt`](std::os::unix::process::CommandExt), or setsid(2)), also after the child
+    /// itself has exited: what it has left running is in the group. Who leads one is asked once,
+    /// when the pipe is made (getpgid(2)). A leader that has exited is a zombie until the last
+    /// handle of the pipe is dropped, so its number becomes nobody else's.
+    ///
+    /// # Errors
+    ///
+    /// InvalidInput if no child leads a group. `Other` if something else has reaped a leader (the
+    /// host's own waitpid(2), or the kernel where SIGCHLD is ignored): nothing is sent, for the
+    /// number may be another group's. Those of kill(2): EINVAL, EPERM. The first of them, after all
+    /// groups were tried. A group of which nothing is left is no error.
+    ///
+    /// # Example
+    ///
+    /// This shows how to end a child with all that it has started:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::{os::unix::process::CommandExt, process::Command};
+    ///
+    /// let mut command = Command::new("sh");
+    /// let pipe = AsyncPipe::piped(command.args(["-c", "sleep 60 & wait"]).process_group(0))?;
+    /// pipe.kill_group()?;
+    /// let output = Scheduler::new().block_on(pipe.communicate(()))?; // nobody keeps stdout
+    /// assert!(!output.status.success());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn signal_group(&self, signal: i32) -> io::Result<()> {
+        let answer = self.processes.signal_groups(signal);
+        answer.map_err(|cause| error::named("signal_group", -1, cause))
+    }
+
+    /// From here on the drop of the last handle sends SIGKILL to the children that live, and to the
+    /// groups that they lead. It never waits: they are reaped by the next turn or spawn on this
+    /// thread. An operation that was made from the pipe is a handle; an [`AsyncFile`] of its streams
+    /// is not. In a fork of this process a drop kills nothing.
+    ///
+    /// # Example
+    ///
+    /// This shows a child that does not outlive its pipe:
+    ///
+    /// ```
+    /// use asyncfile::AsyncPipe;
+    /// use std::process::Command;
+    ///
+    /// let pipe = AsyncPipe::piped(Command::new("sleep").arg("60"))?.kill_on_drop();
+    /// drop(pipe);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use = "the handle that is returned may be the last: its drop kills"]
+    pub fn kill_on_drop(self) -> AsyncPipe {
+        self.processes.kill_on_drop();
+        self
     }
 }
 

@@ -2,7 +2,7 @@
 //! share.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::unix::io::RawFd;
 use std::process::ExitStatus;
@@ -33,6 +33,9 @@ pub(crate) struct Processes {
     /// What outlives a communicate. None if there was none: a program that has none does not link
     /// it.
     pub conversation: RefCell<Option<Rc<dyn Any>>>,
+    /// The process in which the last handle's drop kills the children; 0: none. A fork of it must
+    /// not.
+    killer: Cell<u32>,
 }
 
 /// A stream that cannot be taken over, and the children that are left without a pipe.
@@ -72,6 +75,7 @@ impl Processes {
                 stderr,
                 children,
                 conversation: RefCell::default(),
+                killer: Cell::new(0),
             }),
             Err((stream, fd, error)) => Err(Refused {
                 stream,
@@ -121,6 +125,32 @@ impl Processes {
         self.children.iter().enumerate().map(exit).collect()
     }
 
+    /// From here on the last handle's drop kills the children that live, and their groups.
+    pub fn kill_on_drop(&self) {
+        self.killer.set(std::process::id());
+    }
+
+    /// A signal to the groups that children lead.
+    pub fn signal_groups(&self, signal: i32) -> Result<(), Cause> {
+        let mut answer = Err(Cause::Says(
+            io::ErrorKind::InvalidInput,
+            "no child leads a process group: Command::process_group(0) makes one",
+        ));
+        let leaders = self.children.iter().filter(|child| child.leads_group());
+        for (index, leader) in leaders.enumerate() {
+            let sent = leader.signal_group(signal);
+            answer = if index == 0 { sent } else { answer.and(sent) };
+        }
+        answer
+    }
+
+    /// A signal to every child, and to its group if it leads one. The first failure, after all were
+    /// tried.
+    pub fn signal_all(&self, signal: i32) -> Result<(), Cause> {
+        let answers = self.children.iter().map(|child| child.signal_all(signal));
+        answers.fold(Ok(()), |before, answer| before.and(answer))
+    }
+
     /// Closes the streams. Children that live on are reaped when they have ended.
     pub fn close(&self) {
         self.streams().iter().for_each(|stream| stream.close());
@@ -132,6 +162,9 @@ impl Processes {
 
 impl Drop for Processes {
     fn drop(&mut self) {
+        if self.killer.get() != 0 && self.killer.get() == std::process::id() {
+            let _ = self.signal_all(libc::SIGKILL); // a child that cannot be killed lives on
+        }
         self.children.drain(..).for_each(dropped::leave);
     }
 }

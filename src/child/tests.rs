@@ -23,6 +23,7 @@ fn kernel_that_chooses(choose: fn(u32) -> u32) -> (Kernel, Rc<RefCell<Vec<String
         Program {
             acts,
             stderr: false,
+            group: false,
         },
     );
     let lines = Rc::new(RefCell::new(Vec::new()));

@@ -248,6 +248,22 @@ impl<'t> Scheduler<'t> {
         next.map_or(Ok(()), |(_, failure)| Err(failure))
     }
 
+    /// Whether a descriptor, a deadline or another thread can wake a task that is not hidden.
+    #[inline]
+    pub(super) fn can_be_woken(&self) -> bool {
+        let has_deadlines = self.deadlines.first() != Moment::NEVER;
+        (has_deadlines && (self.hidden == 0 || self.has_deadline()))
+            || self.reactor.is_watching(false)
+            || self.reactor.outside.get() > 0
+    }
+
+    /// Whether a task that is not hidden has a deadline. It asks all tasks.
+    #[cold]
+    fn has_deadline(&self) -> bool {
+        let mut tasks = self.tasks.iter();
+        tasks.any(|task| !task.is_hidden && task.deadline.is_armed())
+    }
+
     #[cold]
     pub(super) fn stalled(&self) -> TaskError {
         TaskError::Stalled(format!("{self:?}"))
@@ -256,7 +272,8 @@ impl<'t> Scheduler<'t> {
     /// Makes the calls that were left for the scheduler.
     #[inline]
     pub(super) fn make_calls(&mut self) {
-        if self.has_calls.replace(false) {
+        if self.calls.has_any() {
+            self.calls.set_any(false);
             self.make_all_calls();
         }
     }
@@ -267,9 +284,9 @@ impl<'t> Scheduler<'t> {
     fn make_all_calls(&mut self) {
         let holds_failures = self.holds_failures;
         while !self.must_return() {
-            let call = match self.calls.get_mut().pop_front() {
+            let call = match self.calls.next() {
                 Some(call) => call,
-                None => return self.has_calls.set(false),
+                None => return self.calls.set_any(false),
             };
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| call(self))) {
                 let failure = TaskError::Panicked(message(payload));
@@ -278,6 +295,6 @@ impl<'t> Scheduler<'t> {
             self.holds_failures = holds_failures;
             self.drop_cancelled(None);
         }
-        self.has_calls.set(true); // for the next drive
+        self.calls.set_any(true); // for the next drive
     }
 }

@@ -17,7 +17,7 @@ impl Scheduler<'_> {
         self.drop_cancelled(None);
         self.reactor.show(set);
         let reactor = &self.reactor;
-        let has_work = self.has_calls.get() || reactor.has_work() || reactor.has_failures();
+        let has_work = self.calls.has_any() || reactor.has_work() || reactor.has_failures();
         if has_work || reactor.is_stopping() {
             return Some(Duration::ZERO);
         }

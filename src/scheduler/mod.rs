@@ -4,10 +4,12 @@
 //! * [`resume`](self::resume): one call of a task's body.
 //! * [`drive`](self::drive): `run`, `join`, `block_on` and `turn`, which make the turns, and from
 //!   which failures come out.
+//! * [`calls`](self::calls): what is done between two turns.
 //! * [`foreign`](self::foreign): turns that are driven by a loop that is not ours.
 //!
 //! This file has the beginning and the end of a task.
 
+mod calls;
 mod drive;
 mod foreign;
 #[cfg(any(test, fuzzing))]
@@ -16,8 +18,6 @@ mod resume;
 mod turn;
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
@@ -34,6 +34,8 @@ use crate::task::{Flow, Task};
 use crate::task_table::{Key, TaskId, TaskTable};
 use crate::trace::{Event, Trace};
 
+pub(crate) use calls::Calls;
+
 /// A live task, boxed: its operation and its body.
 type Running<'t> = Box<Alive<dyn Body<'t> + 't>>;
 
@@ -42,9 +44,6 @@ type Observer<'t> = Box<dyn FnMut(&Trace<'_>) + 't>;
 
 /// What takes the failures of detached tasks.
 type OnFailure<'t> = Box<dyn FnMut(TaskId, TaskError) + 't>;
-
-/// A call of the scheduler: something hidden is started, or another thread has sent it.
-type Call = Box<dyn FnOnce(&mut Scheduler<'_>)>;
 
 /// Runs tasks on the calling thread. `'t`: tasks may borrow what was declared before the scheduler.
 ///
@@ -74,6 +73,8 @@ pub struct Scheduler<'t> {
     tasks: TaskTable<Running<'t>>,
     /// How many tasks have not ended, without the hidden ones.
     alive: usize,
+    /// How many hidden tasks have not ended.
+    hidden: usize,
     deadlines: Deadlines,
     /// How often the running task may still be resumed in this advance.
     pub(crate) resumes: u32,
@@ -83,26 +84,25 @@ pub struct Scheduler<'t> {
     observer: Option<Observer<'t>>,
     on_failure: Option<OnFailure<'t>>,
     /// To be made at the end of this turn, or when the next drive begins.
-    calls: RefCell<VecDeque<Call>>,
-    /// A call was left since the last one was made.
-    has_calls: Cell<bool>,
+    calls: Rc<Calls>,
 }
 
 impl<'t> Scheduler<'t> {
     /// A scheduler without tasks. Makes no system call but for the clock.
     pub fn new() -> Self {
+        let reactor = Reactor::new();
         Scheduler {
-            reactor: Reactor::new(),
+            calls: Calls::beside(&reactor),
+            reactor,
             tasks: TaskTable::new(),
             alive: 0,
+            hidden: 0,
             deadlines: Deadlines::default(),
             resumes: 0,
             holds_failures: false,
             epoch: Epoch::of_thread(),
             observer: None,
             on_failure: None,
-            calls: RefCell::default(),
-            has_calls: Cell::new(false),
         }
     }
 
@@ -140,12 +140,9 @@ impl<'t> Scheduler<'t> {
         drop(self.start(op.into(), true, body));
     }
 
-    /// Has `call` called at the end of this turn, or when the next drive begins. No task is
-    /// advanced meanwhile: it may drive the scheduler in turn, and even put another one in its
-    /// place.
+    /// See [`Calls::leave`].
     pub(crate) fn call_later(&self, call: impl FnOnce(&mut Scheduler<'_>) + 'static) {
-        self.calls.borrow_mut().push_back(Box::new(call));
-        self.has_calls.set(true);
+        self.calls.leave(call);
     }
 
     #[inline]
@@ -163,7 +160,9 @@ impl<'t> Scheduler<'t> {
 
     fn enter(&mut self, key: Key, mut task: Running<'t>) {
         task.op.enter(&self.context(key, &Deadline::NONE, false));
-        if !task.is_hidden {
+        if task.is_hidden {
+            self.hidden += 1;
+        } else {
             self.alive += 1;
             if self.observer.is_some() {
                 self.trace(key, Event::Spawned(&task.op));
@@ -203,7 +202,10 @@ impl<'t> Scheduler<'t> {
         if task.deadline.is_armed() {
             self.deadlines.set(key, &mut task.deadline, Moment::NEVER);
         }
-        self.alive -= usize::from(!task.is_hidden);
+        match task.is_hidden {
+            true => self.hidden -= 1,
+            false => self.alive -= 1,
+        }
         self.guard(reported_as, move || drop(task));
         self.tasks.free(key);
     }
@@ -288,7 +290,7 @@ impl Drop for Scheduler<'_> {
         while let Some(failure) = self.reactor.next_failure(false) {
             self.guard(None, || drop(failure)); // an error of the user's own kind
         }
-        while let Some(call) = self.calls.get_mut().pop_front() {
+        while let Some(call) = self.calls.next() {
             self.guard(None, || drop(call));
         }
         self.reactor.close();

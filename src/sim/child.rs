@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use libc::{c_int, c_short};
 
-use super::actor::Act;
+use super::actor::{Act, Actor};
 use super::table::Object;
 use super::{errno, with, Kernel};
 use crate::sys::Owned;
@@ -20,6 +20,8 @@ pub struct Program {
     pub acts: Vec<Act>,
     /// Its stderr is piped. Otherwise what it writes there is gone.
     pub stderr: bool,
+    /// It leads a process group. What it leaves behind ([`Act::Leave`]) is in it.
+    pub group: bool,
 }
 
 /// The first child's number: above all that the real kernel gives (PID_MAX_LIMIT), so that no real
@@ -35,6 +37,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(super) struct Child {
     state: State,
+    leads_group: bool,
     not_yets: u8,
     /// How and when it has exited.
     exit: Option<(c_int, Duration)>,
@@ -61,6 +64,10 @@ pub(crate) struct Handle {
 impl Handle {
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         self.with(|kernel, id| kernel.wait(id, false))
+    }
+
+    pub fn peek(&self) -> io::Result<Option<ExitStatus>> {
+        self.with(Kernel::peek)
     }
 
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
@@ -139,6 +146,7 @@ impl Kernel {
         let id = FIRST + self.children.len() as u32;
         self.children.push(Child {
             state: State::Running,
+            leads_group: program.group,
             not_yets: 0,
             exit: None,
         });
@@ -146,6 +154,7 @@ impl Kernel {
             program.acts,
             vec![Some(input), Some(output), Some(errors)],
             Some(id),
+            program.group.then_some(id),
         );
         self.note(|| format!("spawn({name}) = {id}"));
         Ok(Handle {
@@ -183,6 +192,19 @@ impl Kernel {
         self.enter();
         let answer = self.reap(process, may_wait);
         self.note(|| format!("waitpid({process}) = {answer:?}"));
+        answer
+    }
+
+    /// waitid(2) with WNOWAIT.
+    fn peek(&mut self, process: u32) -> io::Result<Option<ExitStatus>> {
+        self.enter();
+        let state = self.child(process).map(|child| child.state);
+        let answer = match state {
+            Ok(State::Running) => Ok(None),
+            Ok(State::Zombie(status)) => Ok(Some(ExitStatus::from_raw(status))),
+            Ok(State::Reaped) | Err(_) => Err(errno(libc::ECHILD)),
+        };
+        self.note(|| format!("waitid({process}, WNOWAIT) = {answer:?}"));
         answer
     }
 
@@ -226,6 +248,33 @@ impl Kernel {
             ),
             State::Running | State::Zombie(_) => {}
         }
+        self.signal(signal, |actor| actor.child == Some(process))
+    }
+
+    pub(super) fn kill_group(&mut self, leader: u32, signal: c_int) -> io::Result<()> {
+        self.enter();
+        self.note(|| format!("kill(-{leader}, {signal})"));
+        let child = self.child(leader)?;
+        assert!(
+            child.leads_group,
+            "a signal to a group that {leader} does not lead"
+        );
+        assert!(
+            child.state != State::Reaped,
+            "a signal to the group of {leader}, which was reaped: it may be another one by then"
+        );
+        self.signal(signal, |actor| actor.group == Some(leader))
+    }
+
+    pub(super) fn leads_group(&mut self, process: u32) -> bool {
+        self.calls += 1; // it decides nothing
+        let leads = self.child(process).map_or(false, |child| child.leads_group);
+        self.note(|| format!("getpgid({process}): leads = {leads}"));
+        leads
+    }
+
+    /// A signal to these.
+    fn signal(&mut self, signal: c_int, is_meant: impl Fn(&Actor) -> bool) -> io::Result<()> {
         if !(0..=64).contains(&signal) {
             return Err(errno(libc::EINVAL));
         }
@@ -235,23 +284,18 @@ impl Kernel {
         match signal {
             0 | libc::SIGCHLD | libc::SIGURG | libc::SIGWINCH => {}
             libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => {
-                self.stop(process, true)
+                self.stop(true, is_meant)
             }
-            libc::SIGCONT => self.stop(process, false),
-            signal => self.end_child(process, signal),
+            libc::SIGCONT => self.stop(false, is_meant),
+            signal => self.end_those(signal, is_meant),
         }
         Ok(())
     }
 
-    fn stop(&mut self, process: u32, is_stopped: bool) {
+    fn stop(&mut self, is_stopped: bool, is_meant: impl Fn(&Actor) -> bool) {
         self.is_stirred = true;
-        for actor in self
-            .actors
-            .iter_mut()
-            .filter(|actor| actor.child == Some(process))
-        {
-            actor.is_stopped = is_stopped;
-        }
+        let meant = self.actors.iter_mut().filter(|actor| is_meant(actor));
+        meant.for_each(|actor| actor.is_stopped = is_stopped);
     }
 
     /// Somebody else kills one of those that run. Whether one was killed, after a part of this
@@ -273,7 +317,7 @@ impl Kernel {
         let signals = [libc::SIGKILL, libc::SIGTERM, libc::SIGSEGV, libc::SIGHUP];
         let signal = signals[self.choose(signals.len() as u32) as usize];
         self.note(|| format!("somebody kills {process} with {signal}"));
-        self.end_child(process, signal);
+        self.end_those(signal, |actor| actor.child == Some(process));
         true
     }
 

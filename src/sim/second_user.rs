@@ -19,7 +19,7 @@ impl Kernel {
     /// faster than the library is told by `faults`.
     pub fn share(&mut self, fd: RawFd, acts: Vec<Act>) {
         let id = self.lookup(fd).expect("what is shared is open");
-        self.add_actor(acts, vec![Some(id)], None);
+        self.add_actor(acts, vec![Some(id)], None, None);
     }
 
     /// Whether a second user has it now. A child's end of a pipe is another description.

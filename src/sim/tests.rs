@@ -236,6 +236,7 @@ fn chatter(seed: u64, acts: &[Act]) -> (Kernel, Vec<String>) {
         Program {
             acts: acts.to_vec(),
             stderr: true,
+            group: false,
         },
     );
     let (kernel, ()) = kernel.run(|| {
@@ -454,6 +455,7 @@ fn cat() -> Program {
     Program {
         acts: vec![Act::Copy { from: 0, to: 1 }, Act::Exit(3)],
         stderr: false,
+        group: false,
     }
 }
 
@@ -499,6 +501,7 @@ fn an_exit_is_waited_for_in_virtual_time() {
             Program {
                 acts: vec![Act::Sleep(SECOND * 3600), Act::Exit(7)],
                 stderr: false,
+                group: false,
             },
         );
         let (kernel, code) = kernel.run(|| {
@@ -539,6 +542,7 @@ fn a_child_that_somebody_else_has_reaped_has_no_status() {
         Program {
             acts: Vec::new(),
             stderr: false,
+            group: false,
         },
     );
     let (kernel, error) = kernel.run(|| {
@@ -556,6 +560,7 @@ fn a_wait_that_a_sandbox_refuses_says_nothing_of_other_reapers() {
     let program = Program {
         acts: Vec::new(),
         stderr: false,
+        group: false,
     };
     kernel.program("true", program);
     let (kernel, status) = kernel.run(|| {

@@ -1,7 +1,9 @@
 //! Child processes: starting them, noticing their end, and signals.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::unix::io::{OwnedFd, RawFd};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -133,6 +135,33 @@ impl Process {
         }
     }
 
+    /// waitid(2) with WNOHANG and WNOWAIT: how it has ended, if it has. It is not reaped. ECHILD: it
+    /// is no child of this process any more.
+    pub fn peek(&self) -> io::Result<Option<ExitStatus>> {
+        #[cfg(any(test, fuzzing))]
+        if let Handle::Simulated(child) = &self.child {
+            return child.peek();
+        }
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: the pointer is to a live structure.
+        check(
+            unsafe { libc::waitid(libc::P_PID, self.id() as _, info.as_mut_ptr(), flags) } as isize,
+        )?;
+        // SAFETY: all zeros are valid, and waitid has filled in what it knows of a child.
+        let (info, process, status) = unsafe {
+            let info = info.assume_init();
+            (info, info.si_pid(), info.si_status())
+        };
+        // As waitpid(2) has it: the signal in the low bits, or the code above them (wait(2)).
+        Ok(match (process, info.si_code) {
+            (0, _) => None,
+            (_, libc::CLD_EXITED) => Some(ExitStatus::from_raw((status & 0xff) << 8)),
+            (_, libc::CLD_DUMPED) => Some(ExitStatus::from_raw(status | 0x80)),
+            (_, _) => Some(ExitStatus::from_raw(status)),
+        })
+    }
+
     /// waitpid(2), which waits.
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
         match &mut self.child {
@@ -202,6 +231,26 @@ pub(crate) fn kill(process: u32, signal: libc::c_int) -> io::Result<()> {
     }
     // SAFETY: takes two numbers.
     check(unsafe { libc::kill(process as libc::pid_t, signal) } as isize).map(drop)
+}
+
+/// kill(2) to the process group that this process leads.
+pub(crate) fn kill_group(leader: u32, signal: libc::c_int) -> io::Result<()> {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::kill_group(leader, signal) {
+        return answer;
+    }
+    // SAFETY: takes two numbers.
+    check(unsafe { libc::kill(-(leader as libc::pid_t), signal) } as isize).map(drop)
+}
+
+/// Whether this process leads a process group (getpgid(2)).
+pub(crate) fn leads_group(process: u32) -> bool {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::leads_group(process) {
+        return answer;
+    }
+    // SAFETY: takes a number.
+    unsafe { libc::getpgid(process as libc::pid_t) == process as libc::pid_t }
 }
 
 /// The switch for tests: as on a system without pidfds.

@@ -120,6 +120,7 @@ fn start(world: &Rc<World>) {
                 Program {
                     acts,
                     stderr: stderr && name == "last",
+                    group: false,
                 },
             )
         });
