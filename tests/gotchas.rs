@@ -11,6 +11,8 @@ mod cancelling;
 mod closing;
 #[path = "gotchas/limits.rs"]
 mod limits;
+#[path = "gotchas/messages.rs"]
+mod messages;
 #[path = "gotchas/nothing_lost.rs"]
 mod nothing_lost;
 #[path = "gotchas/readiness.rs"]
