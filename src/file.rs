@@ -49,6 +49,12 @@ use crate::port::{Direction, Port};
 /// would answer at once, for ever. recvmsg(2) with MSG_ERRQUEUE empties it. `readable` and
 /// `writable` end well then.
 ///
+/// A **message socket** (datagram, seqpacket) keeps its messages apart: one read is one message, an
+/// empty one included, cut with [`End::Limit`](crate::End::Limit) if it is longer than the size;
+/// one write is one message, never split. [`peek`](AsyncFile::peek) shows a message's beginning and
+/// leaves it whole. Lines, [`full`](Read::full), [`read_exact`](AsyncFile::read_exact) and
+/// [`read_to_end`](AsyncFile::read_to_end) are [`io::ErrorKind::InvalidInput`] there.
+///
 /// # Example
 ///
 /// This shows how to read the first line that comes through a socket:

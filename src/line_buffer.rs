@@ -201,6 +201,20 @@ impl LineBuffer {
         &mut space[..size]
     }
 
+    /// As `room`, for a buffer that is empty: exactly so much.
+    #[cold]
+    pub(crate) fn room_for(&mut self, size: usize) -> &mut [u8] {
+        assert!(self.is_empty(), "only an empty buffer gives its storage up");
+        let capacity = self.storage.as_ref().map_or(0, |storage| storage.len());
+        if capacity < size {
+            self.put_storage(Some(pool::take(size)));
+            self.start = 0;
+            self.scanned = 0;
+            self.end = 0;
+        }
+        self.room(size)
+    }
+
     /// Appends the first `size` bytes of the space that `room` gave.
     #[inline]
     pub fn filled(&mut self, size: usize) {

@@ -44,6 +44,10 @@ enum Mode {
     Nonblocking,
     /// MSG_DONTWAIT with each call; the description's flags are left alone.
     Socket,
+    /// As Socket, for messages that are kept apart: datagrams, which have no end.
+    Datagram,
+    /// As Datagram, with an end.
+    Seqpacket,
     /// A regular file never makes its reader wait, says poll(2); in truth its calls wait for the
     /// disk.
     Regular,
@@ -85,6 +89,8 @@ impl Port {
         match kind {
             Kind::Regular => Ok(Port::new(fd, Mode::Regular, kind, libc::O_RDWR)),
             Kind::Socket => Ok(Port::new(fd, Mode::Socket, kind, libc::O_RDWR)),
+            Kind::Datagram => Ok(Port::new(fd, Mode::Datagram, kind, libc::O_RDWR)),
+            Kind::Seqpacket => Ok(Port::new(fd, Mode::Seqpacket, kind, libc::O_RDWR)),
             Kind::Pipe | Kind::Tty | Kind::Other => {
                 let flags = sys::status_flags(fd.number())?;
                 let is_ours_to_set = flags & libc::O_NONBLOCK == 0;
@@ -119,6 +125,8 @@ impl Port {
         let (fd, mode) = match kind {
             Kind::Regular => (sys::duplicate(fd)?, Mode::Regular),
             Kind::Socket => (sys::duplicate(fd)?, Mode::Socket),
+            Kind::Datagram => (sys::duplicate(fd)?, Mode::Datagram),
+            Kind::Seqpacket => (sys::duplicate(fd)?, Mode::Seqpacket),
             Kind::Pipe => (sys::duplicate(fd)?, Mode::CarefulNowait),
             Kind::Other => (sys::duplicate(fd)?, Mode::Careful),
             Kind::Tty => match sys::reopen_tty(fd) {
@@ -169,6 +177,12 @@ impl Port {
         self.fd
     }
 
+    /// One read is one message, and one write.
+    #[inline]
+    pub fn keeps_messages(&self) -> bool {
+        matches!(self.mode.get(), Mode::Datagram | Mode::Seqpacket)
+    }
+
     #[inline]
     fn ready(&self, direction: Direction) -> &Cell<bool> {
         match direction {
@@ -212,7 +226,7 @@ impl Port {
     /// reads as if it were at its end; a read of a terminal stops a background process.)
     fn may_be_tried(&self, direction: Direction) -> bool {
         match self.mode.get() {
-            Mode::Socket => true,
+            Mode::Socket | Mode::Datagram | Mode::Seqpacket => true,
             Mode::Nonblocking => direction == Direction::Write,
             Mode::Regular | Mode::Careful | Mode::CarefulNowait => false,
         }
@@ -236,7 +250,8 @@ impl Port {
     #[inline]
     pub fn forget_polled(&self, direction: Direction) {
         match self.mode.get() {
-            Mode::Nonblocking | Mode::Socket | Mode::Regular => {}
+            Mode::Nonblocking | Mode::Regular => {}
+            Mode::Socket | Mode::Datagram | Mode::Seqpacket => {}
             Mode::CarefulNowait if direction == Direction::Read => {}
             Mode::Careful | Mode::CarefulNowait => self.set_ready(direction, false),
         }

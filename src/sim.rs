@@ -412,6 +412,15 @@ pub(crate) fn poll(set: &mut [pollfd], timeout: Option<Duration>) -> Option<io::
     with(|kernel| kernel.poll(set, timeout))
 }
 
+/// No socket of the simulated kernel keeps messages apart.
+pub(crate) fn receive(_: RawFd, _: &mut [u8], _: bool) -> Option<io::Result<(usize, bool)>> {
+    with(|_| unreachable!("no socket keeps messages apart"))
+}
+
+pub(crate) fn unread(_: RawFd) -> Option<usize> {
+    with(|_| unreachable!("no socket keeps messages apart"))
+}
+
 pub(crate) fn read(fd: RawFd, bytes: &mut [u8], call: Call) -> Option<io::Result<usize>> {
     with(|kernel| kernel.read(fd, bytes, call))
 }

@@ -97,6 +97,55 @@ pub(crate) fn recv(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
     })
 }
 
+/// recvmsg(2) with MSG_DONTWAIT: the beginning of the next message, and whether the rest was cut
+/// off. A peek leaves the message where it is.
+pub(crate) fn receive(fd: RawFd, bytes: &mut [u8], is_peek: bool) -> io::Result<(usize, bool)> {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::receive(fd, bytes, is_peek) {
+        return answer;
+    }
+    let mut part = libc::iovec {
+        iov_base: bytes.as_mut_ptr().cast(),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: all zeroes are a header without name and without control data.
+    let mut header: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    header.msg_iov = &mut part;
+    header.msg_iovlen = 1;
+    let flags = libc::MSG_DONTWAIT | if is_peek { libc::MSG_PEEK } else { 0 };
+    // SAFETY: the vector is one part, and that is a live, exclusive slice.
+    let len = check(unsafe { libc::recvmsg(fd, &mut header, flags) } as isize)?;
+    Ok((len, header.msg_flags & libc::MSG_TRUNC != 0))
+}
+
+/// ioctl(2), FIONREAD: at least as many bytes as the next message has. 0 if that is not known.
+pub(crate) fn unread(fd: RawFd) -> usize {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::unread(fd) {
+        return answer;
+    }
+    let mut bytes: c_int = 0;
+    // SAFETY: FIONREAD writes one int.
+    let answer = unsafe { libc::ioctl(fd, libc::FIONREAD as _, &mut bytes) };
+    usize::try_from(bytes).unwrap_or(0) * usize::from(answer == 0)
+}
+
+/// Whether poll(2) says that the other side of a socket sends no more.
+pub(crate) fn is_hung_up(fd: RawFd) -> bool {
+    let mut set = [pollfd {
+        fd,
+        events: POLLRDHUP,
+        revents: 0,
+    }];
+    poll(&mut set, Wait::Not).is_ok() && set[0].revents & (libc::POLLHUP | POLLRDHUP) != 0
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use libc::POLLRDHUP;
+/// Elsewhere a half-closed socket is POLLHUP, or it is not told of.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const POLLRDHUP: libc::c_short = 0;
+
 /// preadv2(2) at the file's own position with RWF_NOWAIT: a read that does not wait although the
 /// open file description says that it may (Linux 4.14; pipes since 5.10).
 /// [`io::ErrorKind::Unsupported`] where there is none.
@@ -322,7 +371,12 @@ pub(crate) fn owned(fd: RawFd) -> OwnedFd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Regular,
+    /// A stream of bytes.
     Socket,
+    /// Messages, without an end.
+    Datagram,
+    /// Messages, and an end.
+    Seqpacket,
     Pipe,
     Tty,
     Other,
@@ -337,7 +391,7 @@ pub(crate) fn kind(fd: RawFd) -> io::Result<Kind> {
     Ok(match stat(fd)?.st_mode & libc::S_IFMT {
         libc::S_IFREG if is_made_on_demand(fd) => Kind::Other,
         libc::S_IFREG => Kind::Regular,
-        libc::S_IFSOCK => Kind::Socket,
+        libc::S_IFSOCK => socket_kind(fd)?,
         libc::S_IFIFO => Kind::Pipe,
         // SAFETY: takes a number, touches no memory of ours.
         libc::S_IFCHR if unsafe { libc::isatty(fd) } == 1 => Kind::Tty,
@@ -387,6 +441,28 @@ pub(crate) fn readable_bytes(fd: RawFd) -> io::Result<usize> {
     // SAFETY: FIONREAD takes a pointer to an int.
     check(unsafe { libc::ioctl(fd, libc::FIONREAD as _, &mut bytes) } as isize)?;
     Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
+/// getsockopt(2), SO_TYPE.
+fn socket_kind(fd: RawFd) -> io::Result<Kind> {
+    let mut kind: c_int = 0;
+    let mut size = std::mem::size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: the pointers are to a live int and to its size.
+    let answer = unsafe {
+        libc::getsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_TYPE,
+            (&mut kind as *mut c_int).cast(),
+            &mut size,
+        )
+    };
+    check(answer as isize)?;
+    Ok(match kind {
+        libc::SOCK_SEQPACKET => Kind::Seqpacket,
+        libc::SOCK_STREAM => Kind::Socket,
+        _ => Kind::Datagram,
+    })
 }
 
 fn stat(fd: RawFd) -> io::Result<libc::stat> {

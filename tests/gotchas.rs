@@ -11,6 +11,8 @@ mod cancelling;
 mod closing;
 #[path = "gotchas/limits.rs"]
 mod limits;
+#[path = "gotchas/messages.rs"]
+mod messages;
 #[path = "gotchas/misleading.rs"]
 mod misleading;
 #[path = "gotchas/nothing_lost.rs"]

@@ -50,6 +50,7 @@ fn a_reader_takes_exactly_the_edges_of_its_table_which_its_diagram_shows() {
         reading::to_a_readlines,
         reading::to_an_exact_read,
         reading::to_a_peek,
+        reading::to_messages,
         reading::to_a_record_of_another_delimiter,
         reading::to_one_with_no_limit_or_another,
         reading::to_one_that_wants_nothing_or_has_a_limit_of_0,

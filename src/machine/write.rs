@@ -12,6 +12,9 @@
 //! Blocked   ── the deadline has come ──► Ended
 //! ```
 //!
+//! Where messages are kept apart (datagrams), one write is one message, also an empty one, and it is
+//! never split.
+//!
 //! It tries first and polls only after EAGAIN: a write that fits costs one system call. POLLOUT
 //! says that something fits, not that everything does, so each write may take a part.
 
@@ -120,10 +123,14 @@ impl Writer {
     /// Goes as far as it can without waiting. `data` is the same at each call.
     #[inline]
     pub fn advance(&mut self, data: &[u8], sink: &mut (impl Sink + ?Sized)) -> Advance {
-        let share_ends = self.written.0.saturating_add(SHARE);
+        let is_message = sink.takes_messages();
+        let share = if is_message { usize::MAX } else { SHARE };
+        let share_ends = self.written.0.saturating_add(share);
         loop {
             match self.state {
-                State::Writing if self.written.0 == data.len() => return self.ended(End::Complete),
+                State::Writing if self.written.0 == data.len() && !is_message => {
+                    return self.ended(End::Complete);
+                }
                 State::Writing if self.written.0 == share_ends => {
                     self.go("the share is moved: others first", State::Writing);
                     return Advance::Yield;
@@ -134,10 +141,12 @@ impl Writer {
                 }
                 State::Writing => {
                     match sink.write(&data[self.written.0..data.len().min(share_ends)]) {
-                        Ok(0) => return self.failed(io::ErrorKind::WriteZero.into()),
+                        Ok(0) if !is_message => {
+                            return self.failed(io::ErrorKind::WriteZero.into())
+                        }
                         Ok(size) => {
                             self.written.0 += size;
-                            if self.extent == Extent::Once {
+                            if self.extent == Extent::Once || is_message {
                                 return self.ended(End::Complete);
                             }
                             self.go("the sink took a part", State::Writing);

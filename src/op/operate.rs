@@ -250,6 +250,11 @@ impl Op {
         }
     }
 
+    /// A read of nothing: it has no message.
+    pub(crate) fn wants_nothing(&self) -> bool {
+        matches!(&self.ended().0, Kind::Read(op) if op.machine.wants_nothing())
+    }
+
     /// Nothing is lost if it is given up half-way.
     pub(crate) fn can_be_put_back(&self) -> bool {
         match &self.0 {

@@ -60,7 +60,7 @@ impl Writing {
         let mut advance = Advance::Blocked;
         let mut few = [0; 16];
         let data = self.data.bytes(&mut few);
-        if is_front || data.is_empty() {
+        if is_front || (data.is_empty() && !file.port.keeps_messages()) {
             let mut calls = file
                 .port
                 .calls(cx.may_look, state.is_parked(Direction::Write));

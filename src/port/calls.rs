@@ -6,7 +6,8 @@ use std::io;
 use libc::{c_short, pollfd, POLLERR, POLLHUP, POLLIN, POLLNVAL};
 
 use super::{Direction, Mode, Port};
-use crate::machine::{Sink, Source};
+use crate::line_buffer::LineBuffer;
+use crate::machine::{Message, MessageSource, Sink, Source};
 use crate::pool::CHUNK;
 use crate::sys::{self, Wait};
 
@@ -108,7 +109,7 @@ impl Calls<'_> {
 
     /// The call once more, for an error that came since the first.
     #[cold]
-    fn report(again: io::Result<usize>) -> io::Result<usize> {
+    fn report<T>(again: io::Result<T>) -> io::Result<T> {
         match again {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::Error::new(
                 io::ErrorKind::Other,
@@ -143,7 +144,7 @@ impl Calls<'_> {
 
     fn call_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self.port.mode.get() {
-            Mode::Socket => sys::send(self.port.fd, bytes),
+            Mode::Socket | Mode::Datagram | Mode::Seqpacket => sys::send(self.port.fd, bytes),
             _ => sys::write(self.port.fd, bytes),
         }
     }
@@ -153,7 +154,7 @@ impl Calls<'_> {
         match self.port.mode.get() {
             Mode::Careful if self.port.is_tty => self.read_terminal(window),
             Mode::Nonblocking | Mode::Regular | Mode::Careful => sys::read(fd, window),
-            Mode::Socket => sys::recv(fd, window),
+            Mode::Socket | Mode::Datagram | Mode::Seqpacket => sys::recv(fd, window),
             Mode::CarefulNowait => match sys::read_nowait(fd, window) {
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                     self.port.mode.set(Mode::Careful);
@@ -201,7 +202,56 @@ impl Source for Calls<'_> {
     }
 }
 
+impl MessageSource for Calls<'_> {
+    /// What fits into the usual buffer costs one call. A longer message is asked for its length:
+    /// memory grows with what comes, not with what was asked for.
+    fn receive(
+        &mut self,
+        buffer: &mut LineBuffer,
+        most: usize,
+        is_peek: bool,
+    ) -> io::Result<Message> {
+        self.refuse(Direction::Read)?;
+        let port = self.port;
+        let mut window = buffer.room(most);
+        if window.len() < most {
+            let unread = sys::unread(port.fd).min(most);
+            if unread > window.len() {
+                window = buffer.room_for(unread);
+            }
+        }
+        let answer = match sys::receive(port.fd, window, is_peek) {
+            Err(error) if self.has_unreported_error(Direction::Read, &error) => {
+                Calls::report(sys::receive(port.fd, window, is_peek))
+            }
+            answer => answer,
+        };
+        let is_ready = match &answer {
+            Ok(_) => is_peek || port.is_hung_up.get(),
+            Err(error) => error.kind() == io::ErrorKind::Interrupted,
+        };
+        port.set_ready(Direction::Read, is_ready);
+        self.may_look = self.is_due && answer.is_ok();
+        let (len, is_cut) = answer?;
+        buffer.filled(len);
+        // A read of 0 is an empty message, or the end: then nothing is queued behind it, and the
+        // other side has gone (Linux's unix_dgram_recvmsg, for both kinds).
+        let may_end = len == 0 && !is_cut && port.mode.get() == Mode::Seqpacket;
+        Ok(match is_cut {
+            true => Message::Cut,
+            false if may_end && sys::unread(port.fd) == 0 && sys::is_hung_up(port.fd) => {
+                Message::End
+            }
+            false => Message::Whole,
+        })
+    }
+}
+
 impl Sink for Calls<'_> {
+    fn takes_messages(&self) -> bool {
+        self.port.keeps_messages()
+    }
+
     #[inline]
     fn is_ready(&mut self) -> bool {
         self.is_ready_for(Direction::Write)

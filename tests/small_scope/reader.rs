@@ -43,6 +43,11 @@ fn anything_may_happen_to_a_record_of_another_delimiter() {
 }
 
 #[test]
+fn anything_may_happen_to_messages() {
+    assert_eq!(reading::to_messages(), 11_622);
+}
+
+#[test]
 fn anything_may_happen_to_one_with_no_limit_or_another() {
     assert_eq!(reading::to_one_with_no_limit_or_another(), 38_544);
 }

@@ -6,8 +6,9 @@
 
 use std::io::{self, ErrorKind};
 
-use asyncfile::machine::read::{Reader, Want};
-use asyncfile::machine::End;
+use asyncfile::line_buffer::LineBuffer;
+use asyncfile::machine::read::{Inflow, Reader, State, Want};
+use asyncfile::machine::{Advance, End, Message, MessageSource, Source};
 
 use super::naive::reading::{Answer, Rig};
 use super::script::{self, AtEnd, Silent};
@@ -246,6 +247,149 @@ pub fn to_a_readline() -> usize {
 
 pub fn to_a_readlines() -> usize {
     happens_to(Want::Lines(3), Want::ToEnd(5), 6, [2, 3])
+}
+
+/// A source that keeps messages apart: `Data` is a message of that length.
+struct Messages<'a> {
+    events: &'a [Event],
+    is_ready: bool,
+}
+
+impl Messages<'_> {
+    const TEXT: &'static [u8] = b"abc";
+}
+
+impl Source for Messages<'_> {
+    fn is_ready(&mut self) -> bool {
+        self.is_ready
+    }
+
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        panic!("a message was read as a stream");
+    }
+}
+
+impl MessageSource for Messages<'_> {
+    fn receive(
+        &mut self,
+        buffer: &mut LineBuffer,
+        most: usize,
+        is_peek: bool,
+    ) -> io::Result<Message> {
+        assert!(buffer.is_empty() && self.is_ready && most > 0);
+        let event = match self.events.first() {
+            None | Some(Due | Cancel) => return Err(ErrorKind::WouldBlock.into()),
+            Some(event) => *event,
+        };
+        if !(is_peek && matches!(event, Data(_) | EndOfFile)) {
+            self.events = &self.events[1..];
+        }
+        match event {
+            Data(size) => {
+                let len = size.min(most);
+                let room = buffer.room(most);
+                room[..len].copy_from_slice(&Self::TEXT[..len]);
+                buffer.filled(len);
+                Ok(if len < size {
+                    Message::Cut
+                } else {
+                    Message::Whole
+                })
+            }
+            EndOfFile => Ok(Message::End),
+            WouldBlock => Err(ErrorKind::WouldBlock.into()),
+            Interrupted => Err(ErrorKind::Interrupted.into()),
+            Fails => Err(ErrorKind::ConnectionReset.into()),
+            Due | Cancel => unreachable!("they are no answers of a source"),
+        }
+    }
+}
+
+/// Lets these events happen to readers of messages: each ends with the next message, cut to its
+/// size, and a peek leaves it.
+fn happen_to_messages(events: &[Event], kinds: &[Reader; 2]) {
+    let mut source = Messages {
+        events,
+        is_ready: true,
+    };
+    let mut inflow = Inflow::default();
+    let mut which = 0;
+    let mut reader = kinds[0].clone();
+    while let Some(event) = source.events.first().copied() {
+        if event == Due || event == Cancel {
+            if event == Due && reader.state() == State::Blocked {
+                let answer = reader.time_out(&inflow);
+                assert!(
+                    matches!(answer, Advance::Failed(error) if error.kind() == ErrorKind::TimedOut)
+                );
+            }
+            source.events = &source.events[1..];
+            which = 1 - which;
+            reader = kinds[which].clone();
+            continue;
+        }
+        let mut is_next = source.events.iter();
+        let next = is_next.find(|event| **event != Interrupted).copied();
+        let before = source.events.len();
+        let answer = reader.advance_message(&mut inflow, &mut source);
+        let size = match reader.want() {
+            Want::Some(size) => size,
+            _ => {
+                assert!(
+                    matches!(answer, Advance::Failed(error) if error.kind() == ErrorKind::InvalidInput)
+                );
+                which = 1 - which;
+                reader = kinds[which].clone();
+                continue;
+            }
+        };
+        match (answer, next) {
+            (Advance::Ended(end, len), Some(Data(all))) => {
+                assert_eq!(len, all.min(size));
+                assert_eq!(
+                    end,
+                    if all > size {
+                        End::Limit
+                    } else {
+                        End::Complete
+                    }
+                );
+                assert_eq!(inflow.buffer.bytes(), &Messages::TEXT[..len]);
+            }
+            (Advance::Ended(End::Eof, 0), Some(EndOfFile)) => {}
+            (Advance::Failed(error), Some(Fails)) => {
+                assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+            }
+            (Advance::Blocked, None | Some(WouldBlock | Due | Cancel)) => {
+                assert_eq!(reader.state(), State::Blocked);
+                continue;
+            }
+            (answer, next) => panic!("{answer:?} of {next:?}"),
+        }
+        assert_eq!(reader.state(), State::Ended);
+        assert!(reader.is_peek() || source.events.len() < before);
+        inflow.buffer.consume(inflow.len());
+        if reader.is_peek() {
+            which = 1 - which;
+        }
+        reader = kinds[which].clone();
+    }
+}
+
+pub fn to_messages() -> usize {
+    let all = events([0, 1, 3]);
+    let invalid = of(Want::Line(2));
+    let pairs = [
+        [of(Want::Some(2)), invalid.clone()],
+        [peek(Want::Some(2)), of(Want::Some(usize::MAX))],
+        [of(Want::Full(1)), of(Want::Some(1))],
+    ];
+    let happens = |kinds: [Reader; 2]| {
+        script::for_each(4, &all, shows, &mut |events| {
+            happen_to_messages(events, &kinds)
+        })
+    };
+    pairs.into_iter().map(happens).sum()
 }
 
 pub fn to_one_with_no_limit_or_another() -> usize {
