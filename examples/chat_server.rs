@@ -11,7 +11,7 @@
 //! Listens on loopback and prints the address on stdout; without --port, any free port. After
 //! Ctrl-C (or SIGTERM) it says goodbye, gives the clients a second to take what is queued for them,
 //! and ends with status 0; a second Ctrl-C ends it at once.
-//! Exit status: 1 if it cannot listen or accept, 2 for a wrong command line.
+//! Exit status: 1 if it cannot print, listen, accept or poll, 2 for a wrong command line.
 
 use asyncfile::{
     again, channel, done, sleep, wait, AsyncFile, End, Flow, Receiver, Remote, Scheduler, Sender,
@@ -34,8 +34,10 @@ const LONGEST_LINE: usize = 4096;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the clients have at the end.
 const LEAVE: Duration = Duration::from_secs(1);
-/// How long the acceptor sleeps when no descriptor is free.
+/// How long the acceptor sleeps before it tries again.
 const PAUSE: Duration = Duration::from_millis(200);
+/// What accept(2) fails with while there is no free descriptor, or no memory.
+const SHORTAGES: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
 const ACCEPTS_PER_TURN: usize = 64;
 
 /// For the signal handler, to which no argument can be passed.
@@ -49,7 +51,8 @@ extern "C" fn on_signal(_signal: libc::c_int) {
 }
 
 fn main() -> ExitCode {
-    let args: Vec<_> = std::env::args().skip(1).collect();
+    let args = std::env::args_os().skip(1);
+    let args: Vec<_> = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
     let port = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => Some(0),
         ["--port", port] => port.parse().ok(),
@@ -58,22 +61,28 @@ fn main() -> ExitCode {
     let port = match port {
         Some(port) => port,
         None => {
-            eprintln!("usage: chat_server [--port N]");
+            say("usage: chat_server [--port N]");
             return ExitCode::from(2);
         }
     };
     match serve(port) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("chat_server: {error}");
+            say(&error.to_string());
             ExitCode::FAILURE
         }
     }
 }
 
+/// On stderr. If it cannot be written to, nothing is said.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "chat_server: {text}");
+}
+
 fn serve(port: u16) -> io::Result<()> {
     let mut sched = Scheduler::new();
-    let remote = REMOTE.get_or_init(|| sched.remote().expect("a pipe can be made at the start"));
+    let remote = sched.remote()?;
+    let remote = REMOTE.get_or_init(|| remote);
     for signal in [libc::SIGINT, libc::SIGTERM] {
         // SAFETY: the handler does nothing that a signal handler may not do, and REMOTE is set.
         unsafe {
@@ -97,18 +106,16 @@ fn serve(port: u16) -> io::Result<()> {
     if let Some(Err(failure)) = acceptor.take() {
         return Err(failure.into());
     }
-    writeln!(
-        io::stdout(),
-        "{} clients, taking leave",
-        room.clients.borrow().len()
-    )?;
+    let clients = room.clients.borrow().len();
+    let printed = writeln!(io::stdout(), "{clients} clients, taking leave");
     acceptor.cancel();
     room.close();
     sched.spawn(sleep(LEAVE), move |_task| {
         remote.stop();
         done(())
     });
-    drive(&mut sched)
+    drive(&mut sched)?;
+    printed // the clients have their leave in any case
 }
 
 /// Runs until all tasks have ended or the Remote stops it. A failure is that of one client's task;
@@ -117,8 +124,9 @@ fn drive(sched: &mut Scheduler) -> io::Result<()> {
     loop {
         match sched.run() {
             Ok(()) => return Ok(()),
+            // The loop itself has failed: the next turn would fail, too, at once and for ever.
             Err(error @ (TaskError::Stalled(_) | TaskError::Poll(_))) => return Err(error.into()),
-            Err(error) => eprintln!("chat_server: {error}"),
+            Err(error) => say(&error.to_string()),
         }
     }
 }
@@ -136,10 +144,8 @@ fn acceptor<'t>(
             match listener.accept() {
                 Ok((stream, _)) => room.enter(stream, task)?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error)
-                    if [Some(libc::EMFILE), Some(libc::ENFILE)].contains(&error.raw_os_error()) =>
-                {
-                    eprintln!("chat_server: accept: {error}; again in {PAUSE:?}");
+                Err(error) if SHORTAGES.map(Some).contains(&error.raw_os_error()) => {
+                    say(&format!("accept: {error}; again in {PAUSE:?}"));
                     return wait(sleep(PAUSE));
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

@@ -8,7 +8,7 @@
 //! Listens on loopback and prints the address on stdout; without --port, any free port. SECONDS
 //! (30) is the most that each step of the client may take: to send the length, to send the body, to
 //! take the answer. Runs until it is killed.
-//! Exit status: 1 if it cannot listen or accept, 2 for a wrong command line.
+//! Exit status: 1 if it cannot print, listen, accept or poll, 2 for a wrong command line.
 
 use asyncfile::{
     sleep, then, wait, yield_now, AsyncFile, End, Flow, Next, Scheduler, StateFlow, Task, TaskError,
@@ -21,7 +21,10 @@ use std::time::Duration;
 
 const MAX_FRAME: u32 = 1024 * 1024;
 const ACCEPTS_PER_TURN: usize = 64;
+/// How long the acceptor sleeps before it tries again.
 const PAUSE: Duration = Duration::from_millis(200);
+/// What accept(2) fails with while there is no free descriptor, or no memory.
+const SHORTAGES: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
 const USAGE: &str = "usage: echo_server [--port N] [--max-connections N] [--timeout SECONDS]";
 
 fn main() -> ExitCode {
@@ -32,17 +35,22 @@ fn main() -> ExitCode {
     ) {
         Ok(options) => options,
         Err(complaint) => {
-            eprintln!("echo_server: {complaint}\n{USAGE}");
+            say(&format!("{complaint}\n{USAGE}"));
             return ExitCode::from(2);
         }
     };
     match serve(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("echo_server: {error}");
+            say(&error.to_string());
             ExitCode::FAILURE
         }
     }
+}
+
+/// On stderr. If it cannot be written to, nothing is said.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "echo_server: {text}");
 }
 
 struct Options {
@@ -66,8 +74,9 @@ fn serve(options: Options) -> io::Result<()> {
     loop {
         match sched.run() {
             Ok(()) => return sched.join(acceptor).map_err(io::Error::from),
+            // The loop itself has failed: the next turn would fail, too, at once and for ever.
             Err(error @ (TaskError::Stalled(_) | TaskError::Poll(_))) => return Err(error.into()),
-            Err(error) => eprintln!("echo_server: {error}"), // one connection; the others go on
+            Err(error) => say(&error.to_string()), // one connection; the others go on
         }
     }
 }
@@ -85,10 +94,10 @@ fn acceptor<'t>(
         task.ok()?;
         for _ in 0..ACCEPTS_PER_TURN {
             if taken.get() >= options.max_connections {
-                eprintln!(
-                    "echo_server: {} connections, the most allowed; again in {PAUSE:?}",
+                say(&format!(
+                    "{} connections, the most allowed; again in {PAUSE:?}",
                     taken.get()
-                );
+                ));
                 return wait(sleep(PAUSE));
             }
             match listener.accept() {
@@ -97,10 +106,8 @@ fn acceptor<'t>(
                     task.spawn_states(yield_now(), echo, Echo::idle);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error)
-                    if [Some(libc::EMFILE), Some(libc::ENFILE)].contains(&error.raw_os_error()) =>
-                {
-                    eprintln!("echo_server: accept: {error}; again in {PAUSE:?}");
+                Err(error) if SHORTAGES.map(Some).contains(&error.raw_os_error()) => {
+                    say(&format!("accept: {error}; again in {PAUSE:?}"));
                     return wait(sleep(PAUSE));
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

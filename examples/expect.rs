@@ -28,17 +28,29 @@ fn main() -> ExitCode {
     ) {
         Ok(options) => options,
         Err(complaint) => {
-            eprintln!("expect: {complaint}\n{USAGE}");
+            say(&format!("{complaint}\n{USAGE}"));
             return ExitCode::from(2);
         }
     };
     let (address, until) = (options.address.clone(), options.until.clone());
     match (converse(options), until) {
-        (Ok(false), Some(text)) => eprintln!("expect: {address}: closed before {text:?} came"),
-        (Err(error), _) => eprintln!("expect: {address}: {error}"),
+        (Ok(false), Some(text)) => say(&format!("{address}: closed before {text:?} came")),
+        (Err(error), _) => say(&format!("{address}: {error}")),
         (Ok(_), _) => return ExitCode::SUCCESS,
     }
     ExitCode::FAILURE
+}
+
+/// On stderr. If it cannot be written to, nothing is said.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "expect: {text}");
+}
+
+/// On stdout, at once: a very long line comes in pieces without newline.
+fn print(line: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let printed = stdout.write_all(line).and_then(|()| stdout.flush());
+    printed.map_err(|error| io::Error::new(error.kind(), format!("stdout: {error}")))
 }
 
 struct Options {
@@ -102,10 +114,10 @@ impl Terminal {
         match (task.which(), &mut self.input) {
             (0, _) => {
                 let held = self.socket.buffered();
-                eprintln!(
-                    "expect: {} lines heard, {held} bytes of the next",
+                say(&format!(
+                    "{} lines heard, {held} bytes of the next",
                     self.heard
-                );
+                ));
                 self.next_tick = task.clock() + self.options.tick;
                 return Next::again(Self::woken); // the sleep anew; input and reply as before
             }
@@ -120,8 +132,7 @@ impl Terminal {
             }
             _ => match task.line()? {
                 Some(line) => {
-                    io::stdout().write_all(line)?;
-                    io::stdout().flush()?;
+                    print(line)?;
                     self.heard += line.ends_with(b"\n") as u64;
                     let text = self.options.until.as_deref();
                     self.found = text.map_or(false, |text| {

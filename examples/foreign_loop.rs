@@ -28,17 +28,22 @@ fn main() -> ExitCode {
     let (paths, every) = match arguments(std::env::args_os().skip(1)) {
         Ok(arguments) => arguments,
         Err(complaint) => {
-            eprintln!("foreign_loop: {complaint}\n{USAGE}");
+            say(&format!("{complaint}\n{USAGE}"));
             return ExitCode::from(2);
         }
     };
     match host(&paths, every) {
         Ok(failures) => ExitCode::from((failures > 0) as u8),
         Err(error) => {
-            eprintln!("foreign_loop: {error}");
+            say(&error.to_string());
             ExitCode::FAILURE
         }
     }
+}
+
+/// On stderr. If it cannot be written to, nothing is said.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "foreign_loop: {text}");
 }
 
 /// The loop itself. Returns how many of the paths failed.
@@ -58,7 +63,7 @@ fn host(paths: &[PathBuf], every: Duration) -> io::Result<usize> {
                 sched.spawn(file.readline().limit(LONGEST), copy_lines(path, &lines));
             }
             Err(error) => {
-                eprintln!("foreign_loop: {}: {error}", path.display());
+                say(&format!("{}: {error}", path.display()));
                 failures += 1;
             }
         }
@@ -85,13 +90,13 @@ fn host(paths: &[PathBuf], every: Duration) -> io::Result<usize> {
             for command in console.commands()? {
                 match command.as_str() {
                     "quit" => return Ok(failures),
-                    "status" => eprintln!("status: {} lines, {alive} alive", lines.get()),
-                    other => eprintln!("foreign_loop: unknown command {other:?}: status or quit"),
+                    "status" => say(&format!("status: {} lines, {alive} alive", lines.get())),
+                    other => say(&format!("unknown command {other:?}: status or quit")),
                 }
             }
         }
         if Instant::now() >= next_status {
-            eprintln!("status: {} lines, {alive} alive", lines.get());
+            say(&format!("status: {} lines, {alive} alive", lines.get()));
             next_status = Instant::now() + every;
         }
         let mut polled = &set[..];
@@ -99,7 +104,7 @@ fn host(paths: &[PathBuf], every: Duration) -> io::Result<usize> {
             match sched.dispatch(polled) {
                 Ok(left) => break left,
                 Err(error) => {
-                    eprintln!("foreign_loop: {error}"); // one path; the others go on
+                    say(&error.to_string()); // one path; the others go on
                     failures += 1;
                     polled = &[];
                 }

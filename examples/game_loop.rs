@@ -31,10 +31,10 @@ struct World {
 
 fn main() -> ExitCode {
     let (mut frames, mut is_calm, mut is_understood) = (180, false, true);
-    let mut args = std::env::args().skip(1);
+    let mut args = std::env::args_os().skip(1);
     while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--frames" => match args.next().and_then(|value| value.parse().ok()) {
+        match &*arg.to_string_lossy() {
+            "--frames" => match args.next().and_then(|value| value.to_str()?.parse().ok()) {
                 Some(value) => frames = value,
                 None => is_understood = false,
             },
@@ -43,28 +43,33 @@ fn main() -> ExitCode {
         }
     }
     if !is_understood {
-        eprintln!("{USAGE}");
+        say(USAGE);
         return ExitCode::from(2);
     }
     match play(frames, is_calm) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("game_loop: {error}");
+            say(&error.to_string());
             ExitCode::FAILURE
         }
     }
 }
 
+/// On stderr. If it cannot be written to, nothing is said.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "game_loop: {text}");
+}
+
 fn play(frames: u32, is_calm: bool) -> io::Result<()> {
     let (mut theirs, ours) = UnixStream::pair()?;
-    let peer = thread::spawn(move || {
+    let peer = thread::Builder::new().spawn(move || {
         let lines = b"move 1 2\n".repeat(if is_calm { 1 } else { 1000 });
         while theirs.write_all(&lines).is_ok() {
             if is_calm {
                 thread::sleep(Duration::from_millis(5));
             }
         }
-    });
+    })?;
 
     let world = World::default();
     let mut sched = Scheduler::new();
@@ -91,7 +96,7 @@ fn play(frames: u32, is_calm: bool) -> io::Result<()> {
             }
         }
         if frame % 60 == 0 || frame == frames {
-            second.show(&world);
+            second.show(&world)?;
             second = Second::default();
         }
     }
@@ -145,8 +150,9 @@ impl Second {
         self.longest = self.longest.max(turn);
     }
 
-    fn show(&self, world: &World) {
-        println!(
+    fn show(&self, world: &World) -> io::Result<()> {
+        writeln!(
+            io::stdout(),
             "{} frames ({} late), {} messages, at most {} in a frame, longest turn {:.2} ms, \
              {} monsters",
             self.frames,
@@ -155,6 +161,6 @@ impl Second {
             self.most,
             self.longest.as_secs_f64() * 1e3,
             world.monsters.get()
-        );
+        )
     }
 }

@@ -32,21 +32,28 @@ fn main() -> ExitCode {
     match (wanted.filter(|&n| n > 0), args.next()) {
         (Some(n), None) => match measure(n) {
             Ok(()) => return ExitCode::SUCCESS,
-            Err(error) => eprintln!("idle: {error}"),
+            Err(error) => say(&error.to_string()),
         },
         _ => {
-            eprintln!("usage: idle [N]");
+            say("usage: idle [N]");
             return ExitCode::from(2);
         }
     }
     ExitCode::FAILURE
 }
 
+/// On stderr. If it cannot be written to, nothing is said.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "idle: {text}");
+}
+
 fn measure(wanted: usize) -> io::Result<()> {
     let limit = raise_descriptor_limit()?;
     let n = wanted.min(limit.saturating_sub(OTHER_DESCRIPTORS) / 2);
     if n < wanted {
-        eprintln!("idle: {limit} descriptors (ulimit -Hn) allow {n} connections, not {wanted}");
+        say(&format!(
+            "{limit} descriptors (ulimit -Hn) allow {n} connections, not {wanted}"
+        ));
     }
     let pairs = (0..n)
         .map(|_| UnixStream::pair())

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     let (path, timeout) = match arguments(std::env::args_os().skip(1)) {
         Ok(arguments) => arguments,
         Err(complaint) => {
-            eprintln!("line_count: {complaint}\n{USAGE}");
+            say(&format!("{complaint}\n{USAGE}"));
             return ExitCode::from(2);
         }
     };
@@ -38,8 +38,13 @@ fn main() -> ExitCode {
         },
         Err(error) => format!("{}: {error}", path.to_string_lossy()),
     };
-    eprintln!("line_count: {failure}");
+    say(&failure);
     ExitCode::FAILURE
+}
+
+/// On stderr. If it cannot be written to, nothing is said.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "line_count: {text}");
 }
 
 /// Counts the lines and bytes up to the end of the file. If that fails, the error says what was

@@ -84,7 +84,11 @@ fn run(options: Options) -> io::Result<u8> {
     let spawn = |_| sched.spawn_states(yield_now(), Worker::new(&floor), Worker::begin);
     let workers: Vec<_> = (0..count).map(spawn).collect();
     for worker in workers {
-        sched.join(worker)?;
+        if let Err(error) = sched.join(worker) {
+            // The loop itself has failed, so no task can end the commands any more.
+            floor.kill();
+            return Err(error.into());
+        }
     }
     say(&floor.table(start.elapsed()));
     match (floor.signal.get(), floor.failure.take()) {
@@ -153,10 +157,7 @@ impl Floor {
             self.options.commands.len() - self.next.get(),
         );
         if self.signal.replace(Some(signal)).is_some() {
-            self.running
-                .borrow()
-                .iter()
-                .for_each(|job| job.signal(libc::SIGKILL));
+            self.kill();
             say(&format!(
                 "parallel: interrupted again: {running} commands were killed"
             ));
@@ -176,6 +177,13 @@ impl Floor {
                 .iter()
                 .for_each(|job| job.end("stopped", Duration::ZERO, task));
         }
+    }
+
+    fn kill(&self) {
+        self.running
+            .borrow()
+            .iter()
+            .for_each(|job| job.signal(libc::SIGKILL));
     }
 
     fn table(&self, total: Duration) -> String {

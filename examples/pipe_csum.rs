@@ -4,8 +4,8 @@
 //!
 //!     cargo run --example pipe_csum -- FILE...
 //!
-//! Exit status: 0, 1 if a file could not be read or the two did not agree, 2 for a wrong command
-//! line.
+//! Exit status: 0, 1 if a file could not be read, the two did not agree or stdout takes nothing, 2
+//! for a wrong command line.
 
 use asyncfile::{again, done, sleep, wait, yield_now, AsyncFile, AsyncPipe, Flow, Scheduler};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -23,20 +23,32 @@ const TICK: Duration = Duration::from_millis(50);
 fn main() -> ExitCode {
     let paths: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     if paths.is_empty() {
-        eprintln!("usage: pipe_csum FILE...");
+        say("usage: pipe_csum FILE...");
         return ExitCode::from(2);
     }
     let mut sched = Scheduler::new();
     let mut code = ExitCode::SUCCESS;
     for path in &paths {
-        let printed = digest(&mut sched, path)
-            .and_then(|digest| writeln!(io::stdout(), "{digest}  {}", path.display()));
-        if let Err(error) = printed {
-            eprintln!("pipe_csum: {}: {error}", path.display());
-            code = ExitCode::FAILURE;
+        let path_shown = path.display();
+        match digest(&mut sched, path) {
+            Ok(digest) => {
+                if let Err(error) = writeln!(io::stdout(), "{digest}  {path_shown}") {
+                    say(&format!("stdout: {error}"));
+                    return ExitCode::FAILURE; // the others could not be printed, either
+                }
+            }
+            Err(error) => {
+                say(&format!("{path_shown}: {error}"));
+                code = ExitCode::FAILURE;
+            }
         }
     }
     code
+}
+
+/// On stderr. If it cannot be written to, nothing is said.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "pipe_csum: {text}");
 }
 
 fn digest(sched: &mut Scheduler<'_>, path: &Path) -> io::Result<String> {

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let (pattern, path) = match (args.next(), args.next(), args.next()) {
         (Some(pattern), Some(path), None) => (pattern, path),
         _ => {
-            eprintln!("usage: pipe_grep PATTERN FILE");
+            say("usage: pipe_grep PATTERN FILE");
             return ExitCode::from(2);
         }
     };
@@ -36,10 +36,15 @@ fn main() -> ExitCode {
     match printed {
         Ok(has_matched) => ExitCode::from(!has_matched as u8),
         Err(error) => {
-            eprintln!("pipe_grep: {error}");
+            say(&error.to_string());
             ExitCode::from(2)
         }
     }
+}
+
+/// On stderr. If it cannot be written to, nothing is said.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "pipe_grep: {text}");
 }
 
 struct Counts {

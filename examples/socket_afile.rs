@@ -24,16 +24,21 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
     let path = args.next().unwrap_or_else(|| DEFAULT_FILE.into());
     if args.next().is_some() {
-        eprintln!("usage: socket_afile [FILE]");
+        say("usage: socket_afile [FILE]");
         return ExitCode::from(2);
     }
     match transfer(path) {
         Ok(equal) => ExitCode::from(!equal as u8),
         Err(error) => {
-            eprintln!("socket_afile: {error}");
+            say(&error.to_string());
             ExitCode::FAILURE
         }
     }
+}
+
+/// On stderr. If it cannot be written to, nothing is said.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "socket_afile: {text}");
 }
 
 /// Sends the file and prints what each side saw. Returns whether both saw the same.

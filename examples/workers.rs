@@ -6,15 +6,17 @@
 //!     cargo run --example workers -- [--threads N] PATH...
 //!
 //! Prints `LINES BYTES PATH` for each PATH, in the order in which they are finished, and the sums.
-//! Exit status: 0, 1 if a PATH could not be read (the others are), 2 for a wrong command line.
+//! Exit status: 0, 1 if a PATH could not be read (the others are) or the printing failed, 2 for a
+//! wrong command line.
 
 use asyncfile::{again, channel, done, first, sleep, Flow, Op, Receiver, Scheduler, Sender, Task};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::TryRecvError;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -36,40 +38,64 @@ fn main() -> ExitCode {
     let (threads, paths) = match arguments() {
         Some(arguments) => arguments,
         None => {
-            eprintln!("{USAGE}");
+            say(USAGE);
             return ExitCode::from(2);
         }
     };
-    let (sender, receiver) = channel();
-    let next = AtomicUsize::new(0);
-    let sums = thread::scope(|scope| {
-        for _ in 0..threads.min(paths.len()) {
-            let sender = sender.clone();
-            scope.spawn(|| work(&paths, &next, sender));
-        }
-        drop(sender); // the workers have the other senders: when they end, the channel ends
-        let mut sched = Scheduler::new();
-        let message_or_tick = first([Op::from(receiver.ready()), sleep(TICK).into()]);
-        let printer = sched.spawn(message_or_tick, printer(&paths, receiver));
-        sched.join(printer)
-    });
-    match sums {
-        Ok(sums) => {
-            println!("{} {} total", sums.lines, sums.bytes);
-            ExitCode::from((sums.failed > 0) as u8)
-        }
+    match count_all(threads, paths) {
+        Ok(sums) => ExitCode::from((sums.failed > 0) as u8),
         Err(error) => {
-            eprintln!("workers: {error}");
+            say(&error.to_string());
             ExitCode::FAILURE
         }
     }
 }
 
+/// On stderr. If it cannot be written to, nothing is said.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "workers: {text}");
+}
+
+/// Starts the workers and prints what they send, and the sums. No worker is joined: if stdout
+/// fails, one may still wait for its path, and the process ends all the same.
+fn count_all(threads: usize, paths: Vec<PathBuf>) -> io::Result<Sums> {
+    let (sender, receiver) = channel();
+    let jobs = Arc::new(Jobs {
+        paths,
+        next: AtomicUsize::new(0),
+    });
+    for started in 0..threads.min(jobs.paths.len()) {
+        let (jobs, sender) = (Arc::clone(&jobs), sender.clone());
+        match thread::Builder::new().spawn(move || work(&jobs, sender)) {
+            Ok(_thread) => {}
+            Err(error) if started == 0 => return Err(error),
+            Err(error) => {
+                say(&format!("{started} threads, not {threads}: {error}"));
+                break;
+            }
+        }
+    }
+    drop(sender); // the workers have the other senders: when they end, the channel ends
+    let mut sched = Scheduler::new();
+    let message_or_tick = first([Op::from(receiver.ready()), sleep(TICK).into()]);
+    let printer = sched.spawn(message_or_tick, printer(&jobs.paths, receiver));
+    let sums = sched.join(printer)?;
+    writeln!(io::stdout(), "{} {} total", sums.lines, sums.bytes)?;
+    Ok(sums)
+}
+
+/// What the workers share.
+struct Jobs {
+    paths: Vec<PathBuf>,
+    /// The index of the next path to be counted.
+    next: AtomicUsize,
+}
+
 /// A worker: takes the next path until there is none, or the receiver is gone.
-fn work(paths: &[PathBuf], next: &AtomicUsize, sender: Sender<Counted>) {
+fn work(jobs: &Jobs, sender: Sender<Counted>) {
     loop {
-        let index = next.fetch_add(1, Ordering::Relaxed);
-        match paths.get(index) {
+        let index = jobs.next.fetch_add(1, Ordering::Relaxed);
+        match jobs.paths.get(index) {
             Some(path) if sender.send((index, count(path))).is_ok() => {}
             _ => return,
         }
@@ -101,7 +127,7 @@ fn printer<'a>(
     move |task| {
         task.ok()?;
         if task.which() == 1 {
-            eprintln!("workers: {} of {} finished", sums.finished, paths.len());
+            say(&format!("{} of {} finished", sums.finished, paths.len()));
         }
         loop {
             match receiver.try_recv() {
@@ -110,12 +136,12 @@ fn printer<'a>(
                     sums.finished += 1;
                     match counted {
                         Ok((lines, bytes)) => {
-                            println!("{lines} {bytes} {path}");
+                            writeln!(io::stdout(), "{lines} {bytes} {path}")?;
                             sums.lines += lines;
                             sums.bytes += bytes;
                         }
                         Err(error) => {
-                            eprintln!("workers: {path}: {error}");
+                            say(&format!("{path}: {error}"));
                             sums.failed += 1;
                         }
                     }

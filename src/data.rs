@@ -104,6 +104,13 @@ impl<const N: usize> From<&[u8; N]> for Data {
     }
 }
 
+impl<const N: usize> From<[u8; N]> for Data {
+    #[inline]
+    fn from(bytes: [u8; N]) -> Data {
+        Data::copy(&bytes)
+    }
+}
+
 impl From<&Vec<u8>> for Data {
     fn from(bytes: &Vec<u8>) -> Data {
         Data::copy(bytes)

@@ -40,18 +40,28 @@ pub(crate) enum Cause {
     System(io::Error),
     /// The kernel's error about something with this name.
     Named { name: String, error: io::Error },
+    /// The kernel's error, or an end of file, when so many bytes were `kept` or `written`.
+    Partly {
+        error: io::Error,
+        bytes: usize,
+        what: &'static str,
+    },
+    /// A write took a part of what it was given, and the task took that for all.
+    Short { written: usize, of: usize },
     /// A state of affairs that needs no number.
     Says(io::ErrorKind, &'static str),
-    /// The deadline came after so many nanoseconds; so many bytes were `kept` or `written`.
+    /// The deadline came after so many nanoseconds, or (None) it was a moment; so many bytes were
+    /// `kept` or `written`.
     TimedOut {
-        after: u64,
+        after: Option<u64>,
         bytes: usize,
         what: &'static str,
     },
     /// More than this limit came; so many bytes are kept.
     Limit { limit: usize, kept: usize },
-    /// The child's status is unknown: somebody else has reaped it.
-    Reaped { child: u32 },
+    /// The child's status is unknown: somebody else has reaped it. `stage`: its position in the
+    /// pipe, counted from 1; 0: it is not looked at.
+    Reaped { child: u32, stage: usize },
     /// An accessor was asked for that does not fit what the task waited for.
     Misfit { accessor: &'static str },
     /// An accessor was asked a second time for what can be taken once.
@@ -63,9 +73,30 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
+    /// The kernel's error, and how many bytes were moved before it.
+    pub fn partly(error: io::Error, bytes: usize, what: &'static str) -> Cause {
+        match bytes {
+            0 => Cause::System(error),
+            bytes => Cause::Partly { error, bytes, what },
+        }
+    }
+
+    /// The kernel's error, if it is one.
+    fn system(&self) -> Option<&io::Error> {
+        match self {
+            Cause::System(error) | Cause::Named { error, .. } | Cause::Partly { error, .. } => {
+                Some(error)
+            }
+            _ => None,
+        }
+    }
+
     fn kind(&self) -> io::ErrorKind {
         match self {
-            Cause::System(error) | Cause::Named { error, .. } => error.kind(),
+            Cause::System(error) | Cause::Named { error, .. } | Cause::Partly { error, .. } => {
+                error.kind()
+            }
+            Cause::Short { .. } => io::ErrorKind::WriteZero,
             Cause::Says(kind, _) => *kind,
             Cause::TimedOut { .. } => io::ErrorKind::TimedOut,
             Cause::Limit { .. } | Cause::Reaped { .. } => io::ErrorKind::Other,
@@ -103,10 +134,7 @@ impl OperationError {
 
     /// The errno, if the kernel refused something. None for a timeout, a limit, a closed file.
     pub fn raw_os_error(&self) -> Option<i32> {
-        match &self.cause {
-            Cause::System(error) | Cause::Named { error, .. } => error.raw_os_error(),
-            _ => None,
-        }
+        self.cause.system()?.raw_os_error()
     }
 }
 
@@ -127,7 +155,9 @@ impl fmt::Display for OperationError {
                 return f.write_str(": it was taken before");
             }
             Cause::Named { name, error } => {
-                return write!(f, "{} {name}: {error}", self.operation);
+                write!(f, "{} {name}", self.operation)?;
+                write_fd(f, " on fd ", self.fd)?;
+                return write!(f, ": {error}");
             }
             _ => {}
         }
@@ -136,10 +166,17 @@ impl fmt::Display for OperationError {
         f.write_str(": ")?;
         match &self.cause {
             Cause::System(error) => error.fmt(f),
+            Cause::Partly { error, bytes, what } => write!(f, "{error}, {bytes} bytes {what}"),
+            Cause::Short { written, of } => write!(
+                f,
+                "{written} of {of} bytes written: see written() or write_all()"
+            ),
             Cause::Says(_, text) => f.write_str(text),
             Cause::TimedOut { after, bytes, what } => {
-                f.write_str("timed out after ")?;
-                Milliseconds(*after).fmt(f)?;
+                match after {
+                    Some(after) => write!(f, "timed out after {}", Milliseconds(*after))?,
+                    None => f.write_str("timed out at the moment that was set")?,
+                }
                 match bytes {
                     0 => Ok(()),
                     bytes => write!(f, ", {bytes} bytes {what}"),
@@ -151,11 +188,12 @@ impl fmt::Display for OperationError {
                     "more than the limit of {limit} bytes came, {kept} bytes kept"
                 )
             }
-            Cause::Reaped { child } => {
-                write!(
-                    f,
-                    "the status of child {child} is unknown: somebody else has reaped it"
-                )
+            Cause::Reaped { child, stage } => {
+                write!(f, "the status of child {child}")?;
+                if *stage > 0 {
+                    write!(f, ", stage {stage},")?;
+                }
+                f.write_str(" is unknown: somebody else has reaped it")
             }
             Cause::Member { operation } => write!(f, "{operation} cannot be put back"),
             Cause::Once => f.write_str("it cannot be waited for again: its data is gone"),
@@ -183,10 +221,8 @@ fn write_fd(f: &mut fmt::Formatter<'_>, before: &str, fd: RawFd) -> fmt::Result 
 impl Error for OperationError {
     /// The system's own error, with its `raw_os_error`.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.cause {
-            Cause::System(error) | Cause::Named { error, .. } => Some(error),
-            _ => None,
-        }
+        let error = self.cause.system()?;
+        Some(error)
     }
 }
 
@@ -322,7 +358,7 @@ mod tests {
             "read",
             5,
             Cause::TimedOut {
-                after: 1,
+                after: Some(1),
                 bytes: 0,
                 what: "kept",
             },

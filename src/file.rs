@@ -22,6 +22,39 @@ use crate::port::{Direction, Port};
 /// A **regular file** is always ready, says poll(2): it works, and its operations wait for the disk
 /// (a few microseconds when the page is cached).
 ///
+/// # Each kind of descriptor
+///
+/// What keeps a call from waiting in the kernel, with [`new`](AsyncFile::new), which takes the open
+/// file description over, and with [`duplicate`](AsyncFile::duplicate), which never changes its
+/// flags:
+///
+/// | descriptor | `new` | `duplicate` |
+/// |---|---|---|
+/// | socket | MSG_DONTWAIT | MSG_DONTWAIT |
+/// | pipe, FIFO | O_NONBLOCK | reads: RWF_NOWAIT (Linux 5.10), elsewhere one read after POLLIN. Writes: at most PIPE_BUF bytes after POLLOUT |
+/// | terminal | O_NONBLOCK | it is opened once more, by its name, with O_NONBLOCK |
+/// | terminal that cannot be opened again: a pseudo-terminal's master, one of another owner, or with TIOCEXCL | O_NONBLOCK | reads: after POLLIN, and of no more than FIONREAD says is there. Writes and `writable` are refused ([`io::ErrorKind::Unsupported`]): POLLOUT promises no room |
+/// | regular file | nothing: calls wait for the disk | nothing: calls wait for the disk |
+/// | file of a file system that makes its bytes on demand (procfs, sysfs, tracefs, cgroup, ...; Linux), like /proc/kmsg | O_NONBLOCK, and poll(2) is asked, although its mode says that it is regular | one call after poll(2) |
+/// | other devices, eventfd, inotify, ... | O_NONBLOCK | one call after poll(2); a write of at most PIPE_BUF bytes |
+///
+/// The *one call after poll(2)* can wait, and with it the whole loop: if another process that uses
+/// the same description takes the bytes (or the room) in between, and if a device takes less after
+/// POLLOUT than it is given. (In between: before its task's turn has come; and, if a failure or a
+/// [stop](crate::Remote::stop) ends the drive before that, until the next one.) The same is true of
+/// a read of a terminal that cannot be opened again.
+///
+/// A socket's **error queue** (IP_RECVERR, SO_TIMESTAMPING, MSG_ZEROCOPY) that is not empty ends
+/// each operation that would have to wait with an error of kind `Other`, which says so: poll(2)
+/// would answer at once, for ever. recvmsg(2) with MSG_ERRQUEUE empties it. `readable` and
+/// `writable` end well then.
+///
+/// A **message socket** (datagram, seqpacket) keeps its messages apart: one read is one message, an
+/// empty one included, cut with [`End::Limit`](crate::End::Limit) if it is longer than the size;
+/// one write is one message, never split. [`peek`](AsyncFile::peek) shows a message's beginning and
+/// leaves it whole. Lines, [`full`](Read::full), [`read_exact`](AsyncFile::read_exact) and
+/// [`read_to_end`](AsyncFile::read_to_end) are [`io::ErrorKind::InvalidInput`] there.
+///
 /// # Example
 ///
 /// This shows how to read the first line that comes through a socket:
@@ -67,18 +100,8 @@ impl AsyncFile {
     }
 
     /// Works on a descriptor that another owner keeps and shares: stdin, a terminal, an inherited
-    /// pipe. It is duplicated, and the flags of the open file description are never changed.
-    /// Instead:
-    ///
-    /// * a socket is asked with MSG_DONTWAIT;
-    /// * a pipe is read with RWF_NOWAIT where that exists (Linux 5.10 and later), and written at
-    ///   most PIPE_BUF bytes at a time after poll(2) has answered that they fit;
-    /// * a terminal is opened once more, by its name, where that is possible;
-    /// * elsewhere one call is made after poll(2) has answered that it will not wait. If another
-    ///   process that uses the same description takes the bytes (or the room) in between, **that
-    ///   call waits**, and with it the whole loop. (In between: before its task's turn has come;
-    ///   and, if a failure or a [stop](crate::Remote::stop) ends the drive before that, until the
-    ///   next one.)
+    /// pipe. It is duplicated, and the flags of the open file description are never changed: see
+    /// [each kind of descriptor](AsyncFile#each-kind-of-descriptor).
     ///
     /// # Errors
     ///
@@ -100,6 +123,60 @@ impl AsyncFile {
         Read::new(&self.descriptor, size)
     }
 
+    /// Reads exactly `size` bytes: [`Task::bytes`](crate::Task::bytes). Otherwise as
+    /// [`read`](AsyncFile::read). A size of 0 ends at once with nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::UnexpectedEof`] if the end of file comes before that, also if nothing came,
+    /// and [`io::ErrorKind::TimedOut`]. What came stays in the file.
+    ///
+    /// # Example
+    ///
+    /// This shows a length and as many bytes:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let (mut theirs, ours) = UnixStream::pair()?;
+    /// theirs.write_all(b"\x05hello")?;
+    /// let (file, mut sched) = (AsyncFile::new(ours)?, Scheduler::new());
+    /// let len = sched.block_on(file.read_exact(1))?[0];
+    /// assert_eq!(sched.block_on(file.read_exact(len.into()))?, b"hello");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
+    pub fn read_exact(&self, size: usize) -> Read {
+        Read::exact(&self.descriptor, size)
+    }
+
+    /// As [`read`](AsyncFile::read), and takes nothing: the next operation finds the same bytes, or
+    /// the same end of file. With [`full`](Read::full) it ends when so many bytes are buffered, or
+    /// at the end. [`again`](crate::again) after a peek ends at once, with the same bytes: take
+    /// them first, or wait for more with a larger `full`. A size of 0 ends at once with nothing.
+    ///
+    /// # Example
+    ///
+    /// This shows how to tell two protocols apart by their first byte:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let (mut theirs, ours) = UnixStream::pair()?;
+    /// theirs.write_all(b"GET /\n")?;
+    /// let (file, mut sched) = (AsyncFile::new(ours)?, Scheduler::new());
+    /// let is_tls = sched.block_on(file.peek(1))? == [22];
+    /// assert!(!is_tls);
+    /// assert_eq!(sched.block_on(file.readline())?.unwrap(), b"GET /\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
+    pub fn peek(&self, size: usize) -> Read {
+        Read::peek(&self.descriptor, size)
+    }
+
     /// Reads until the end of file: [`Task::bytes`](crate::Task::bytes).
     #[inline]
     pub fn read_to_end(&self) -> ReadToEnd {
@@ -113,26 +190,85 @@ impl AsyncFile {
     /// An end is not for ever: once None has shown it, the next readline has what came since (a
     /// file that grew, a FIFO's next writer). A half line that the end cut was handed over as it
     /// was: lines of a file that is still written to are had whole from `tail -f`, or by joining
-    /// them.
+    /// them. A FIFO without writer is at its end all the time: a task that reads it again after
+    /// each None never waits. Opened with O_RDWR (by `read(true).write(true)`, on Linux), a FIFO
+    /// has a writer, and no end: its reader waits for the next one.
+    ///
+    /// On a Unix socket the read-ahead throws away **descriptors** that are passed with the bytes
+    /// behind the line (SCM_RIGHTS). With [`size_hint(1)`](Readline::size_hint) nothing behind the
+    /// line is read; then recvmsg(2) takes what is passed. Those passed with bytes of the line
+    /// itself are lost in any case, as with every read of this library.
     #[inline]
     pub fn readline(&self) -> Readline {
         Readline::new(&self.descriptor)
     }
 
+    /// As [`readline`](AsyncFile::readline), with another delimiter: NUL, `;`, a carriage return.
+    /// One file may be read with several: what is buffered is searched once for each change.
+    ///
+    /// # Example
+    ///
+    /// This shows the first variable of an environment in Linux's /proc:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    ///
+    /// # if !cfg!(target_os = "linux") { return Ok(()) }
+    /// let file = AsyncFile::new(std::fs::File::open("/proc/self/environ")?)?;
+    /// let variable = Scheduler::new().block_on(file.read_until(0))?;
+    /// assert!(variable.unwrap().ends_with(b"\0"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
+    pub fn read_until(&self, byte: u8) -> Readline {
+        Readline::until_byte(&self.descriptor, byte)
+    }
+
     /// Reads all whole lines that are there, at least one: [`Task::lines`](crate::Task::lines). At
     /// end of file the rest without newline, then none; an end is not for ever, see
-    /// [`readline`](AsyncFile::readline). It reads ahead.
+    /// [`readline`](AsyncFile::readline). It reads ahead, and throws away descriptors that were
+    /// passed meanwhile (SCM_RIGHTS): where there may be some, `readline` with a `size_hint` of 1.
     #[inline]
     pub fn readlines(&self) -> Readlines {
         Readlines::new(&self.descriptor)
     }
 
     /// Writes: [`Task::written`](crate::Task::written). Ends after one write(2) that took at least
-    /// one byte; with nothing to write, after none. Borrowed bytes are copied, a `Vec<u8>` or
+    /// one byte; with nothing to write, after none. One that took less than all is an error to
+    /// [`Task::ok`](crate::Task::ok). Borrowed bytes are copied, a `Vec<u8>` or
     /// `String` is moved, an `Rc<[u8]>` is shared. A reader that is gone is
     /// [`io::ErrorKind::BrokenPipe`], and no SIGPIPE.
     pub fn write(&self, data: impl Into<Data>) -> Write {
         Write::new(&self.descriptor, data.into())
+    }
+
+    /// Writes all of it: [`Task::ok`](crate::Task::ok). As [`write`](AsyncFile::write) with
+    /// [`full`](Write::full), but a deadline that cuts it is always
+    /// [`io::ErrorKind::TimedOut`].
+    ///
+    /// # Errors
+    ///
+    /// Each says how many bytes were written before it, if any were. The rest of the data is gone.
+    ///
+    /// # Example
+    ///
+    /// This shows how to write more than a socket has room for, with a second for all of it:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    /// use std::{os::unix::net::UnixStream, time::Duration};
+    ///
+    /// let (theirs, ours) = UnixStream::pair()?;
+    /// let (file, other) = (AsyncFile::new(ours)?, AsyncFile::new(theirs)?);
+    /// let mut sched = Scheduler::new();
+    /// let write = file.write_all(vec![0; 4_000_000]).timeout(Duration::from_secs(1));
+    /// let writer = sched.spawn(write, |task| asyncfile::done(task.ok()?));
+    /// assert_eq!(sched.block_on(other.read_exact(4_000_000))?.len(), 4_000_000);
+    /// sched.join(writer)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn write_all(&self, data: impl Into<Data>) -> Write {
+        Write::all(&self.descriptor, data.into())
     }
 
     /// Waits until a read would not wait: bytes are buffered, or poll(2) said IN, HUP or ERR. Takes

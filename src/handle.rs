@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use crate::deadlines::Deadline;
@@ -66,7 +67,8 @@ impl<T> Slot<T> {
 }
 
 /// A handle to a task, for its result. Dropped, it detaches the task: that goes on, and if it
-/// fails, or has failed and nobody has taken the failure, that comes out of
+/// fails, or has failed and nobody has taken the failure, that goes to
+/// [`on_failure`](crate::Scheduler::on_failure), or else comes out of
 /// [`run`](crate::Scheduler::run), `turn` or `dispatch`.
 pub struct JoinHandle<T> {
     slot: Rc<Slot<T>>,
@@ -107,6 +109,38 @@ impl<T> JoinHandle<T> {
         TaskId(self.key)
     }
 
+    /// The handle, which cancels the task when it is dropped, instead of detaching it.
+    ///
+    /// # Example
+    ///
+    /// This shows a task that lives no longer than the one that has started it, however that ends:
+    ///
+    /// ```
+    /// use asyncfile::{again, done, sleep, yield_now, Scheduler};
+    /// use std::{cell::Cell, time::Duration};
+    ///
+    /// let beats = Cell::new(0);
+    /// let beats = &beats;
+    /// let mut sched = Scheduler::new();
+    /// let mut heart = None;
+    /// sched.spawn(yield_now(), move |task| {
+    ///     if heart.is_none() {
+    ///         let beat = task.spawn(sleep(Duration::from_millis(1)), move |task| {
+    ///             beats.set(beats.get() + 1);
+    ///             task.ok()?;
+    ///             again::<()>()                               // for ever
+    ///         });
+    ///         heart = Some(beat.cancel_on_drop());
+    ///     }
+    ///     if beats.get() < 3 { again() } else { done(()) }    // `heart` is dropped with this body
+    /// });
+    /// sched.run()?;                                           // no task is left
+    /// # Ok::<(), asyncfile::TaskError>(())
+    /// ```
+    pub fn cancel_on_drop(self) -> CancelOnDrop<T> {
+        CancelOnDrop(Some(self))
+    }
+
     pub(crate) fn belongs_to(&self, reactor: &Rc<Reactor>) -> bool {
         Rc::ptr_eq(&self.reactor, reactor)
     }
@@ -133,7 +167,7 @@ impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
         if let Leaving::Failure(unread) = self.slot.result.replace(Leaving::Taken) {
             if !matches!(*unread, TaskError::Cancelled) {
-                self.reactor.report(*unread);
+                self.reactor.report(Some(self.key), *unread);
             }
         }
     }
@@ -150,13 +184,49 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
+/// A [`JoinHandle`] that cancels its task when it is dropped, as [`cancel`](JoinHandle::cancel)
+/// does: see [`JoinHandle::cancel_on_drop`]. Dropped after the task's end, it does what a
+/// [`JoinHandle`]'s drop does: a failure that was not taken is a detached task's.
+#[must_use = "dropped at once, it cancels the task at once"]
+pub struct CancelOnDrop<T>(
+    /// None: it was given back.
+    Option<JoinHandle<T>>,
+);
+
+impl<T> CancelOnDrop<T> {
+    /// The handle as it was, to join or detach the task.
+    pub fn into_handle(mut self) -> JoinHandle<T> {
+        self.0.take().expect("it is given back once")
+    }
+}
+
+impl<T> Deref for CancelOnDrop<T> {
+    type Target = JoinHandle<T>;
+
+    fn deref(&self) -> &JoinHandle<T> {
+        self.0.as_ref().expect("it is given back with this")
+    }
+}
+
+impl<T> Drop for CancelOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::cancel);
+    }
+}
+
+impl<T> fmt::Debug for CancelOnDrop<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CancelOnDrop of {:?}", **self)
+    }
+}
+
 /// A task's body as the scheduler sees it, whatever its type and its value's.
 pub(crate) trait Body<'t> {
     /// Calls it with the outcome.
     fn resume(&mut self, task: &mut Task<'_, 't>) -> Resumed;
 
-    /// The task ends without value. If no handle is left, the failure comes out of the drive.
-    fn fail(&mut self, error: TaskError, reactor: &Reactor);
+    /// The task ends without value. If no handle is left, the failure is reported as that of `task`.
+    fn fail(&mut self, error: TaskError, reactor: &Reactor, task: Option<Key>);
 }
 
 /// What a body has returned.
@@ -194,13 +264,13 @@ pub(crate) struct Closure<F, T> {
 }
 
 impl<F, T> Closure<F, T> {
-    pub fn leave_failure(&self, error: TaskError, reactor: &Reactor) {
+    pub fn leave_failure(&self, error: TaskError, reactor: &Reactor, task: Option<Key>) {
         let has_handle = Rc::strong_count(&self.slot) > 1;
         if has_handle || matches!(error, TaskError::Cancelled) {
             self.slot.leave(Leaving::Failure(Box::new(error)), reactor);
         } else {
             self.slot.leave(Leaving::Taken, reactor);
-            reactor.report(error);
+            reactor.report(task, error);
         }
     }
 }

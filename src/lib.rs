@@ -41,12 +41,12 @@
 //! | 2 reactor | `reactor`, `reactor/registry`, `chore` | what poll(2) is asked, the ready queue, `Watch`; the reactors of a thread; work that is no task's |
 //! | 2 files | `port`, `port/calls`, `descriptor`, `descriptor/interest`, `descriptor/standing`, `descriptor/run`, `descriptor/hand_over`, `descriptor/watchers` | a descriptor that never waits and knows its own readiness; an open file: port, buffer, wait lists; what poll(2) is asked of it; whether it is open; line after line without a look at it; its next owner; bare readiness |
 //! | 3 operations | `op/operate`, `op/read`, `op/write`, `op/sleep`, `op/timeout`, `op/deadline`, `op/ready`, `op/faces`, `op/described` | `Op` and `Operate`; the everyday operations, in which data beats deadline; how long one may take, and one that waits for other moments, too; bare readiness; the names users know; how errors and observers show them |
-//! | 4 loop | `scheduler`, `scheduler/turn`, `scheduler/resume`, `scheduler/drive`, `scheduler/foreign` | the beginning and end of a task; the turn: *ask, fall due, advance*; one resume; run, join, block_on and failures; foreign loops |
-//! | 4 tasks | `task`, `handle`, `shortcut`, `state_fn`, `operation`, `trace` | what a running task sees; the two ends of a task; the next line without a return to the scheduler; state functions; owned outputs; what an observer sees |
+//! | 4 loop | `scheduler`, `scheduler/turn`, `scheduler/resume`, `scheduler/drive`, `scheduler/calls`, `scheduler/foreign` | the beginning and end of a task; the turn: *ask, fall due, advance*; one resume; run, join, block_on and failures; what is done between two turns; foreign loops |
+//! | 4 tasks | `task`, `handle`, `shortcut`, `state_fn`, `spawn`, `operation`, `trace` | what a running task sees; the two ends of a task; the next line without a return to the scheduler; state functions; where tasks are started; owned outputs; what an observer sees |
 //! | 5 face | `file` | [`AsyncFile`] |
-//! | annex child | `child`, `child/pipe`, `child/spawn`, `child/process`, `child/processes`, `child/dropped`, `child/waiters`, `child/exit`, `child/communicate`, `child/streams`, `child/conversation`, `child/input`, `machine/communicate`, `machine/exit` | [`AsyncPipe`]: spawning, exits, dropped children, communicate |
+//! | annex child | `child`, `child/pipe`, `child/spawn`, `child/process`, `child/processes`, `child/dropped`, `child/waiters`, `child/exit`, `child/exit_all`, `child/stop`, `child/communicate`, `child/streams`, `child/conversation`, `child/input`, `machine/communicate`, `machine/exit` | [`AsyncPipe`]: spawning, exits, dropped children, communicate |
 //! | annex thread | `thread`, `thread/wake`, `thread/wait_queue`, `thread/remote`, `thread/channel` | other threads: wake, [`Remote`], [`channel()`] |
-//! | annex combine | `combine`, `combine/first`, `combine/join` | [`first`] and waiting for a task's end |
+//! | annex combine | `combine`, `combine/first`, `combine/join`, `combine/queue`, `combine/ticks` | [`first`], waiting for a task's end, [`queue()`], a beat |
 //! | - | `sim`, `sim/*` | the simulated kernel |
 //!
 //! **To read it in one sitting**: `scheduler/turn`, `reactor`, `descriptor`, `wait_list`,
@@ -92,6 +92,7 @@ mod scheduler;
 mod shortcut;
 #[cfg(any(test, fuzzing))]
 pub mod sim;
+mod spawn;
 mod state_fn;
 mod sys;
 mod task;
@@ -116,8 +117,8 @@ pub mod op {
     pub(crate) mod timeout;
     pub(crate) mod write;
 
-    pub use crate::child::{Communicate, Exit, Input};
-    pub use crate::combine::{First, Join};
+    pub use crate::child::{Communicate, Exit, ExitAll, Input, Stop};
+    pub use crate::combine::{First, Join, Ticks};
     pub use crate::data::Data;
     pub use faces::{Read, ReadToEnd, Readline, Readlines, Write};
     pub use operate::Op;
@@ -126,15 +127,16 @@ pub mod op {
 }
 
 pub use child::AsyncPipe;
-pub use combine::first;
+pub use combine::{first, queue, ticks, Queue};
 pub use error::{OperationError, TaskError};
 pub use file::AsyncFile;
-pub use handle::JoinHandle;
+pub use handle::{CancelOnDrop, JoinHandle};
 pub use machine::End;
-pub use op::sleep::{sleep, yield_now};
+pub use op::sleep::{never, sleep, sleep_until, yield_now};
 pub use op::Op;
 pub use operation::Operation;
 pub use scheduler::Scheduler;
+pub use spawn::Spawn;
 pub use state_fn::{then, Next, StateFlow, StateFn};
 #[doc(hidden)]
 pub use sys::process::refuse_pidfds;

@@ -1,14 +1,14 @@
 //! The line parser: bytes in, lines out.
 //!
-//! The parser has no part in descriptors, tasks or time. Bytes come in at one end (`room`, then `filled`)
-//! and leave at the other (`consume`, `lend`); between the two, `line` and `lines` say how many
-//! bytes at the front belong together. Nothing is copied on the way out: bytes are lent to a task
-//! where they lie. While a task looks at them the storage is shared, and a buffer that is filled
-//! meanwhile takes another.
+//! The parser has no part in descriptors, tasks or time. Bytes come in at one end (`room`, then
+//! `filled`) and leave at the other (`consume`, `lend`); between the two, `line` and `lines` say
+//! how many bytes at the front belong together. Nothing is copied on the way out: bytes are lent to
+//! a task where they lie. While a task looks at them the storage is shared, and a buffer that is
+//! filled meanwhile takes another.
 //!
 //! ```text
 //!   0            start          scanned            end           storage.len()
-//!   |  consumed  |  no newline  |  not looked at  |    room     |
+//!   |  consumed  | no delimiter |  not looked at  |    room     |
 //! ```
 //!
 //! No byte is looked at twice: `scanned` remembers how far the search has come, so a line that
@@ -27,7 +27,7 @@ pub(crate) use lent::Lent;
 pub struct Found {
     /// Bytes from the front. At least 1.
     pub len: usize,
-    /// True if they end with a newline, false if the limit cut a longer line.
+    /// True if they end with a delimiter, false if the limit cut a longer line.
     pub whole: bool,
 }
 
@@ -56,7 +56,7 @@ pub struct LineBuffer {
     storage: Option<Storage>,
     /// The first byte not consumed. Never greater than `scanned`.
     start: usize,
-    /// No newline lies in `start..scanned`. Never greater than `end`.
+    /// No delimiter lies in `start..scanned`. Never greater than `end`.
     scanned: usize,
     /// One past the last byte that came in. Never greater than the storage's length.
     end: usize,
@@ -95,9 +95,23 @@ impl LineBuffer {
     /// newline yet and there are fewer than `limit` bytes. Only `\n` ends a line.
     #[inline]
     pub fn line(&mut self, limit: usize) -> Option<Found> {
+        self.line_until(b'\n', limit)
+    }
+
+    /// All whole lines at the front, as many as fit into `limit` bytes; if not even the first does,
+    /// its first `limit` bytes. None if there is no newline yet and there are fewer than `limit`
+    /// bytes.
+    pub fn lines(&mut self, limit: usize) -> Option<Found> {
+        self.lines_until(b'\n', limit)
+    }
+
+    /// As [`line`](LineBuffer::line), with another delimiter than a newline: the same one in each
+    /// call, or [`search_anew`](LineBuffer::search_anew) comes in between.
+    #[inline]
+    pub fn line_until(&mut self, delimiter: u8, limit: usize) -> Option<Found> {
         let horizon = self.end.min(self.start.saturating_add(limit));
         if self.scanned < horizon {
-            let newline = memchr::memchr(b'\n', self.unsearched(horizon));
+            let newline = memchr::memchr(delimiter, self.unsearched(horizon));
             let searched = newline.map_or(horizon - self.scanned, |at| at + 1);
             self.count(searched);
             if let Some(at) = newline {
@@ -112,15 +126,14 @@ impl LineBuffer {
         self.cut(limit)
     }
 
-    /// All whole lines at the front, as many as fit into `limit` bytes; if not even the first does,
-    /// its first `limit` bytes. None if there is no newline yet and there are fewer than `limit`
-    /// bytes.
-    pub fn lines(&mut self, limit: usize) -> Option<Found> {
+    /// As [`lines`](LineBuffer::lines), with another delimiter than a newline: the same one in each
+    /// call, or [`search_anew`](LineBuffer::search_anew) comes in between.
+    pub fn lines_until(&mut self, delimiter: u8, limit: usize) -> Option<Found> {
         let horizon = self.end.min(self.start.saturating_add(limit));
         if self.scanned < horizon {
             // From the back: only what follows the last newline is searched, and that is searched
             // again at most once, when it has become the front.
-            let newline = memchr::memrchr(b'\n', self.unsearched(horizon));
+            let newline = memchr::memrchr(delimiter, self.unsearched(horizon));
             self.count(horizon - self.scanned - newline.unwrap_or(0));
             if let Some(at) = newline {
                 return Some(Found {
@@ -131,6 +144,12 @@ impl LineBuffer {
             self.scanned = horizon;
         }
         self.cut(limit)
+    }
+
+    /// Forgets how far the search has come: what is held is searched once more, for another
+    /// delimiter.
+    pub fn search_anew(&mut self) {
+        self.scanned = self.start;
     }
 
     #[inline]
@@ -180,6 +199,20 @@ impl LineBuffer {
         let space = &mut storage[self.end..];
         let size = space.len().min(most);
         &mut space[..size]
+    }
+
+    /// As `room`, for a buffer that is empty: exactly so much.
+    #[cold]
+    pub(crate) fn room_for(&mut self, size: usize) -> &mut [u8] {
+        assert!(self.is_empty(), "only an empty buffer gives its storage up");
+        let capacity = self.storage.as_ref().map_or(0, |storage| storage.len());
+        if capacity < size {
+            self.put_storage(Some(pool::take(size)));
+            self.start = 0;
+            self.scanned = 0;
+            self.end = 0;
+        }
+        self.room(size)
     }
 
     /// Appends the first `size` bytes of the space that `room` gave.
@@ -233,6 +266,16 @@ impl LineBuffer {
         }
     }
 
+    /// Lends the first `len` bytes and keeps them.
+    pub(crate) fn show(&self, len: usize) -> Lent {
+        Lent {
+            storage: self.storage.clone(),
+            start: self.start,
+            len,
+            behind: 0,
+        }
+    }
+
     /// Takes back the last `size` of the bytes that were lent. Only if nothing came in since.
     pub(crate) fn put_back(&mut self, lent: &mut Lent, size: usize) {
         let storage = lent.storage.take();
@@ -243,11 +286,13 @@ impl LineBuffer {
         } else if let Some(storage) = storage {
             pool::give(storage);
         }
-        self.start -= size;
-        self.scanned = self.start;
+        if size > 0 {
+            self.start -= size;
+            self.scanned = self.start;
+        }
     }
 
-    /// A task that was lent these bytes has found no newline in the next `size`.
+    /// A task that was lent these bytes has found no delimiter in the next `size`.
     pub(crate) fn skip_search(&mut self, size: usize) {
         self.scanned = self.scanned.max(self.start + size);
         #[cfg(any(test, fuzzing))]

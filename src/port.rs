@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::io;
 use std::os::unix::io::{OwnedFd, RawFd};
 
-use libc::{c_int, c_short, POLLHUP, POLLIN, POLLOUT};
+use libc::{c_int, c_short, POLLERR, POLLHUP, POLLIN, POLLOUT};
 
 use crate::sys::{self, Kind, Owned};
 
@@ -44,11 +44,16 @@ enum Mode {
     Nonblocking,
     /// MSG_DONTWAIT with each call; the description's flags are left alone.
     Socket,
+    /// As Socket, for messages that are kept apart: datagrams, which have no end.
+    Datagram,
+    /// As Datagram, with an end.
+    Seqpacket,
     /// A regular file never makes its reader wait, says poll(2); in truth its calls wait for the
     /// disk.
     Regular,
     /// The description is shared, its flags not ours to change: one small call after poll(2) said
-    /// that it will not wait.
+    /// that it will not wait. Of a terminal, a read of what is there, and no write: POLLOUT promises
+    /// far less than PIPE_BUF bytes of room.
     Careful,
     /// As Careful, but RWF_NOWAIT keeps reads from waiting.
     CarefulNowait,
@@ -62,7 +67,6 @@ pub(crate) struct Port {
     /// the description, and must not.
     set_by: u32,
     mode: Cell<Mode>,
-    /// A terminal's EIO is its end of file: the other side has gone.
     is_tty: bool,
     can_be_read: bool,
     can_be_written: bool,
@@ -71,6 +75,8 @@ pub(crate) struct Port {
     is_writable: Cell<bool>,
     /// poll(2) has answered with a hangup: reads do not wait any more, up to the end and behind it.
     is_hung_up: Cell<bool>,
+    /// poll(2) has answered with an error, which no call has reported since.
+    is_in_error: Cell<bool>,
     /// The number was closed behind the library's back: it is nobody's, or by now another file's.
     is_lost: Cell<bool>,
 }
@@ -83,6 +89,8 @@ impl Port {
         match kind {
             Kind::Regular => Ok(Port::new(fd, Mode::Regular, kind, libc::O_RDWR)),
             Kind::Socket => Ok(Port::new(fd, Mode::Socket, kind, libc::O_RDWR)),
+            Kind::Datagram => Ok(Port::new(fd, Mode::Datagram, kind, libc::O_RDWR)),
+            Kind::Seqpacket => Ok(Port::new(fd, Mode::Seqpacket, kind, libc::O_RDWR)),
             Kind::Pipe | Kind::Tty | Kind::Other => {
                 let flags = sys::status_flags(fd.number())?;
                 let is_ours_to_set = flags & libc::O_NONBLOCK == 0;
@@ -117,6 +125,8 @@ impl Port {
         let (fd, mode) = match kind {
             Kind::Regular => (sys::duplicate(fd)?, Mode::Regular),
             Kind::Socket => (sys::duplicate(fd)?, Mode::Socket),
+            Kind::Datagram => (sys::duplicate(fd)?, Mode::Datagram),
+            Kind::Seqpacket => (sys::duplicate(fd)?, Mode::Seqpacket),
             Kind::Pipe => (sys::duplicate(fd)?, Mode::CarefulNowait),
             Kind::Other => (sys::duplicate(fd)?, Mode::Careful),
             Kind::Tty => match sys::reopen_tty(fd) {
@@ -139,18 +149,20 @@ impl Port {
             is_readable: Cell::new(false),
             is_writable: Cell::new(false),
             is_hung_up: Cell::new(false),
+            is_in_error: Cell::new(false),
             is_lost: Cell::new(true),
         }
     }
 
     fn new(fd: Owned, mode: Mode, kind: Kind, flags: c_int) -> Port {
         let access = flags & libc::O_ACCMODE;
+        let may_wait = mode == Mode::Careful && kind == Kind::Tty;
         let port = Port {
             fd: fd.into_number(),
             mode: Cell::new(mode),
             is_tty: kind == Kind::Tty,
             can_be_read: access != libc::O_WRONLY,
-            can_be_written: access != libc::O_RDONLY,
+            can_be_written: access != libc::O_RDONLY && !may_wait,
             is_lost: Cell::new(false),
             ..Port::absent()
         };
@@ -163,6 +175,12 @@ impl Port {
     #[inline]
     pub fn fd(&self) -> RawFd {
         self.fd
+    }
+
+    /// One read is one message, and one write.
+    #[inline]
+    pub fn keeps_messages(&self) -> bool {
+        matches!(self.mode.get(), Mode::Datagram | Mode::Seqpacket)
     }
 
     #[inline]
@@ -191,9 +209,40 @@ impl Port {
     #[inline]
     pub fn set_polled(&self, direction: Direction, revents: c_short) {
         self.ready(direction).set(true);
+        if revents & (POLLHUP | POLLERR) != 0 {
+            self.set_polled_badly(revents);
+        }
+    }
+
+    #[cold]
+    fn set_polled_badly(&self, revents: c_short) {
         if revents & POLLHUP != 0 && self.mode.get() != Mode::Careful {
             self.is_hung_up.set(true);
         }
+        self.is_in_error.set(revents & POLLERR != 0);
+    }
+
+    /// A call never waits, and shows more than poll(2) does. (A FIFO that no writer has opened
+    /// reads as if it were at its end; a read of a terminal stops a background process.)
+    fn may_be_tried(&self, direction: Direction) -> bool {
+        match self.mode.get() {
+            Mode::Socket | Mode::Datagram | Mode::Seqpacket => true,
+            Mode::Nonblocking => direction == Direction::Write,
+            Mode::Regular | Mode::Careful | Mode::CarefulNowait => false,
+        }
+    }
+
+    /// Why every call of this direction fails.
+    #[cold]
+    pub fn refusal(&self, direction: Direction) -> io::Error {
+        let may_wait = self.is_tty && self.mode.get() == Mode::Careful;
+        if may_wait && direction == Direction::Write && !self.is_lost.get() {
+            return io::Error::new(
+                io::ErrorKind::Unsupported,
+                "a write to this terminal may wait: AsyncFile::new writes to it",
+            );
+        }
+        io::Error::from_raw_os_error(libc::EBADF)
     }
 
     /// The task that poll(2) was asked for leaves. Where each call wants its own answer of poll(2),
@@ -201,7 +250,8 @@ impl Port {
     #[inline]
     pub fn forget_polled(&self, direction: Direction) {
         match self.mode.get() {
-            Mode::Nonblocking | Mode::Socket | Mode::Regular => {}
+            Mode::Nonblocking | Mode::Regular => {}
+            Mode::Socket | Mode::Datagram | Mode::Seqpacket => {}
             Mode::CarefulNowait if direction == Direction::Read => {}
             Mode::Careful | Mode::CarefulNowait => self.set_ready(direction, false),
         }
@@ -227,6 +277,7 @@ impl Port {
             is_readable: self.is_readable.clone(),
             is_writable: self.is_writable.clone(),
             is_hung_up: self.is_hung_up.clone(),
+            is_in_error: self.is_in_error.clone(),
             is_lost: self.is_lost.clone(),
             ..*self
         };
@@ -234,8 +285,8 @@ impl Port {
         port
     }
 
-    /// The file was opened for this direction. Nothing ever makes the other one ready: its calls
-    /// fail.
+    /// The file was opened for this direction, and its calls do not wait. Nothing ever makes the
+    /// other one ready: its calls fail.
     #[inline]
     pub fn is_opened_for(&self, direction: Direction) -> bool {
         match direction {

@@ -65,8 +65,8 @@ pub(crate) struct Reactor {
     later: RefCell<Vec<Key>>,
     /// To be dropped before another task is resumed.
     cancelled: RefCell<Vec<Key>>,
-    /// Failures that no handle will tell of.
-    failures: RefCell<VecDeque<TaskError>>,
+    /// Failures that no handle will tell of, and whose they are, if a task's.
+    failures: RefCell<VecDeque<(Option<Key>, TaskError)>>,
     /// A task was cancelled, or a failure was reported: the one flag that the common path looks at.
     has_notes: Cell<bool>,
     /// The drive ends after this advance. Other threads set it, and signal handlers.
@@ -250,12 +250,13 @@ impl Reactor {
         next
     }
 
-    /// No handle will tell of this failure: it comes out of the next drive.
-    pub fn report(&self, failure: TaskError) {
+    /// No handle will tell of this failure: it comes out of the next drive, or goes to what takes
+    /// the failures of tasks. None: it is no task's.
+    pub fn report(&self, task: Option<Key>, failure: TaskError) {
         if self.is_closed.get() {
             return;
         }
-        self.failures.borrow_mut().push_back(failure);
+        self.failures.borrow_mut().push_back((task, failure));
         self.has_notes.set(true);
     }
 
@@ -263,8 +264,12 @@ impl Reactor {
         self.has_notes.get() && !self.failures.borrow().is_empty()
     }
 
-    pub fn next_failure(&self) -> Option<TaskError> {
-        self.failures.borrow_mut().pop_front()
+    /// The next failure; the next that is a task's, if only that is asked for.
+    pub fn next_failure(&self, is_a_tasks: bool) -> Option<(Option<Key>, TaskError)> {
+        let mut failures = self.failures.borrow_mut();
+        let mut all = failures.iter();
+        let place = all.position(|(task, _)| task.is_some() || !is_a_tasks)?;
+        failures.remove(place)
     }
 
     /// A task was cancelled or has failed, and the scheduler has not yet looked.

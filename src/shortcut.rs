@@ -3,8 +3,8 @@
 //! A task that was handed a line and asks for the next one, with `again()` or a new readline of the
 //! same file, mostly finds it in the same buffer. Then the line is handed over here, where the
 //! compiler sees the closure and can inline it: nothing is advanced, no queue entered, no borrow
-//! taken. The task takes lines out of the slice behind its line, which was whole: its end is theirs.
-//! They leave the file's buffer when its state is next looked at (a *run of lines*: see
+//! taken. The task takes lines out of the slice behind its line, which was whole: its end is
+//! theirs. They leave the file's buffer when its state is next looked at (a *run of lines*: see
 //! `descriptor/run`).
 //!
 //! A line goes the long way when it is not whole in the buffer, longer than the limit, behind the
@@ -17,6 +17,7 @@ use crate::machine::read::Want;
 use crate::op::operate::Kind;
 use crate::reactor::Reactor;
 use crate::task::{Flow, Step, Task};
+use crate::task_table::Key;
 
 impl<'t, T, F> Body<'t> for Closure<F, T>
 where
@@ -47,16 +48,21 @@ where
         }
     }
 
-    fn fail(&mut self, error: TaskError, reactor: &Reactor) {
-        self.leave_failure(error, reactor);
+    fn fail(&mut self, error: TaskError, reactor: &Reactor, task: Option<Key>) {
+        self.leave_failure(error, reactor, task);
     }
 }
 
 impl<'e, 't> Task<'e, 't> {
-    /// As `takes_next_line`, for a new operation: only a readline of the same file has its run on.
+    /// As `takes_next_line`, for a new operation: only a readline of the same file has its run on,
+    /// and only one with the same delimiter, which ends the last line, goes on with it.
     #[inline(never)]
     fn takes_line_of_new_readline(&mut self) -> bool {
-        self.takes_next_line()
+        let delimiter = match &self.op.0 {
+            Kind::Read(read) => read.machine.delimiter(),
+            _ => return false,
+        };
+        self.line.last() == Some(&delimiter) && self.takes_next_line()
     }
 
     /// If the next line is at hand, and the task may be resumed once more before others: takes that
@@ -82,7 +88,7 @@ impl<'e, 't> Task<'e, 't> {
             return false;
         }
         let window = &self.behind[..self.behind.len().min(limit)];
-        match memchr::memchr(b'\n', window) {
+        match memchr::memchr(read.machine.delimiter(), window) {
             Some(at) => {
                 let (line, behind) = self.behind.split_at(at + 1);
                 self.line = line;

@@ -18,6 +18,7 @@ mod faults;
 #[cfg(test)]
 mod firsts;
 mod polling;
+mod second_user;
 #[cfg(test)]
 mod seeds;
 mod stream;
@@ -43,6 +44,7 @@ use crate::sys::Kind;
 pub use self::actor::Act;
 pub use self::child::Program;
 pub use self::faults::Faults;
+pub use self::table::Guise;
 
 pub(crate) use self::child::Handle;
 pub(crate) use self::transfer::Call;
@@ -90,8 +92,20 @@ pub struct Kernel {
     is_tampered_with: bool,
     changed_flags: usize,
     bad_closes: usize,
-    read_log: Vec<(RawFd, Vec<u8>)>,
-    written_log: Vec<(RawFd, Vec<u8>)>,
+    passed: Vec<(RawFd, Passed)>,
+}
+
+/// What has passed by an open file description of the process.
+#[derive(Debug)]
+pub enum Passed {
+    /// The library has read these; nothing at the end.
+    Read(Vec<u8>),
+    /// The library has written these.
+    Written(Vec<u8>),
+    /// Its second user has read these.
+    ReadByAnother(Vec<u8>),
+    /// Its second user has written these.
+    WrittenByAnother(Vec<u8>),
 }
 
 /// Who is told of every call.
@@ -132,8 +146,7 @@ impl Kernel {
             at_poll: BTreeMap::new(),
             is_tampered_with: false,
             bad_closes: 0,
-            read_log: Vec::new(),
-            written_log: Vec::new(),
+            passed: Vec::new(),
         }
     }
 
@@ -212,8 +225,21 @@ impl Kernel {
 
     fn opposite(&mut self, ours: Id, theirs: Id, acts: Vec<Act>) -> RawFd {
         let fd = self.number(ours);
-        self.add_actor(acts, vec![Some(theirs)], None);
+        self.add_actor(acts, vec![Some(theirs)], None, None);
         fd
+    }
+
+    /// Has the reader of a pipe look like something else, before the library has it.
+    pub fn disguise(&mut self, fd: RawFd, guise: Guise) {
+        let id = self.lookup(fd).expect("it is open");
+        self.descriptions[id].guise = guise;
+    }
+
+    /// Fills or empties a socket's error queue.
+    pub fn set_error_queue(&mut self, fd: RawFd, has_error_queue: bool) {
+        let id = self.lookup(fd).expect("it is open");
+        self.descriptions[id].has_error_queue = has_error_queue;
+        self.note(|| format!("the error queue of fd {fd}: {has_error_queue}"));
     }
 
     /// A regular file at its beginning.
@@ -268,14 +294,10 @@ impl Kernel {
         self.bad_closes
     }
 
-    /// What each read has read since this was asked last.
-    pub fn take_read(&mut self) -> Vec<(RawFd, Vec<u8>)> {
-        std::mem::take(&mut self.read_log)
-    }
-
-    /// What each write has written since this was asked last.
-    pub fn take_written(&mut self) -> Vec<(RawFd, Vec<u8>)> {
-        std::mem::take(&mut self.written_log)
+    /// What each call has read or written since this was asked last, in order, with the number that
+    /// the library used.
+    pub fn take_passed(&mut self) -> Vec<(RawFd, Passed)> {
+        std::mem::take(&mut self.passed)
     }
 
     /// Whether a read would get bytes, the end, or an error.
@@ -309,6 +331,9 @@ impl Kernel {
     pub fn finale(&mut self) {
         self.note(|| "finale".to_owned());
         self.faults = Faults::none();
+        for description in &mut self.descriptions {
+            description.has_error_queue = false;
+        }
         self.is_over = true;
         self.end_actors();
     }
@@ -387,6 +412,15 @@ pub(crate) fn poll(set: &mut [pollfd], timeout: Option<Duration>) -> Option<io::
     with(|kernel| kernel.poll(set, timeout))
 }
 
+/// No socket of the simulated kernel keeps messages apart.
+pub(crate) fn receive(_: RawFd, _: &mut [u8], _: bool) -> Option<io::Result<(usize, bool)>> {
+    with(|_| unreachable!("no socket keeps messages apart"))
+}
+
+pub(crate) fn unread(_: RawFd) -> Option<usize> {
+    with(|_| unreachable!("no socket keeps messages apart"))
+}
+
 pub(crate) fn read(fd: RawFd, bytes: &mut [u8], call: Call) -> Option<io::Result<usize>> {
     with(|kernel| kernel.read(fd, bytes, call))
 }
@@ -417,6 +451,10 @@ pub(crate) fn kind(fd: RawFd) -> Option<io::Result<Kind>> {
     with(|kernel| kernel.kind(fd))
 }
 
+pub(crate) fn readable_bytes(fd: RawFd) -> Option<io::Result<usize>> {
+    with(|kernel| kernel.readable_bytes(fd))
+}
+
 pub(crate) fn status_flags(fd: RawFd) -> Option<io::Result<c_int>> {
     with(|kernel| kernel.status_flags(fd))
 }
@@ -438,8 +476,12 @@ pub(crate) fn wake(fd: RawFd) -> bool {
     with(|kernel| kernel.wake(fd)).is_some()
 }
 
-pub(crate) fn spawn(name: &str, stdin: Option<Option<RawFd>>) -> Option<io::Result<Handle>> {
-    with(|kernel| kernel.spawn(name, stdin))
+pub(crate) fn spawn(
+    name: &str,
+    stdin: Option<Option<RawFd>>,
+    is_merged: bool,
+) -> Option<io::Result<Handle>> {
+    with(|kernel| kernel.spawn(name, stdin, is_merged))
 }
 
 pub(crate) fn kill(process: u32, signal: c_int) -> Option<io::Result<()>> {
@@ -451,6 +493,14 @@ pub(crate) fn kill(process: u32, signal: c_int) -> Option<io::Result<()>> {
         }
     })
     .flatten()
+}
+
+pub(crate) fn kill_group(leader: u32, signal: c_int) -> Option<io::Result<()>> {
+    with(|kernel| child::is_simulated(leader).then(|| kernel.kill_group(leader, signal))).flatten()
+}
+
+pub(crate) fn leads_group(process: u32) -> Option<bool> {
+    with(|kernel| child::is_simulated(process).then(|| kernel.leads_group(process))).flatten()
 }
 
 pub(crate) fn pidfd(process: u32) -> Option<io::Result<RawFd>> {

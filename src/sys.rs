@@ -97,6 +97,55 @@ pub(crate) fn recv(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
     })
 }
 
+/// recvmsg(2) with MSG_DONTWAIT: the beginning of the next message, and whether the rest was cut
+/// off. A peek leaves the message where it is.
+pub(crate) fn receive(fd: RawFd, bytes: &mut [u8], is_peek: bool) -> io::Result<(usize, bool)> {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::receive(fd, bytes, is_peek) {
+        return answer;
+    }
+    let mut part = libc::iovec {
+        iov_base: bytes.as_mut_ptr().cast(),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: all zeroes are a header without name and without control data.
+    let mut header: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    header.msg_iov = &mut part;
+    header.msg_iovlen = 1;
+    let flags = libc::MSG_DONTWAIT | if is_peek { libc::MSG_PEEK } else { 0 };
+    // SAFETY: the vector is one part, and that is a live, exclusive slice.
+    let len = check(unsafe { libc::recvmsg(fd, &mut header, flags) } as isize)?;
+    Ok((len, header.msg_flags & libc::MSG_TRUNC != 0))
+}
+
+/// ioctl(2), FIONREAD: at least as many bytes as the next message has. 0 if that is not known.
+pub(crate) fn unread(fd: RawFd) -> usize {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::unread(fd) {
+        return answer;
+    }
+    let mut bytes: c_int = 0;
+    // SAFETY: FIONREAD writes one int.
+    let answer = unsafe { libc::ioctl(fd, libc::FIONREAD as _, &mut bytes) };
+    usize::try_from(bytes).unwrap_or(0) * usize::from(answer == 0)
+}
+
+/// Whether poll(2) says that the other side of a socket sends no more.
+pub(crate) fn is_hung_up(fd: RawFd) -> bool {
+    let mut set = [pollfd {
+        fd,
+        events: POLLRDHUP,
+        revents: 0,
+    }];
+    poll(&mut set, Wait::Not).is_ok() && set[0].revents & (libc::POLLHUP | POLLRDHUP) != 0
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use libc::POLLRDHUP;
+/// Elsewhere a half-closed socket is POLLHUP, or it is not told of.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const POLLRDHUP: libc::c_short = 0;
+
 /// preadv2(2) at the file's own position with RWF_NOWAIT: a read that does not wait although the
 /// open file description says that it may (Linux 4.14; pipes since 5.10).
 /// [`io::ErrorKind::Unsupported`] where there is none.
@@ -126,12 +175,7 @@ pub(crate) fn read_nowait(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
             )
         };
         match check(answer as isize) {
-            // A kernel without the call, a kernel without the flag, a file that cannot do it.
-            Err(error)
-                if matches!(
-                    error.raw_os_error(),
-                    Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::EINVAL | libc::ESPIPE)
-                ) => {}
+            Err(error) if is_refused(&error) => {}
             answer => return answer,
         }
     }
@@ -142,6 +186,24 @@ pub(crate) fn read_nowait(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const RWF_NOWAIT: c_int = 8; // linux/fs.h
+
+/// The call is to be done another way: a kernel without it (ENOSYS) or without its flag (EINVAL,
+/// EOPNOTSUPP), a file that cannot do it (ESPIPE), or a sandbox that allows only what it knows
+/// (EPERM and EACCES: seccomp's SECCOMP_RET_ERRNO).
+#[cfg(not(any(target_os = "macos", target_os = "ios")))]
+fn is_refused(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ENOSYS
+                | libc::EINVAL
+                | libc::EOPNOTSUPP
+                | libc::ESPIPE
+                | libc::EPERM
+                | libc::EACCES
+        )
+    )
+}
 
 /// write(2), with the calling thread safe from SIGPIPE: a dead reader is EPIPE and nothing else.
 pub(crate) fn write(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
@@ -207,26 +269,33 @@ pub(crate) fn wake_pipe() -> io::Result<(Owned, Owned)> {
 
 /// A pipe, reader first, with these status flags at both ends. No child inherits them.
 fn pipe(flags: c_int) -> io::Result<(Owned, Owned)> {
-    let mut ends = [0; 2];
     #[cfg(not(any(target_os = "macos", target_os = "ios")))]
     {
+        let mut ends = [0; 2];
         // SAFETY: the pointer is to two ints.
-        check(unsafe { libc::pipe2(ends.as_mut_ptr(), flags | libc::O_CLOEXEC) } as isize)?;
-        Ok((Owned(ends[0]), Owned(ends[1])))
-    }
-    // Darwin has no pipe2: a child that another thread forks in between inherits the ends.
-    #[cfg(any(target_os = "macos", target_os = "ios"))]
-    {
-        // SAFETY: the pointer is to two ints.
-        check(unsafe { libc::pipe(ends.as_mut_ptr()) } as isize)?;
-        let pipe = (Owned(ends[0]), Owned(ends[1]));
-        for fd in ends {
-            // SAFETY: F_SETFD takes an int.
-            check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } as isize)?;
-            set_status_flags(fd, status_flags(fd)? | flags)?;
+        let answer = unsafe { libc::pipe2(ends.as_mut_ptr(), flags | libc::O_CLOEXEC) };
+        match check(answer as isize) {
+            Ok(_) => return Ok((Owned(ends[0]), Owned(ends[1]))),
+            Err(error) if is_refused(&error) => {}
+            Err(error) => return Err(error),
         }
-        Ok(pipe)
     }
+    pipe_in_steps(flags)
+}
+
+/// Where there is no pipe2 (Darwin), or none with these flags (a sandbox). A child that another
+/// thread forks in between inherits the ends.
+fn pipe_in_steps(flags: c_int) -> io::Result<(Owned, Owned)> {
+    let mut ends = [0; 2];
+    // SAFETY: the pointer is to two ints.
+    check(unsafe { libc::pipe(ends.as_mut_ptr()) } as isize)?;
+    let pipe = (Owned(ends[0]), Owned(ends[1]));
+    for fd in ends {
+        // SAFETY: F_SETFD takes an int.
+        check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } as isize)?;
+        set_status_flags(fd, status_flags(fd)? | flags)?;
+    }
+    Ok(pipe)
 }
 
 /// Writes the one byte that wakes whoever polls the other end of a wake pipe. For signal handlers,
@@ -286,12 +355,6 @@ impl From<OwnedFd> for Owned {
     }
 }
 
-impl io::Read for Owned {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        read(self.0, bytes)
-    }
-}
-
 impl Drop for Owned {
     fn drop(&mut self) {
         close(self.0);
@@ -308,25 +371,97 @@ pub(crate) fn owned(fd: RawFd) -> OwnedFd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Regular,
+    /// A stream of bytes.
     Socket,
+    /// Messages, without an end.
+    Datagram,
+    /// Messages, and an end.
+    Seqpacket,
     Pipe,
     Tty,
     Other,
 }
 
-/// fstat(2), and isatty(3) for what could be one.
+/// fstat(2), isatty(3) for what could be one, and fstatfs(2) for what says that it is regular.
 pub(crate) fn kind(fd: RawFd) -> io::Result<Kind> {
     #[cfg(any(test, fuzzing))]
     if let Some(answer) = sim::kind(fd) {
         return answer;
     }
     Ok(match stat(fd)?.st_mode & libc::S_IFMT {
+        libc::S_IFREG if is_made_on_demand(fd) => Kind::Other,
         libc::S_IFREG => Kind::Regular,
-        libc::S_IFSOCK => Kind::Socket,
+        libc::S_IFSOCK => socket_kind(fd)?,
         libc::S_IFIFO => Kind::Pipe,
         // SAFETY: takes a number, touches no memory of ours.
         libc::S_IFCHR if unsafe { libc::isatty(fd) } == 1 => Kind::Tty,
         _ => Kind::Other,
+    })
+}
+
+/// The file system makes its bytes when they are read, and some of its files have a reader wait for
+/// them (/proc/kmsg, trace_pipe): poll(2) knows.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_made_on_demand(fd: RawFd) -> bool {
+    // linux/magic.h; the last four are in the file systems' own sources.
+    const FILE_SYSTEMS: [u32; 11] = [
+        0x9fa0,      // procfs
+        0x6265_6572, // sysfs
+        0x6462_6720, // debugfs
+        0x7472_6163, // tracefs
+        0x7363_6673, // securityfs
+        0x0027_e0eb, // cgroup
+        0x6367_7270, // cgroup2
+        0xabba_1974, // xenfs
+        0x5a3c_69f0, // apparmorfs
+        0x0a64_7361, // functionfs
+        0xaee7_1ee7, // gadgetfs
+    ];
+    let mut stat = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the pointer is to a live statfs structure.
+    if unsafe { libc::fstatfs(fd, stat.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    // SAFETY: fstatfs succeeded and has filled it in.
+    FILE_SYSTEMS.contains(&(unsafe { stat.assume_init() }.f_type as u32))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_made_on_demand(_: RawFd) -> bool {
+    false
+}
+
+/// How many bytes a terminal has for a reader: ioctl(2), FIONREAD.
+pub(crate) fn readable_bytes(fd: RawFd) -> io::Result<usize> {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::readable_bytes(fd) {
+        return answer;
+    }
+    let mut bytes: c_int = 0;
+    // SAFETY: FIONREAD takes a pointer to an int.
+    check(unsafe { libc::ioctl(fd, libc::FIONREAD as _, &mut bytes) } as isize)?;
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
+/// getsockopt(2), SO_TYPE.
+fn socket_kind(fd: RawFd) -> io::Result<Kind> {
+    let mut kind: c_int = 0;
+    let mut size = std::mem::size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: the pointers are to a live int and to its size.
+    let answer = unsafe {
+        libc::getsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_TYPE,
+            (&mut kind as *mut c_int).cast(),
+            &mut size,
+        )
+    };
+    check(answer as isize)?;
+    Ok(match kind {
+        libc::SOCK_SEQPACKET => Kind::Seqpacket,
+        libc::SOCK_STREAM => Kind::Socket,
+        _ => Kind::Datagram,
     })
 }
 
@@ -374,6 +509,10 @@ pub(crate) fn duplicate(fd: RawFd) -> io::Result<Owned> {
 /// own, whose O_NONBLOCK nobody else feels. An error where that is not possible (no name, no
 /// permission, another device of that name: a container's terminal may be of another namespace).
 pub(crate) fn reopen_tty(fd: RawFd) -> io::Result<Owned> {
+    #[cfg(any(test, fuzzing))]
+    if sim::is_open(fd).is_some() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     // A pseudo-terminal's master also has a name, but opening that makes another pseudo-terminal.
     // SAFETY: takes a number; the static name that it may return is not looked at.
     if !unsafe { libc::ptsname(fd) }.is_null() {

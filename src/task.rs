@@ -35,9 +35,9 @@ pub fn wait<T>(op: impl Into<Op>) -> Flow<T> {
     Ok(Step::Wait(op.into()))
 }
 
-/// Waits for the same operation once more: same file, limits and timeout, its clock afresh. After a
-/// [`first`](crate::first): the one that ended afresh; the others keep their running clocks and
-/// enter their queues at the back.
+/// Waits for the same operation once more: same file, limits and timeout, its clock afresh (an
+/// `until` is a moment, and stays). After a [`first`](crate::first): the one that ended afresh; the
+/// others keep their running clocks and enter their queues at the back.
 ///
 /// It costs less than [`wait`] with the same operation made anew, because the operation stays where
 /// it is: a short line that is in the buffer already is handed over without a return to the
@@ -106,11 +106,11 @@ pub struct Task<'e, 't> {
 pub enum Outcome<'e> {
     /// After sleep, yield_now, join, readable and writable.
     Ok,
-    /// After readline: a line, or None at end of file.
+    /// After readline and read_until: a line, or None at end of file.
     Line(Option<&'e [u8]>),
     /// After readlines.
     Lines(Lines<'e>),
-    /// After read and read_to_end.
+    /// After read, read_exact, peek and read_to_end.
     Bytes(&'e [u8]),
     /// After write.
     Written(usize),
@@ -118,6 +118,8 @@ pub enum Outcome<'e> {
     Output(Output),
     /// After exit.
     Exit(ExitStatus),
+    /// After exit_all.
+    Exits(Vec<ExitStatus>),
     /// After any.
     Failed(io::Error),
     /// It was moved out before.
@@ -156,8 +158,8 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// After readline: the line, its newline included; at end of file a last line without newline,
-    /// then None.
+    /// After readline and read_until: the line, its delimiter included; at end of file a last line
+    /// without it, then None.
     #[inline]
     pub fn line(&mut self) -> io::Result<Option<&'e [u8]>> {
         match self.value {
@@ -174,16 +176,17 @@ impl<'e, 't> Task<'e, 't> {
                 rest: lent.bytes(),
                 before: 0,
                 taken,
+                delimiter: self.delimiter(),
             }),
             _ => self.other("lines()"),
         }
     }
 
-    /// After read and read_to_end: empty only at end of file, or for a size of 0.
+    /// After read, read_exact, peek and read_to_end: empty only at end of file, or for a size of 0.
     #[inline]
     pub fn bytes(&mut self) -> io::Result<&'e [u8]> {
         match self.value {
-            Value::Bytes(lent) => Ok(lent.bytes()),
+            Value::Bytes(lent) | Value::Shown(lent) => Ok(lent.bytes()),
             _ => self.other("bytes()"),
         }
     }
@@ -192,7 +195,7 @@ impl<'e, 't> Task<'e, 't> {
     #[inline]
     pub fn written(&mut self) -> io::Result<usize> {
         match self.value {
-            Value::Written(size) => Ok(*size),
+            Value::Written(size, _) => Ok(*size),
             _ => self.other("written()"),
         }
     }
@@ -218,15 +221,25 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
+    /// After [`AsyncPipe::exit_all`](crate::AsyncPipe::exit_all): how the children ended, in the
+    /// order of the chain.
+    pub fn exits(&mut self) -> io::Result<Vec<ExitStatus>> {
+        match self.value {
+            Value::Exits(statuses) => Ok(statuses.to_vec()),
+            _ => self.other("exits()"),
+        }
+    }
+
     /// After anything that hands over no data: write, sleep, yield_now, join, readable and
-    /// writable. A write that its timeout cut is [`io::ErrorKind::TimedOut`], also if a part was
-    /// written: [`written`](Task::written) says how much.
+    /// writable. A write that took less than all is an error that says how much:
+    /// [`io::ErrorKind::WriteZero`], or [`io::ErrorKind::TimedOut`] if its timeout cut it. After a
+    /// plain write [`written`](Task::written) gives the count;
+    /// [`write_all`](crate::AsyncFile::write_all) writes all.
     #[inline]
     pub fn ok(&mut self) -> io::Result<()> {
         match self.value {
-            Value::Nothing => Ok(()),
-            Value::Written(_) if self.end != End::TimedOut => Ok(()),
-            Value::Written(size) => Err(self.cut(*size)),
+            Value::Nothing | Value::Written(_, true) => Ok(()),
+            Value::Written(size, false) => Err(self.cut(*size)),
             _ => self.other("ok()"),
         }
     }
@@ -252,10 +265,12 @@ impl<'e, 't> Task<'e, 't> {
                 rest: lent.bytes(),
                 before: 0,
                 taken,
+                delimiter: self.delimiter(),
             }),
-            Value::Bytes(lent) => Outcome::Bytes(lent.bytes()),
-            Value::Written(size) => Outcome::Written(*size),
+            Value::Bytes(lent) | Value::Shown(lent) => Outcome::Bytes(lent.bytes()),
+            Value::Written(size, _) => Outcome::Written(*size),
             Value::Exit(status) => Outcome::Exit(*status),
+            Value::Exits(statuses) => Outcome::Exits(statuses.to_vec()),
             Value::Output(output) => output
                 .take()
                 .map_or(Outcome::Taken, |output| Outcome::Output(*output)),
@@ -290,7 +305,14 @@ impl<'e, 't> Task<'e, 't> {
         TaskId(self.key)
     }
 
-    /// The time this turn began: the same for all tasks of a turn, and no system call.
+    /// The time this turn began, after poll(2) had answered: the same for all tasks of a turn, and
+    /// no system call. It is for deadlines that need not be exact, as `task.clock() + SECOND`, and
+    /// for when something was last heard from a peer.
+    ///
+    /// It is not the present moment: bodies that ran before in this turn, and this one, have taken
+    /// time since. How long a body's work takes, or a bound that is shorter than a turn, is not to
+    /// be computed from it: that is what [`Instant::now`] is for. Nor does it change while a body
+    /// runs, so a loop that waits for it to pass never ends.
     pub fn clock(&self) -> Instant {
         self.scheduler.clock()
     }
@@ -315,6 +337,7 @@ impl<'e, 't> Task<'e, 't> {
     pub(crate) fn put_back(&mut self) -> io::Result<usize> {
         match self.value {
             Value::Failed(_) => self.other(""),
+            Value::Shown(lent) => Ok(lent.len()),
             Value::Line(lent) | Value::Bytes(lent) => {
                 self.is_put_back = true;
                 Ok(lent.len())
@@ -353,6 +376,14 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
+    /// What ends a line.
+    fn delimiter(&self) -> u8 {
+        match &self.op.ended().0 {
+            Kind::Read(read) => read.machine.delimiter(),
+            _ => unreachable!("only a read hands over lines"),
+        }
+    }
+
     fn misuse(&self, cause: Cause) -> io::Error {
         let op = self.op.ended();
         error::named(op.name(), op.fd(), cause)
@@ -367,6 +398,44 @@ pub struct Lines<'e> {
     before: usize,
     /// The most that any of the iterators over these lines has yielded.
     taken: &'e Cell<usize>,
+    delimiter: u8,
+}
+
+impl<'e> Lines<'e> {
+    /// What this iterator has not yielded, in one piece: whole lines, or what a limit or the end of
+    /// file has cut. It counts as taken, and does not stay in the file.
+    ///
+    /// # Example
+    ///
+    /// This shows how to send all whole lines on as they are:
+    ///
+    /// ```
+    /// use asyncfile::{done, AsyncFile, Scheduler};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let (mut theirs, ours) = UnixStream::pair()?;
+    /// theirs.write_all(b"one\ntwo\nthr")?;
+    /// let mut sched = Scheduler::new();
+    /// let task = sched.spawn(AsyncFile::new(ours)?.readlines(), |task| {
+    ///     done(task.lines()?.into_slice().to_vec())
+    /// });
+    /// assert_eq!(sched.join(task)?, b"one\ntwo\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn into_slice(mut self) -> &'e [u8] {
+        let rest = std::mem::take(&mut self.rest);
+        self.has_taken(rest.len());
+        rest
+    }
+
+    /// So many bytes are taken.
+    #[inline]
+    fn has_taken(&mut self, len: usize) {
+        self.before += len;
+        if self.before > self.taken.get() {
+            self.taken.set(self.before);
+        }
+    }
 }
 
 impl<'e> Iterator for Lines<'e> {
@@ -377,13 +446,10 @@ impl<'e> Iterator for Lines<'e> {
         if self.rest.is_empty() {
             return None;
         }
-        let len = memchr::memchr(b'\n', self.rest).map_or(self.rest.len(), |at| at + 1);
+        let len = memchr::memchr(self.delimiter, self.rest).map_or(self.rest.len(), |at| at + 1);
         let (line, rest) = self.rest.split_at(len);
         self.rest = rest;
-        self.before += len;
-        if self.before > self.taken.get() {
-            self.taken.set(self.before);
-        }
+        self.has_taken(len);
         Some(line)
     }
 }

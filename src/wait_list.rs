@@ -25,7 +25,7 @@ impl Ticket {
 const END: u32 = u32::MAX;
 
 /// See the head of this file.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct WaitList {
     /// The task whose turn it is.
     pub front: Option<Key>,

@@ -320,6 +320,112 @@ fn after_a_first_the_winner_is_fresh_and_the_losers_clock_goes_on() {
     );
 }
 
+/// Has an operation lose, again and again, to a short sleep, and gives how long it took to end by
+/// its own clock. Were that fresh each time, it would never end.
+fn as_a_loser(sched: &mut Scheduler<'_>, loser: impl Into<Op>) -> Duration {
+    let began = Instant::now();
+    let mut beats = 0;
+    let both = first([Op::from(sleep(SHORT / 20)), loser.into()]);
+    let task = sched.spawn(both, move |task| match task.which() {
+        0 => {
+            beats += 1;
+            task.ok()?;
+            again()
+        }
+        _ => {
+            task.end(); // looks: most end by their timeout
+            done((beats, began.elapsed()))
+        }
+    });
+    let (beats, took) = sched.join(task).unwrap();
+    assert!(beats > 1, "it lost {beats} times");
+    took
+}
+
+/// A timeout, or a sleep's time, of each kind of member.
+#[test]
+fn after_a_first_the_clock_of_a_loser_of_each_kind_goes_on() {
+    let _watchdog = watchdog();
+    let time = 2 * SHORT;
+    let (reader, _writer) = pipe();
+    let file = AsyncFile::new(reader).unwrap();
+    let (_reader, full) = pipe();
+    let full = AsyncFile::new(full).unwrap();
+    let (_sender, receiver) = asyncfile::channel::<u8>();
+    let child = asyncfile::AsyncPipe::piped(std::process::Command::new("cat")).unwrap();
+    let mut sched = Scheduler::new();
+    let fill = full.write(vec![0; 1 << 20]).full().timeout(Duration::ZERO);
+    let written = sched.block_on(fill).unwrap();
+    assert!((1..1 << 20).contains(&written));
+    let endless = Rc::new(sched.spawn(sleep(Duration::MAX), |task| done(task.ok()?)));
+    let losers: Vec<(&str, Op)> = vec![
+        ("sleep", sleep(time).into()),
+        (
+            "sleep that is cut",
+            sleep(Duration::MAX).timeout(time).into(),
+        ),
+        ("read", file.read(1).timeout(time).into()),
+        ("read full", file.read(9).full().timeout(time).into()),
+        ("read_to_end", file.read_to_end().timeout(time).into()),
+        ("readline", file.readline().timeout(time).into()),
+        ("readlines", file.readlines().timeout(time).into()),
+        ("readable", file.readable().timeout(time).into()),
+        ("writable", full.writable().timeout(time).into()),
+        ("a channel's ready", receiver.ready().timeout(time).into()),
+        ("join", endless.finished().timeout(time).into()),
+        ("exit", child.exit().timeout(time).into()),
+        (
+            "a first's own timeout",
+            first([file.read(1)]).timeout(time).into(),
+        ),
+        ("a member of a first", first([sleep(time)]).into()),
+    ];
+    for (name, loser) in losers {
+        let took = as_a_loser(&mut sched, loser);
+        assert!(took >= time, "{name}: {took:?}");
+    }
+}
+
+/// But for those that end with the turn: a `yield_now` has no clock. It is the winner here.
+#[test]
+fn after_a_first_a_yield_is_fresh_if_it_has_won() {
+    let _watchdog = watchdog();
+    let mut sched = Scheduler::new();
+    let mut yields = 0;
+    let both = first([Op::from(sleep(Duration::MAX)), yield_now().into()]);
+    let task = sched.spawn(both, move |task| {
+        assert_eq!(task.which(), 1);
+        task.ok()?;
+        yields += 1;
+        if yields < 5 {
+            again()
+        } else {
+            done(())
+        }
+    });
+    sched.join(task).unwrap();
+}
+
+/// A `first` that is made anew has new clocks.
+#[test]
+fn a_timeout_in_a_first_that_is_made_anew_starts_anew() {
+    let _watchdog = watchdog();
+    let mut sched = Scheduler::new();
+    let next = || first([sleep(SHORT / 20), sleep(SHORT)]);
+    let (mut beats, began) = (0, Instant::now());
+    let task = sched.spawn(next(), move |task| {
+        task.ok()?;
+        assert_eq!(task.which(), 0);
+        beats += 1;
+        if beats < 40 {
+            wait(next())
+        } else {
+            done(began.elapsed())
+        }
+    });
+    assert!(sched.join(task).unwrap() >= 2 * SHORT);
+}
+
 #[test]
 fn again_after_a_write_is_an_error_and_the_data_was_written_once() {
     let _watchdog = watchdog();

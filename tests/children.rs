@@ -10,17 +10,24 @@ mod bulk;
 mod chains;
 #[path = "children/communicate.rs"]
 mod communicate;
+#[path = "children/exit_all.rs"]
+mod exit_all;
 #[path = "children/exits.rs"]
 mod exits;
 #[cfg(target_os = "linux")]
 #[path = "children/forked.rs"]
 mod forked;
+#[cfg(target_os = "linux")]
+#[path = "children/groups.rs"]
+mod groups;
 #[path = "children/help.rs"]
 mod help;
 #[path = "children/inputs.rs"]
 mod inputs;
 #[path = "children/linger.rs"]
 mod linger;
+#[path = "children/not_started.rs"]
+mod not_started;
 #[path = "children/nothing_left.rs"]
 mod nothing_left;
 #[path = "children/reaped_behind.rs"]
@@ -29,5 +36,8 @@ mod reaped_behind;
 mod resuming;
 #[path = "children/starting.rs"]
 mod starting;
+#[cfg(target_os = "linux")]
+#[path = "children/stop.rs"]
+mod stop;
 #[path = "children/streams.rs"]
 mod streams;

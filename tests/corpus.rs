@@ -17,6 +17,7 @@ use std::path::Path;
 
 use asyncfile::machine::exit::State;
 use asyncfile::machine::read::Want;
+use asyncfile::machine::write::Extent;
 use machines::Said;
 use naive::{communicating, reading};
 
@@ -75,6 +76,7 @@ fn reader(want: Want, answer: reading::Answer) -> (&'static str, String) {
     let reader = match want {
         Want::Some(_) => "read",
         Want::Full(_) => "read full",
+        Want::Exact(_) => "read_exact",
         Want::ToEnd(_) => "read_to_end",
         Want::Line(_) => "readline",
         Want::Lines(_) => "readlines",
@@ -96,11 +98,14 @@ fn communicator((state, answer): (&'static str, communicating::Answer)) -> (&'st
 fn machine(said: Said) -> (&'static str, String) {
     match said {
         Said::Reader(want, answer) => reader(want, answer),
-        Said::Writer { full: true, answer } => ("write full", reading_answer(answer)),
-        Said::Writer {
-            full: false,
-            answer,
-        } => ("write", reading_answer(answer)),
+        Said::Writer { extent, answer } => {
+            let writer = match extent {
+                Extent::Once => "write",
+                Extent::Full => "write full",
+                Extent::All => "write_all",
+            };
+            (writer, reading_answer(answer))
+        }
         Said::Communicator(_, answer) => ("communicate", first_word(answer)),
         Said::Waiter(state) => ("exit", first_word::<State>(state)),
     }

@@ -11,11 +11,19 @@ mod cancelling;
 mod closing;
 #[path = "gotchas/limits.rs"]
 mod limits;
+#[path = "gotchas/messages.rs"]
+mod messages;
+#[path = "gotchas/misleading.rs"]
+mod misleading;
 #[path = "gotchas/nothing_lost.rs"]
 mod nothing_lost;
 #[path = "gotchas/readiness.rs"]
 mod readiness;
+#[path = "gotchas/sandboxes.rs"]
+mod sandboxes;
 #[path = "gotchas/signals.rs"]
 mod signals;
+#[path = "gotchas/terminals.rs"]
+mod terminals;
 #[path = "gotchas/time.rs"]
 mod time;

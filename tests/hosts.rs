@@ -372,7 +372,7 @@ fn the_hosts_in_c_run_clean_and_leave_nothing() {
         .unwrap()
         .join("../../c_host");
     let output = Command::new(script)
-        .env("CARGO_TARGET_DIR", target)
+        .env("CARGO_TARGET_DIR", &target)
         .output()
         .unwrap();
     let (out, err) = (
@@ -390,5 +390,15 @@ fn the_hosts_in_c_run_clean_and_leave_nothing() {
             out.matches("--- ").count() - out.matches(", valgrind").count(),
             out.matches("nothing is left running").count()
         );
+    }
+    for host in ["host", "glib_host"] {
+        if out.contains(&format!("--- {host}\n")) {
+            let full = std::fs::File::options().write(true).open("/dev/full");
+            let mut command = Command::new(target.join(host));
+            let output = command.stdout(full.unwrap()).output().unwrap();
+            let err = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{host}: {err}");
+            assert!(err.contains("stdout"), "{host}: {err}");
+        }
     }
 }

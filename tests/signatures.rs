@@ -23,9 +23,10 @@ use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
 use asyncfile::{
-    again, channel, done, first, op, sleep, then, wait, yield_now, AsyncFile, AsyncPipe, End, Flow,
-    JoinHandle, Lines, Next, Op, Operation, OperationError, Outcome, Receiver, Remote, Scheduler,
-    Sender, StateFlow, StateFn, Step, Task, TaskError, TaskId, Trace,
+    again, channel, done, first, never, op, queue, sleep, sleep_until, then, ticks, wait,
+    yield_now, AsyncFile, AsyncPipe, CancelOnDrop, End, Flow, JoinHandle, Lines, Next, Op,
+    Operation, OperationError, Outcome, Queue, Receiver, Remote, Scheduler, Sender, Spawn,
+    StateFlow, StateFn, Step, Task, TaskError, TaskId, Trace,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -151,6 +152,7 @@ fn flows() {
     let _: fn(Vec<Op>) -> op::First = first;
     let _: fn([op::Read; 2]) -> op::First = first;
     let _: fn(Option<op::Readline>) -> op::First = first;
+    let _: fn([Op; 0]) -> op::First = first;
 }
 
 fn state_functions() {
@@ -182,6 +184,8 @@ fn timeouts() {
     let _: fn(op::Ready, Duration) -> op::Ready = op::Ready::timeout;
     let _: fn(op::Communicate, Duration) -> op::Communicate = op::Communicate::timeout;
     let _: fn(op::Exit, Duration) -> op::Exit = op::Exit::timeout;
+    let _: fn(op::Stop, Duration) -> op::Stop = op::Stop::timeout;
+    let _: fn(op::ExitAll, Duration) -> op::ExitAll = op::ExitAll::timeout;
 }
 
 fn timeouts_of_operations_without_a_descriptor() {
@@ -189,6 +193,32 @@ fn timeouts_of_operations_without_a_descriptor() {
     let _: fn(op::YieldNow, Duration) -> op::YieldNow = op::YieldNow::timeout;
     let _: fn(op::First, Duration) -> op::First = op::First::timeout;
     let _: fn(op::Join, Duration) -> op::Join = op::Join::timeout;
+}
+
+fn moments() {
+    let _: fn(op::Read, Instant) -> op::Read = op::Read::until;
+    let _: fn(op::ReadToEnd, Instant) -> op::ReadToEnd = op::ReadToEnd::until;
+    let _: fn(op::Readline, Instant) -> op::Readline = op::Readline::until;
+    let _: fn(op::Readlines, Instant) -> op::Readlines = op::Readlines::until;
+    let _: fn(op::Write, Instant) -> op::Write = op::Write::until;
+    let _: fn(op::Ready, Instant) -> op::Ready = op::Ready::until;
+    let _: fn(op::Communicate, Instant) -> op::Communicate = op::Communicate::until;
+    let _: fn(op::Exit, Instant) -> op::Exit = op::Exit::until;
+    let _: fn(op::ExitAll, Instant) -> op::ExitAll = op::ExitAll::until;
+    let _: fn(op::Stop, Instant) -> op::Stop = op::Stop::until;
+    let _: fn(op::Sleep, Instant) -> op::Sleep = op::Sleep::until;
+    let _: fn(op::YieldNow, Instant) -> op::YieldNow = op::YieldNow::until;
+    let _: fn(op::First, Instant) -> op::First = op::First::until;
+    let _: fn(op::Join, Instant) -> op::Join = op::Join::until;
+}
+
+fn beats() {
+    let _: fn(Instant) -> op::Sleep = sleep_until;
+    let _: fn() -> op::Sleep = never;
+    let _: fn(Duration) -> op::Ticks = ticks;
+    let _: fn(&op::Ticks) -> op::Ticks = op::Ticks::clone;
+    let _: fn(op::Ticks, Duration) -> op::Ticks = op::Ticks::timeout;
+    let _: fn(op::Ticks, Instant) -> op::Ticks = op::Ticks::until;
 }
 
 fn is_an_operation<O: Operation<Output = T> + Into<Op> + Debug, T: 'static>() {}
@@ -202,10 +232,13 @@ fn operations_and_what_they_hand_over() {
     is_an_operation::<op::Ready, ()>();
     is_an_operation::<op::Sleep, ()>();
     is_an_operation::<op::YieldNow, ()>();
+    is_an_operation::<op::Ticks, ()>();
     is_an_operation::<op::Join, ()>();
     is_an_operation::<op::First, usize>();
     is_an_operation::<op::Communicate, Output>();
     is_an_operation::<op::Exit, ExitStatus>();
+    is_an_operation::<op::Stop, ExitStatus>();
+    is_an_operation::<op::ExitAll, Vec<ExitStatus>>();
     let _: fn(op::Op) -> Op = |op| op;
 }
 
@@ -221,6 +254,23 @@ fn scheduler<'t>() {
     let _: fn(&mut Scheduler<'t>, &[libc::pollfd]) -> Result<usize, TaskError> =
         Scheduler::dispatch;
     let _: fn(&Scheduler<'t>) -> io::Result<Remote> = Scheduler::remote;
+}
+
+fn spawn_from_either<'t, T: 't, S: 't>(
+    to: &mut impl Spawn<'t>,
+    op: impl Into<Op>,
+    body: impl FnMut(&mut Task<'_, 't>) -> Flow<T> + 't,
+    state: S,
+    at: StateFn<S>,
+) -> (JoinHandle<T>, JoinHandle<S>) {
+    (to.spawn(op, body), to.spawn_states(yield_now(), state, at))
+}
+
+fn is_spawn<'t, P: Spawn<'t>>() {}
+
+fn what_spawns<'e, 't: 'e>() {
+    is_spawn::<'t, Scheduler<'t>>();
+    is_spawn::<'t, Task<'e, 't>>();
 }
 
 fn scheduler_spawn<'t, T: 't>(
@@ -252,6 +302,10 @@ fn scheduler_observe<'t>(sched: &mut Scheduler<'t>, f: impl FnMut(&Trace<'_>) + 
     sched.observe(f);
 }
 
+fn scheduler_on_failure<'t>(sched: &mut Scheduler<'t>, f: impl FnMut(TaskId, TaskError) + 't) {
+    sched.on_failure(f);
+}
+
 fn remote(remote: &Remote, f: impl FnOnce(&mut Scheduler<'_>) + Send + 'static) -> Remote {
     let _is_there: bool = remote.run(f);
     let _: fn(&Remote) = Remote::wake;
@@ -273,6 +327,10 @@ fn lines<'e>(lines: Lines<'e>) -> impl Iterator<Item = &'e [u8]> + Debug + 'e {
     lines
 }
 
+fn lines_in_one_piece(lines: Lines<'_>) -> &[u8] {
+    lines.into_slice()
+}
+
 fn task_bytes<'e>(task: &mut Task<'e, '_>) -> io::Result<&'e [u8]> {
     task.bytes()
 }
@@ -285,6 +343,7 @@ fn task<'e, 't: 'e>() {
     let _: fn(&mut Task<'e, 't>) -> io::Result<usize> = Task::written;
     let _: fn(&mut Task<'e, 't>) -> io::Result<Output> = Task::output;
     let _: fn(&mut Task<'e, 't>) -> io::Result<ExitStatus> = Task::exit;
+    let _: fn(&mut Task<'e, 't>) -> io::Result<Vec<ExitStatus>> = Task::exits;
     let _: fn(&mut Task<'e, 't>) -> io::Result<()> = Task::ok;
     let _: fn(&Task<'e, 't>) -> End = Task::end;
     let _: fn(&Task<'e, 't>) -> usize = Task::which;
@@ -330,6 +389,7 @@ fn outcomes(outcome: Outcome<'_>) {
         Outcome::Written(size) => is::<usize>(size),
         Outcome::Output(output) => is::<Output>(output),
         Outcome::Exit(status) => is::<ExitStatus>(status),
+        Outcome::Exits(statuses) => is::<Vec<ExitStatus>>(statuses),
         Outcome::Failed(error) => is::<io::Error>(error),
         _ => {}
     }
@@ -341,6 +401,9 @@ fn join_handle<T>(handle: JoinHandle<T>) -> Option<Result<T, TaskError>> {
     let _: fn(&JoinHandle<T>) -> op::Join = JoinHandle::finished;
     let _: fn(&JoinHandle<T>) -> bool = JoinHandle::is_finished;
     let _: fn(&JoinHandle<T>) = JoinHandle::cancel;
+    let _: fn(JoinHandle<T>) -> CancelOnDrop<T> = JoinHandle::cancel_on_drop;
+    let _: fn(CancelOnDrop<T>) -> JoinHandle<T> = CancelOnDrop::into_handle;
+    let _: for<'a> fn(&'a CancelOnDrop<T>) -> &'a JoinHandle<T> = std::ops::Deref::deref;
     handle.take()
 }
 
@@ -401,6 +464,10 @@ fn file() {
     let _: fn(op::Readline, usize) -> op::Readline = op::Readline::size_hint;
     let _: fn(&AsyncFile) -> op::Readlines = AsyncFile::readlines;
     let _: fn(op::Readlines, usize) -> op::Readlines = op::Readlines::limit;
+    let _: fn(op::Readlines, u8) -> op::Readlines = op::Readlines::delimiter;
+    let _: fn(&AsyncFile, usize) -> op::Read = AsyncFile::read_exact;
+    let _: fn(&AsyncFile, usize) -> op::Read = AsyncFile::peek;
+    let _: fn(&AsyncFile, u8) -> op::Readline = AsyncFile::read_until;
     let _: fn(op::Write) -> op::Write = op::Write::full;
     let _: fn(&AsyncFile) -> op::Ready = AsyncFile::readable;
     let _: fn(&AsyncFile) -> op::Ready = AsyncFile::writable;
@@ -416,6 +483,10 @@ fn file_write(file: &AsyncFile, text: &str, string: &String, bytes: &[u8], vec: 
     let _: op::Write = file.write(bytes);
     let _: op::Write = file.write(b"four");
     let _: op::Write = file.write(&[0; 4]);
+    let _: op::Write = file.write([0; 4]);
+    let _: op::Write = file.write_all(text);
+    let _: fn(&AsyncFile, Vec<u8>) -> op::Write = AsyncFile::write_all;
+    let _: fn(&AsyncPipe, Vec<u8>) -> op::Write = AsyncPipe::write_all;
     let _: op::Write = file.write(vec);
     let _: fn(&AsyncFile, Vec<u8>) -> op::Write = AsyncFile::write;
     let _: fn(&AsyncFile, String) -> op::Write = AsyncFile::write;
@@ -436,6 +507,10 @@ fn pipe_piped(command: impl BorrowMut<Command>) -> io::Result<AsyncPipe> {
     AsyncPipe::piped(command)
 }
 
+fn pipe_merged(command: impl BorrowMut<Command>) -> io::Result<AsyncPipe> {
+    AsyncPipe::merged(command)
+}
+
 fn pipe_pipeline<I>(commands: I) -> io::Result<AsyncPipe>
 where
     I: IntoIterator,
@@ -449,6 +524,8 @@ fn pipe_of_commands_and_of_borrowed_commands(command: &mut Command) -> io::Resul
     AsyncPipe::spawn(Command::new("true").arg("-n").stdin(Stdio::null()))?;
     AsyncPipe::piped(Command::new("true"))?;
     AsyncPipe::piped(&mut *command)?;
+    AsyncPipe::merged(Command::new("true"))?;
+    AsyncPipe::merged(&mut *command)?;
     AsyncPipe::pipeline([Command::new("a"), Command::new("b")])?;
     AsyncPipe::pipeline(vec![&mut *command, &mut Command::new("b")])?;
     AsyncPipe::pipeline([command])
@@ -472,6 +549,11 @@ fn pipe() {
     let _: fn(op::Communicate, usize) -> op::Communicate = op::Communicate::limit;
     let _: fn(op::Communicate, Duration) -> op::Communicate = op::Communicate::linger;
     let _: fn(&AsyncPipe) -> op::Exit = AsyncPipe::exit;
+    let _: fn(&AsyncPipe) -> op::ExitAll = AsyncPipe::exit_all;
+    let _: fn(&AsyncPipe, Duration) -> op::Stop = AsyncPipe::stop;
+    let _: fn(&AsyncPipe) -> io::Result<()> = AsyncPipe::kill_group;
+    let _: fn(&AsyncPipe, i32) -> io::Result<()> = AsyncPipe::signal_group;
+    let _: fn(AsyncPipe) -> AsyncPipe = AsyncPipe::kill_on_drop;
     let _: fn(&AsyncPipe) -> io::Result<Option<ExitStatus>> = AsyncPipe::try_wait;
     let _: fn(&AsyncPipe) -> Vec<Option<ExitStatus>> = AsyncPipe::statuses;
     let _: fn(&AsyncPipe) -> Vec<u32> = AsyncPipe::ids;
@@ -513,6 +595,26 @@ fn channels<T>() {
     let _: fn(&Receiver<T>) -> Result<T, TryRecvError> = Receiver::try_recv;
 }
 
+// Queues.
+
+fn queues<T>() {
+    let _: fn(usize) -> Queue<T> = queue;
+    let _: fn(&Queue<T>, T) -> Result<(), T> = Queue::push;
+    let _: fn(&Queue<T>) -> Option<T> = Queue::pop;
+    let _: fn(&Queue<T>) -> usize = Queue::len;
+    let _: fn(&Queue<T>) -> bool = Queue::is_empty;
+    let _: fn(&Queue<T>) = Queue::close;
+    let _: fn(&Queue<T>) -> bool = Queue::is_closed;
+    let _: fn(&Queue<T>) -> op::Ready = Queue::ready;
+    let _: fn(&Queue<T>) -> op::Ready = Queue::room;
+}
+
+/// The items may borrow, also what lives shorter than the scheduler's tasks: an operation knows
+/// nothing of them.
+fn an_item_borrows<'a, 't>(sched: &mut Scheduler<'t>, queue: &Queue<&'a Cell<u8>>) {
+    sched.spawn(queue.ready(), |task| done(task.ok()?));
+}
+
 // Traits.
 
 fn is_clone<T: Clone>() {}
@@ -535,6 +637,7 @@ fn traits<'t>() {
     is_send::<Remote>();
     is_sync::<Remote>();
     is_clone::<Sender<Plain>>();
+    is_clone::<Queue<Plain>>();
     is_send::<Sender<SendAlone>>();
     is_clone::<AsyncFile>();
     is_owner_of_a_descriptor::<AsyncFile>();
@@ -552,9 +655,11 @@ fn traits<'t>() {
 fn what_is_printed_for_debugging<'t>() {
     is_debug::<Scheduler<'t>>();
     is_debug::<JoinHandle<Plain>>();
+    is_debug::<CancelOnDrop<Plain>>();
     is_debug::<Remote>();
     is_debug::<Sender<Plain>>();
     is_debug::<Receiver<Plain>>();
+    is_debug::<Queue<Plain>>();
     is_debug::<AsyncFile>();
     is_debug::<AsyncPipe>();
     is_debug::<Op>();
@@ -570,6 +675,8 @@ fn what_is_printed_for_debugging<'t>() {
     is_debug::<op::Join>();
     is_debug::<op::Communicate>();
     is_debug::<op::Exit>();
+    is_debug::<op::ExitAll>();
+    is_debug::<op::Stop>();
     is_debug::<Step<u8>>();
     is_debug::<End>();
     is_debug::<Outcome<'t>>();
@@ -598,9 +705,9 @@ macro_rules! assert_not {
 
 fn what_stays_on_its_thread() {
     assert_not!(Send: Scheduler<'static>, Task<'static, 'static>, JoinHandle<u8>, Receiver<u8>);
-    assert_not!(Send: AsyncFile, AsyncPipe, Op, op::Data, op::Input);
+    assert_not!(Send: AsyncFile, AsyncPipe, Op, op::Data, op::Input, Queue<u8>);
     assert_not!(Send: op::Read, op::ReadToEnd, op::Readline, op::Readlines, op::Write, op::Ready);
-    assert_not!(Send: op::First, op::Join, op::Communicate, op::Exit);
+    assert_not!(Send: op::First, op::Join, op::Communicate, op::Exit, op::ExitAll, op::Stop);
     assert_not!(Send: Step<u8>, Next<u8>, Outcome<'static>, Lines<'static>);
     assert_not!(Sync: Scheduler<'static>, JoinHandle<u8>, Receiver<u8>, AsyncFile, AsyncPipe, Op);
     // Only what can be sent makes a sender that can be: an `Rc` cannot.

@@ -238,6 +238,18 @@ fn a_chains_statuses_are_all_known_and_a_first_child_that_lives_on_holds_nobody_
 }
 
 #[test]
+fn exit_all_waits_for_every_stage() {
+    let _test = begin();
+    let slow = sh("exec >&-; sleep 0.1; exit 7");
+    let pipe = AsyncPipe::pipeline([slow, sh("exit 2"), sh("exit 3")]).unwrap();
+    let statuses = Scheduler::new().block_on(pipe.exit_all()).unwrap();
+    assert_eq!(
+        statuses.into_iter().map(code).collect::<Vec<_>>(),
+        [7, 2, 3]
+    );
+}
+
+#[test]
 fn linger_ends_a_communicate_whose_pipe_a_grandchild_keeps() {
     let _test = begin();
     let pipe = spawn("sleep 600 & echo $!; echo hi; exit 3");

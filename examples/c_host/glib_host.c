@@ -133,5 +133,9 @@ int main(void)
         return 1;
     }
     puts("nothing is left running");
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        perror("glib_host: stdout");
+        return 1;
+    }
     return 0;
 }

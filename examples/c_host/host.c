@@ -132,5 +132,6 @@ int main(void)
     sigset_t pending;
     check(sigpending(&pending) == 0 && !sigismember(&pending, SIGPIPE), "a SIGPIPE is pending");
     puts("nothing is left running");
+    check(fflush(stdout) == 0 && !ferror(stdout), "stdout");
     return 0;
 }

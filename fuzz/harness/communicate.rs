@@ -12,7 +12,6 @@ use std::sync::OnceLock;
 
 use arbitrary::{Arbitrary, Unstructured};
 use asyncfile::machine::communicate::{Child, Interests};
-use asyncfile::machine::read::Reader;
 
 use crate::naive::communicating::{Answer, Input, Ports, Rig, Standing};
 use crate::script::{self, Kind, Size, Which, MOST_BYTES};
@@ -317,7 +316,7 @@ impl World {
                 let which = which as usize;
                 let stream = &mut self.rig.streams[which];
                 stream.poll_said();
-                stream.advance(&mut Reader::new(kind.want(size)), &mut self.streams[which]);
+                stream.advance(&mut kind.reader(size), &mut self.streams[which]);
             }
             Step::Limit(size) => self.standing.limit = size.get().max(1),
             Step::Linger => self.lingers = true,

@@ -46,8 +46,10 @@ struct Bench {
     script: Script,
     readers: Vec<Reader>,
     answers: Vec<(Want, Answer)>,
-    /// How many bytes `Step::Look` has searched: they may be searched again.
+    /// How many bytes `Step::Look` has searched, and how many were held when the delimiter changed:
+    /// they may be searched again.
     looked: u64,
+    delimiter: u8,
 }
 
 impl Bench {
@@ -62,7 +64,7 @@ impl Bench {
                 if !beside || self.readers.len() == 2 {
                     self.readers.clear();
                 }
-                let mut reader = Reader::new(kind.want(size));
+                let mut reader = kind.reader(size);
                 reader.set_window(window.into());
                 self.readers.push(reader);
                 self.advance();
@@ -112,9 +114,13 @@ impl Bench {
             script,
             readers,
             answers,
-            ..
+            looked,
+            delimiter,
         } = self;
         for reader in readers.iter_mut() {
+            if std::mem::replace(delimiter, reader.delimiter()) != reader.delimiter() {
+                *looked += rig.naive.held().len() as u64;
+            }
             let answer = rig.advance(reader, script);
             answers.push((reader.want(), answer));
             if !matches!(answer, Answer::Blocked | Answer::Yield) {
@@ -139,6 +145,7 @@ pub fn run(data: &[u8]) -> Vec<(Want, Answer)> {
         readers: Vec::new(),
         answers: Vec::new(),
         looked: 0,
+        delimiter: b'\n',
     };
     for step in steps(data) {
         bench.step(step);

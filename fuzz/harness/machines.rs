@@ -11,7 +11,7 @@ use std::time::Duration;
 use arbitrary::Arbitrary;
 use asyncfile::machine::communicate::Child;
 use asyncfile::machine::read::{Reader, Want};
-use asyncfile::machine::write::Writer;
+use asyncfile::machine::write::{Extent, Writer};
 
 use crate::naive::communicating::{self, Input, Ports, Standing};
 use crate::naive::{exiting, reading, writing};
@@ -30,7 +30,7 @@ pub enum Step {
     },
     /// A writer begins, in the place of the one that is there.
     Write {
-        full: bool,
+        amount: Amount,
         size: Size,
     },
     /// A communicate begins or goes on, with this limit, on the streams that no reader or writer
@@ -60,6 +60,14 @@ pub enum Step {
     Watched(bool),
     /// The time to linger is over as soon as the child has exited.
     Linger,
+}
+
+/// When a writer ends.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Amount {
+    Once,
+    Full,
+    All,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -109,7 +117,10 @@ impl io::Write for Sink {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Said {
     Reader(Want, reading::Answer),
-    Writer { full: bool, answer: writing::Answer },
+    Writer {
+        extent: Extent,
+        answer: writing::Answer,
+    },
     Communicator(&'static str, communicating::Answer),
     Waiter(asyncfile::machine::exit::State),
 }
@@ -161,11 +172,15 @@ impl Bench {
                 if !beside || readers.len() == 2 {
                     readers.clear();
                 }
-                readers.push(Reader::new(kind.want(size)));
+                readers.push(kind.reader(size));
                 self.advance_readers(stream);
             }
-            Step::Write { full, size } => {
-                self.writer = Some(self.writing.begin(full));
+            Step::Write { amount, size } => {
+                self.writer = Some(self.writing.begin(match amount {
+                    Amount::Once => Extent::Once,
+                    Amount::Full => Extent::Full,
+                    Amount::All => Extent::All,
+                }));
                 self.data.resize(size.get().min(MOST_BYTES), 0);
                 write_text(0, &mut self.data);
                 self.advance_writer();
@@ -203,7 +218,7 @@ impl Bench {
                 if let Some(mut writer) = self.writer.take() {
                     let answer = self.writing.time_out(&mut writer, &self.data);
                     self.said.push(Said::Writer {
-                        full: writer.is_full(),
+                        extent: writer.extent(),
                         answer,
                     });
                 }
@@ -269,7 +284,7 @@ impl Bench {
                 .writing
                 .advance(&mut writer, &self.data, &mut self.sink);
             self.said.push(Said::Writer {
-                full: writer.is_full(),
+                extent: writer.extent(),
                 answer,
             });
             if let writing::Answer::Blocked | writing::Answer::Yield = answer {

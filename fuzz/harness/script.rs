@@ -5,7 +5,7 @@
 use std::io::{self, ErrorKind};
 
 use arbitrary::{Arbitrary, Unstructured};
-use asyncfile::machine::read::Want;
+use asyncfile::machine::read::{Reader, Want};
 
 /// The most that comes from a source: it bounds what a run may cost.
 pub const MOST_BYTES: usize = 448 * 1024;
@@ -35,6 +35,19 @@ pub enum Kind {
     ToEnd,
     Line,
     Lines,
+    Exact,
+    Peek,
+    PeekFull,
+    /// Lines that end with one of the letters of the text.
+    LineUntil(Letter),
+    LinesUntil(Letter),
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Letter {
+    A,
+    B,
+    Nul,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -79,14 +92,31 @@ impl Size {
 }
 
 impl Kind {
-    pub fn want(self, size: Size) -> Want {
+    pub fn reader(self, size: Size) -> Reader {
+        let mut reader = Reader::new(self.want(size));
+        match self {
+            Kind::Peek | Kind::PeekFull => reader.set_peek(),
+            Kind::LineUntil(letter) | Kind::LinesUntil(letter) => {
+                reader.set_delimiter(match letter {
+                    Letter::A => b'a',
+                    Letter::B => b'B',
+                    Letter::Nul => 0,
+                });
+            }
+            _ => {}
+        }
+        reader
+    }
+
+    fn want(self, size: Size) -> Want {
         let size = size.get();
         match self {
-            Kind::Some => Want::Some(size),
-            Kind::Full => Want::Full(size),
+            Kind::Some | Kind::Peek => Want::Some(size),
+            Kind::Full | Kind::PeekFull => Want::Full(size),
+            Kind::Exact => Want::Exact(size),
             Kind::ToEnd => Want::ToEnd(size),
-            Kind::Line => Want::Line(size),
-            Kind::Lines => Want::Lines(size),
+            Kind::Line | Kind::LineUntil(_) => Want::Line(size),
+            Kind::Lines | Kind::LinesUntil(_) => Want::Lines(size),
         }
     }
 }

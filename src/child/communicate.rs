@@ -21,7 +21,6 @@ use crate::machine::communicate::{Answer, Child, Interests, Part, State};
 use crate::machine::End;
 use crate::op::deadline::OwnDeadline;
 use crate::op::operate::{face, Context, Op, Operate, Progress, Value};
-use crate::op::timeout::Timeout;
 use crate::operation::{Operation, Sealed};
 use crate::sys::clock::{nanoseconds, Moment};
 use crate::task::Task;
@@ -65,7 +64,7 @@ impl Communicate {
     /// `communicate(())` goes on. The child is not ended: [`kill`](crate::AsyncPipe::kill) does
     /// that.
     pub fn timeout(mut self, after: Duration) -> Communicate {
-        self.deadline.timeout = Timeout::after(after);
+        self.deadline.timeout.set_after(after);
         self
     }
 
@@ -250,7 +249,10 @@ impl Communicate {
     /// A part of it has failed.
     fn failed(&self, part: Part, cause: Cause) -> Progress {
         let (name, stream) = match part {
-            Part::Input => ("input", None),
+            Part::Input => (
+                "input",
+                self.streams.source.as_ref().map(|entry| &entry.file),
+            ),
             Part::Stdin => ("stdin", self.streams.stdin.piped()),
             Part::Stdout => ("stdout", self.streams.stdout.piped()),
             Part::Stderr => ("stderr", self.streams.stderr.piped()),
@@ -284,7 +286,7 @@ fn refused(text: &'static str) -> Progress {
     failed(Cause::Says(io::ErrorKind::InvalidInput, text))
 }
 
-face!(Communicate, op => Op::other(op));
+face!(Communicate, op => Op::other(op), op.deadline.timeout);
 
 impl Operate for Communicate {
     fn enter(&mut self, cx: &Context<'_>) {

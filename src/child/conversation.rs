@@ -70,7 +70,6 @@ impl Conversation {
             input: match (&mut self.input, &mut source) {
                 (Feed::Nothing | Feed::Broken(_), _) => Input::None,
                 (Feed::Bytes(data), _) => Input::Bytes(&data.bytes(&mut few)[self.machine.fed()..]),
-                (Feed::File(file, inflow), _) => Input::Stream(inflow, file),
                 (Feed::Stream(_), Some(front)) => {
                     Input::Stream(&mut front.state.inflow, &mut front.calls)
                 }

@@ -41,6 +41,7 @@ static ORPHANS: Mutex<Vec<Process>> = Mutex::new(Vec::new());
 
 /// The last handle of the child's pipe is gone.
 pub(crate) fn leave(child: Rc<ChildProcess>) {
+    child.let_go();
     if !keep(&child) {
         orphan(child);
     }
@@ -140,7 +141,10 @@ fn reap_orphans() {
     };
     let count = orphans.len().min(ASKED);
     let mut asked: Vec<_> = orphans.drain(..count).collect();
-    asked.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    asked.retain_mut(|child| match child.try_wait() {
+        Ok(status) => status.is_none(),
+        Err(error) => error.raw_os_error() != Some(libc::ECHILD),
+    });
     orphans.append(&mut asked);
     if orphans.is_empty() {
         chore::set_shared(None);

@@ -13,7 +13,6 @@ use crate::machine::exit::{Answer, Given, State, Waiter};
 use crate::machine::End;
 use crate::op::deadline::OwnDeadline;
 use crate::op::operate::{face, Context, Op, Operate, Progress, Value};
-use crate::op::timeout::Timeout;
 use crate::operation::{Operation, Sealed};
 use crate::sys::clock::{nanoseconds, Moment};
 use crate::task::Task;
@@ -52,9 +51,11 @@ impl ExitWait {
         if self.machine.state() == State::Ended {
             return Ok(None);
         }
-        let is_watched = child
-            .wait_for(&mut self.ticket, cx.at())
-            .map_err(Cause::System)?;
+        let is_watched = child.wait_for(&mut self.ticket, cx.at());
+        let is_watched = is_watched.map_err(|error| Cause::Named {
+            name: format!("of child {}", child.id()),
+            error,
+        })?;
         let answer = self.machine.advance(Given {
             has_ended: child.status() != Status::Running,
             is_watched,
@@ -88,7 +89,7 @@ impl Exit {
     /// The most it may take, counted from when it first has to wait. Then:
     /// [`io::ErrorKind::TimedOut`], and the child lives on.
     pub fn timeout(mut self, after: Duration) -> Exit {
-        self.deadline.timeout = Timeout::after(after);
+        self.deadline.timeout.set_after(after);
         self
     }
 
@@ -116,7 +117,7 @@ impl Clone for Exit {
     }
 }
 
-face!(Exit, op => Op::other(op));
+face!(Exit, op => Op::other(op), op.deadline.timeout);
 
 impl Operate for Exit {
     fn advance(&mut self, cx: &Context<'_>) -> Progress {

@@ -8,9 +8,7 @@ use std::rc::Rc;
 use crate::data::Data;
 use crate::descriptor::Descriptor;
 use crate::file::AsyncFile;
-use crate::machine::read::Inflow;
 use crate::port::Port;
-use crate::sys::{self, Kind, Owned};
 
 /// What a child is fed by a communicate: nothing (`()`), bytes and strings as for a write, a `File`
 /// from its current position, an [`AsyncFile`] (what it has buffered first).
@@ -19,8 +17,6 @@ pub struct Input(pub(crate) Feed);
 pub(crate) enum Feed {
     Nothing,
     Bytes(Data),
-    /// A regular file, read in bounded pieces. Its reads wait for the disk alone.
-    File(Owned, Box<Inflow>),
     Stream(Rc<Descriptor>),
     /// It could not be made asynchronous.
     Broken(io::Error),
@@ -54,15 +50,11 @@ impl From<AsyncFile> for Input {
 }
 
 impl From<File> for Input {
-    /// One that is not a regular file (a FIFO, a terminal) is treated as an AsyncFile.
+    /// It is treated as an AsyncFile, whatever it is: one that has nothing yet (a FIFO, a terminal)
+    /// is waited for.
     fn from(file: File) -> Input {
-        let file = Owned::from(OwnedFd::from(file));
-        Input(match sys::kind(file.number()) {
-            Ok(Kind::Regular) => Feed::File(file, Box::default()),
-            Ok(_) => match Port::take_over(file) {
-                Ok(port) => Feed::Stream(Rc::new(Descriptor::new(port))),
-                Err(error) => Feed::Broken(error),
-            },
+        Input(match Port::take_over(OwnedFd::from(file)) {
+            Ok(port) => Feed::Stream(Rc::new(Descriptor::new(port))),
             Err(error) => Feed::Broken(error),
         })
     }

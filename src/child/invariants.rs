@@ -7,6 +7,7 @@ use super::communicate::Communicate;
 use super::dropped::DROPPED;
 use super::input::Feed;
 use super::process::{ChildProcess, Status};
+use super::processes::Processes;
 use super::streams::Entry;
 use crate::op::operate::Standing;
 use crate::port::Direction;
@@ -17,6 +18,14 @@ impl ChildProcess {
         let waiters = self.waiters.borrow();
         let is_in = waiters.list.iter().any(|key| key == at.key);
         at.has_deadline || (is_in && self.is_watched())
+    }
+}
+
+impl Processes {
+    /// The task will be woken when any of the children ends, or asks again.
+    pub fn are_awaited(&self, at: &Standing<'_>) -> bool {
+        let mut children = self.children().iter();
+        children.all(|child| child.status() != Status::Running || child.is_awaited(at))
     }
 }
 

@@ -6,7 +6,9 @@
 //! * [`process`](self::process): one child, from its start to its reaping. Its pidfd is a `Watch`.
 //! * [`waiters`](self::waiters): the tasks that wait for a child, or to communicate with one.
 //! * [`dropped`](self::dropped): children that live on without a pipe.
-//! * [`exit`](self::exit): the operation that waits for a child's end.
+//! * [`exit`](self::exit): the operation that waits for a child's end;
+//!   [`exit_all`](self::exit_all), for the ends of all.
+//! * [`stop`](self::stop): the operation that ends children, gracefully at first.
 //! * [`communicate`](self::communicate): the operation that feeds a child and collects what it
 //!   says; [`input`](self::input), what it feeds; [`conversation`](self::conversation), what
 //!   outlives it.
@@ -15,6 +17,7 @@ mod communicate;
 mod conversation;
 mod dropped;
 mod exit;
+mod exit_all;
 mod input;
 #[cfg(any(test, fuzzing))]
 mod invariants;
@@ -22,13 +25,16 @@ mod pipe;
 mod process;
 mod processes;
 mod spawn;
+mod stop;
 mod streams;
 mod waiters;
 
 pub use communicate::Communicate;
 pub use exit::Exit;
+pub use exit_all::ExitAll;
 pub use input::Input;
 pub use pipe::AsyncPipe;
+pub use stop::Stop;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use invariants::abandon;

@@ -5,19 +5,22 @@ use std::fmt;
 use std::io;
 use std::process::{Child, Command, ExitStatus};
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::communicate::Communicate;
 use super::exit::Exit;
+use super::exit_all::ExitAll;
 use super::input::Input;
 use super::process::{ChildProcess, Status};
 use super::processes::Processes;
+use super::stop::Stop;
 use super::{dropped, spawn};
 use crate::data::Data;
 use crate::descriptor::Stream;
 use crate::error;
 use crate::file::AsyncFile;
 use crate::op::{Read, ReadToEnd, Readline, Readlines, Write};
-use crate::sys::process::Process;
+use crate::sys::process::{Process, Stderr};
 
 /// A child process, or several whose stdout is the next one's stdin, to be talked to by tasks.
 ///
@@ -53,7 +56,8 @@ impl AsyncPipe {
     ///
     /// # Errors
     ///
-    /// Those of fcntl(2). The child lives on, its streams closed, and is reaped by a later turn.
+    /// Those of fstat(2) and fcntl(2), with the stream named. The child lives on, its streams
+    /// closed, and is reaped by a later turn.
     pub fn new(child: Child) -> io::Result<AsyncPipe> {
         AsyncPipe::of_host(vec![Process::of(child)])
     }
@@ -73,7 +77,10 @@ impl AsyncPipe {
         dropped::reap();
         match Processes::new(children, None) {
             Ok(processes) => Ok(AsyncPipe::of(processes)),
-            Err(error) => Err(error::system("AsyncPipe::new", -1, error)),
+            Err(mut refused) => {
+                refused.children.drain(..).for_each(dropped::leave);
+                Err(refused.error("AsyncPipe::new", String::new()))
+            }
         }
     }
 
@@ -88,8 +95,10 @@ impl AsyncPipe {
     ///
     /// # Errors
     ///
-    /// Those of [`Command::spawn`], with the program named: NotFound, PermissionDenied, EMFILE, ...
-    /// [`OperationError`](crate::OperationError) has the errno. Nothing is left behind.
+    /// Those of [`Command::spawn`], pipe(2) and fcntl(2): NotFound, PermissionDenied, ETXTBSY,
+    /// E2BIG, EMFILE, EAGAIN (no more processes), ... [`OperationError`](crate::OperationError) has
+    /// the errno. The text names the program, its stage in a pipeline, and the working directory if
+    /// that is what is missing. Nothing is left behind: no child, no descriptor.
     pub fn spawn(mut command: impl BorrowMut<Command>) -> io::Result<AsyncPipe> {
         spawn::spawn(command.borrow_mut()).map(AsyncPipe::of)
     }
@@ -103,7 +112,35 @@ impl AsyncPipe {
     ///
     /// As for [`spawn`](AsyncPipe::spawn).
     pub fn piped(mut command: impl BorrowMut<Command>) -> io::Result<AsyncPipe> {
-        spawn::pipeline(&mut [command.borrow_mut()]).map(AsyncPipe::of)
+        spawn::pipeline(&mut [command.borrow_mut()], Stderr::AsSaid).map(AsyncPipe::of)
+    }
+
+    /// Starts a command as [`piped`](AsyncPipe::piped) does, with its stderr in stdout's pipe
+    /// (`2>&1` of a shell): `readline`, `read` and `communicate` see both as stdout, in the order
+    /// in which they were written. There is no [`stderr`](AsyncPipe::stderr) then.
+    ///
+    /// The command's stdin and stdout stay set to piped, its stderr to inherited. It keeps no
+    /// descriptor of this pipe.
+    ///
+    /// # Errors
+    ///
+    /// As for [`spawn`](AsyncPipe::spawn).
+    ///
+    /// # Example
+    ///
+    /// This shows how to have all that a command says:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::process::Command;
+    ///
+    /// let pipe = AsyncPipe::merged(Command::new("sh").args(["-c", "echo 1; echo 2 >&2; echo 3"]))?;
+    /// let output = Scheduler::new().block_on(pipe.communicate(()))?;
+    /// assert_eq!(output.stdout, b"1\n2\n3\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn merged(mut command: impl BorrowMut<Command>) -> io::Result<AsyncPipe> {
+        spawn::pipeline(&mut [command.borrow_mut()], Stderr::Merged).map(AsyncPipe::of)
     }
 
     /// Starts commands whose stdout is each the next one's stdin, as in `a | b | c`. The first
@@ -125,13 +162,18 @@ impl AsyncPipe {
     {
         let mut commands: Vec<I::Item> = commands.into_iter().collect();
         let mut commands: Vec<_> = commands.iter_mut().map(BorrowMut::borrow_mut).collect();
-        spawn::pipeline(&mut commands).map(AsyncPipe::of)
+        spawn::pipeline(&mut commands, Stderr::AsSaid).map(AsyncPipe::of)
     }
 
     /// Writes to the child's stdin: [`AsyncFile::write`]. A child that reads no more is
     /// [`io::ErrorKind::BrokenPipe`].
     pub fn write(&self, data: impl Into<Data>) -> Write {
         self.processes.stdin.write(data)
+    }
+
+    /// Writes all of it to the child's stdin: [`AsyncFile::write_all`].
+    pub fn write_all(&self, data: impl Into<Data>) -> Write {
+        self.processes.stdin.write_all(data)
     }
 
     /// Reads from the child's stdout: [`AsyncFile::read`].
@@ -236,15 +278,89 @@ impl AsyncPipe {
         Communicate::new(&self.processes, input.into())
     }
 
-    /// Waits for the last child's exit: [`Task::exit`](crate::Task::exit). It closes nothing: a
-    /// child that reads its stdin to the end exits after [`close_stdin`](AsyncPipe::close_stdin).
-    /// It does not wait for the other children of a chain.
+    /// Waits for the last child's exit: [`Task::exit`](crate::Task::exit). It closes nothing, reads
+    /// nothing, and does not wait for the other children of a chain:
+    /// [`exit_all`](AsyncPipe::exit_all) does.
+    ///
+    /// Two kinds of children never exit. One reads its stdin to the end, and the pipe keeps that
+    /// open: [`close_stdin`](AsyncPipe::close_stdin) ends it, or
+    /// [`take_stdin`](AsyncPipe::take_stdin), with whose last handle it ends (a feeder that is
+    /// cancelled or fails lets the child end, because its stdin goes with it). The other writes
+    /// more than the 64 KiB that a pipe holds to a stdout or stderr that nobody reads, and is
+    /// stopped: [`communicate`](AsyncPipe::communicate) reads both and closes stdin.
     ///
     /// # Errors
     ///
     /// TimedOut; `Other` if something else has reaped the child: its status is unknown.
     pub fn exit(&self) -> Exit {
         Exit::new(&self.processes)
+    }
+
+    /// Waits for the exits of all children, and gives their statuses in the order of the chain:
+    /// [`Task::exits`](crate::Task::exits). It closes and reads nothing, as
+    /// [`exit`](AsyncPipe::exit).
+    ///
+    /// # Errors
+    ///
+    /// TimedOut; `Other` if something else has reaped one of the children, with its position.
+    ///
+    /// # Example
+    ///
+    /// This shows how to wait for a stage that lives longer than the last one:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::process::Command;
+    ///
+    /// let mut slow = Command::new("sh");
+    /// slow.args(["-c", "echo one; exec >&-; sleep 0.01; exit 7"]);
+    /// let pipe = AsyncPipe::pipeline([slow, Command::new("cat")])?;
+    /// let mut sched = Scheduler::new();
+    /// let output = sched.block_on(pipe.communicate(()))?;
+    /// assert!(output.status.success());
+    /// let exits = sched.block_on(pipe.exit_all())?;
+    /// assert_eq!(exits.iter().map(|status| status.code()).collect::<Vec<_>>(), [Some(7), Some(0)]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn exit_all(&self) -> ExitAll {
+        ExitAll::new(&self.processes)
+    }
+
+    /// Ends all children, and waits until they have exited: SIGTERM and SIGCONT to each (to its
+    /// group, if it leads one), SIGKILL to what lives after the grace. It ends with the last child's
+    /// status: [`Task::exit`](crate::Task::exit). The streams can be read meanwhile by other tasks.
+    /// With a grace of `Duration::ZERO` it is kill and wait.
+    ///
+    /// What a leader that has exited in time has left of its group has the whole grace, too: a
+    /// hidden task, which nothing waits for, sends it SIGKILL then, if the scheduler is still there.
+    /// A stop that is cancelled, or whose own timeout comes before the grace's end, does not
+    /// escalate.
+    ///
+    /// # Errors
+    ///
+    /// Those of kill(2): EPERM ends it, with the child named. `Other` if something else has reaped
+    /// the leader of a group or the last child. TimedOut. In a [`first`](crate::first) it is
+    /// InvalidInput, and so is [`again`](crate::again) after it.
+    ///
+    /// # Example
+    ///
+    /// This shows a child that does not listen:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::os::unix::process::ExitStatusExt;
+    /// use std::{process::Command, time::Duration};
+    ///
+    /// let mut deaf = Command::new("sh");
+    /// let pipe = AsyncPipe::piped(deaf.args(["-c", "trap '' TERM; echo ready; while :; do sleep 1; done"]))?;
+    /// let mut sched = Scheduler::new();
+    /// sched.block_on(pipe.readline())?;
+    /// let status = sched.block_on(pipe.stop(Duration::from_millis(10)))?;
+    /// assert_eq!(status.signal(), Some(9));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn stop(&self, grace: Duration) -> Stop {
+        Stop::new(&self.processes, grace)
     }
 
     /// The last child's status, if it has ended, without waiting.
@@ -302,6 +418,71 @@ impl AsyncPipe {
         let children = self.processes.children().iter();
         let answers: Vec<_> = children.map(|child| child.signal(signal)).collect();
         answers.into_iter().collect()
+    }
+
+    /// SIGKILL to the process group of every child that leads one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`signal_group`](AsyncPipe::signal_group).
+    pub fn kill_group(&self) -> io::Result<()> {
+        self.signal_group(libc::SIGKILL)
+    }
+
+    /// A signal to the process group of every child that leads one (`process_group(0)` of
+    /// [`CommandExt`](std::os::unix::process::CommandExt), or setsid(2)), also after the child
+    /// itself has exited: what it has left running is in the group. Who leads one is asked once,
+    /// when the pipe is made (getpgid(2)). A leader that has exited is a zombie until the last
+    /// handle of the pipe is dropped, so its number becomes nobody else's.
+    ///
+    /// # Errors
+    ///
+    /// InvalidInput if no child leads a group. `Other` if something else has reaped a leader (the
+    /// host's own waitpid(2), or the kernel where SIGCHLD is ignored): nothing is sent, for the
+    /// number may be another group's. Those of kill(2): EINVAL, EPERM. The first of them, after all
+    /// groups were tried. A group of which nothing is left is no error.
+    ///
+    /// # Example
+    ///
+    /// This shows how to end a child with all that it has started:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::{os::unix::process::CommandExt, process::Command};
+    ///
+    /// let mut command = Command::new("sh");
+    /// let pipe = AsyncPipe::piped(command.args(["-c", "sleep 60 & wait"]).process_group(0))?;
+    /// pipe.kill_group()?;
+    /// let output = Scheduler::new().block_on(pipe.communicate(()))?; // nobody keeps stdout
+    /// assert!(!output.status.success());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn signal_group(&self, signal: i32) -> io::Result<()> {
+        let answer = self.processes.signal_groups(signal);
+        answer.map_err(|cause| error::named("signal_group", -1, cause))
+    }
+
+    /// From here on the drop of the last handle sends SIGKILL to the children that live, and to the
+    /// groups that they lead. It never waits: they are reaped by the next turn or spawn on this
+    /// thread. An operation that was made from the pipe is a handle; an [`AsyncFile`] of its streams
+    /// is not. In a fork of this process a drop kills nothing.
+    ///
+    /// # Example
+    ///
+    /// This shows a child that does not outlive its pipe:
+    ///
+    /// ```
+    /// use asyncfile::AsyncPipe;
+    /// use std::process::Command;
+    ///
+    /// let pipe = AsyncPipe::piped(Command::new("sleep").arg("60"))?.kill_on_drop();
+    /// drop(pipe);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use = "the handle that is returned may be the last: its drop kills"]
+    pub fn kill_on_drop(self) -> AsyncPipe {
+        self.processes.kill_on_drop();
+        self
     }
 }
 

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use libc::{c_short, POLLIN, POLLNVAL};
 
 use super::waiters::Waiters;
+use crate::error::Cause;
 use crate::reactor::{Reactor, Watch};
 use crate::sys::clock::{self, Moment};
 use crate::sys::process::{self, Process};
@@ -43,6 +44,10 @@ pub(crate) struct ChildProcess {
     pub(super) waiters: RefCell<Waiters>,
     /// The list of dropped children has it.
     pub is_dropped: Cell<bool>,
+    /// It leads a process group. Then it is not reaped as long as this has holders: its number is
+    /// the group's, and must not become another one's.
+    leads_group: bool,
+    holders: Cell<usize>,
 }
 
 /// What tells of the child's end. A pidfd is kept from the first wait to the end: a task that waits
@@ -65,8 +70,9 @@ const FRESH: u64 = 1_000_000_000;
 impl ChildProcess {
     /// `began`: when the child was started, if that was here.
     pub fn new(process: Process, began: Option<Moment>) -> ChildProcess {
+        let id = process.id();
         ChildProcess {
-            id: process.id(),
+            id,
             process: RefCell::new(process),
             began,
             status: Cell::new(Status::Running),
@@ -74,6 +80,8 @@ impl ChildProcess {
             notice: RefCell::new(Notice::None),
             waiters: RefCell::new(Waiters::new()),
             is_dropped: Cell::new(false),
+            leads_group: process::leads_group(id),
+            holders: Cell::new(1),
         }
     }
 
@@ -91,10 +99,16 @@ impl ChildProcess {
         self.ended_at.get()
     }
 
-    /// Asks waitpid(2), if the end is not known; reaps the child if it has ended.
+    /// Asks waitpid(2), if the end is not known; reaps the child if it has ended. (Of a leader
+    /// waitid(2) is asked, and it is not reaped.)
     pub fn try_wait(&self) -> io::Result<Status> {
         if self.status.get() == Status::Running {
-            let answer = self.process.borrow_mut().try_wait();
+            let mut process = self.process.borrow_mut();
+            let answer = match self.leads_group && self.holders.get() > 0 {
+                true => process.peek(),
+                false => process.try_wait(),
+            };
+            drop(process);
             match answer {
                 Ok(None) => {}
                 Ok(Some(status)) => self.has_ended(Status::Exited(status)),
@@ -107,10 +121,30 @@ impl ChildProcess {
         Ok(self.status.get())
     }
 
+    /// A leader has one holder more.
+    pub fn hold(&self) {
+        self.holders.set(self.holders.get() + 1);
+    }
+
+    /// A leader has one holder less. After the last one it is reaped like any other child.
+    pub fn let_go(&self) {
+        self.holders.set(self.holders.get() - 1);
+        let is_kept = matches!(self.status.get(), Status::Exited(_)) && self.leads_group;
+        if is_kept && self.holders.get() == 0 {
+            let _ = self.process.borrow_mut().try_wait(); // ECHILD in a fork of its parent
+        }
+    }
+
+    pub fn leads_group(&self) -> bool {
+        self.leads_group
+    }
+
     /// For a child whose pipe is gone: whether nothing is left to do about it. In a fork of its
-    /// parent this reaps nothing: waitpid(2) says ECHILD there.
+    /// parent this reaps nothing: waitpid(2) says ECHILD there. Where a sandbox refuses waitpid(2)
+    /// (EPERM), the child is asked again.
     pub fn is_over(&self) -> bool {
-        !matches!(self.try_wait(), Ok(Status::Running))
+        let _ = self.try_wait();
+        self.status() != Status::Running
     }
 
     /// Whether its end is known, or the task will be woken when it comes. False: the task must ask
@@ -219,11 +253,48 @@ impl ChildProcess {
         }
     }
 
+    /// kill(2) to the group that it leads, also after its end. The leader is looked at before: the
+    /// number of one that something else has reaped may be another group's.
+    pub fn signal_group(&self, signal: i32) -> Result<(), Cause> {
+        let answer = self.process.borrow().peek();
+        let named = |error| Cause::Named {
+            name: format!("group of child {}", self.id),
+            error,
+        };
+        match answer {
+            Ok(_) => match process::kill_group(self.id, signal) {
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()), // all have ended
+                answer => answer.map_err(named),
+            },
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {
+                self.try_wait().map_err(named)?;
+                let text = "something else has reaped the leader: its number may be another \
+                            group's, and nothing is sent";
+                Err(Cause::Says(io::ErrorKind::Other, text))
+            }
+            Err(error) => Err(named(error)),
+        }
+    }
+
+    /// To the group that it leads; to itself, if it leads none.
+    pub fn signal_all(&self, signal: i32) -> Result<(), Cause> {
+        if self.leads_group {
+            return self.signal_group(signal);
+        }
+        self.signal(signal).map_err(|error| Cause::Named {
+            name: format!("of child {}", self.id),
+            error,
+        })
+    }
+
     /// Ends it at once and reaps it: for a child that was started for nothing.
     pub fn kill_and_wait(&self) {
         if self.signal(libc::SIGKILL).is_ok() && self.status() == Status::Running {
             let answer = self.process.borrow_mut().wait();
-            self.has_ended(answer.map_or(Status::Unknown, Status::Exited));
+            match answer {
+                Ok(status) => self.has_ended(Status::Exited(status)),
+                Err(_) => drop(self.is_over()), // it was killed; ECHILD: it is nobody's child
+            }
         }
     }
 

@@ -2,8 +2,9 @@
 //! share.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
+use std::os::unix::io::RawFd;
 use std::process::ExitStatus;
 use std::rc::Rc;
 
@@ -12,7 +13,7 @@ use libc::{STDERR_FILENO, STDIN_FILENO, STDOUT_FILENO};
 use super::dropped;
 use super::process::{ChildProcess, Status};
 use crate::descriptor::{Descriptor, Stream};
-use crate::error::Cause;
+use crate::error::{self, Cause};
 use crate::file::AsyncFile;
 use crate::port::{Direction, Port};
 use crate::sys::clock::Moment;
@@ -32,13 +33,23 @@ pub(crate) struct Processes {
     /// What outlives a communicate. None if there was none: a program that has none does not link
     /// it.
     pub conversation: RefCell<Option<Rc<dyn Any>>>,
+    /// The process in which the last handle's drop kills the children; 0: none. A fork of it must
+    /// not.
+    killer: Cell<u32>,
+}
+
+/// A stream that cannot be taken over, and the children that are left without a pipe.
+pub(crate) struct Refused {
+    pub stream: Stream,
+    pub fd: RawFd,
+    pub error: io::Error,
+    pub children: Vec<Rc<ChildProcess>>,
 }
 
 impl Processes {
     /// Takes over the streams that were piped. `began`: when the children were started, if that was
-    /// here: the pipes to them are nobody else's. Children whose streams cannot be taken over live
-    /// on without a pipe.
-    pub fn new(mut children: Vec<Process>, began: Option<Moment>) -> io::Result<Processes> {
+    /// here: the pipes to them are nobody else's.
+    pub fn new(mut children: Vec<Process>, began: Option<Moment>) -> Result<Processes, Refused> {
         let end = |child: Option<&mut Process>, stream| child.and_then(|child| child.take(stream));
         let stdin = end(children.first_mut(), STDIN_FILENO);
         let stdout = end(children.last_mut(), STDOUT_FILENO);
@@ -50,7 +61,7 @@ impl Processes {
         let child = |process| Rc::new(ChildProcess::new(process, began));
         let children: Vec<_> = children.into_iter().map(child).collect();
         let is_own = began.is_some();
-        let streams = || -> io::Result<[AsyncFile; 3]> {
+        let streams = || {
             Ok([
                 stream(Stream::Stdin, stdin, is_own)?,
                 stream(Stream::Stdout, stdout, is_own)?,
@@ -64,11 +75,14 @@ impl Processes {
                 stderr,
                 children,
                 conversation: RefCell::default(),
+                killer: Cell::new(0),
             }),
-            Err(error) => {
-                children.into_iter().for_each(dropped::leave);
-                Err(error)
-            }
+            Err((stream, fd, error)) => Err(Refused {
+                stream,
+                fd,
+                error,
+                children,
+            }),
         }
     }
 
@@ -93,8 +107,48 @@ impl Processes {
             Status::Exited(status) => Ok(Some(status)),
             Status::Unknown => Err(Cause::Reaped {
                 child: self.last().id(),
+                stage: 0,
             }),
         }
+    }
+
+    /// The statuses of children that have all ended.
+    pub fn exits(&self) -> Result<Box<[ExitStatus]>, Cause> {
+        let exit = |(index, child): (usize, &Rc<ChildProcess>)| match child.status() {
+            Status::Exited(status) => Ok(status),
+            Status::Unknown => Err(Cause::Reaped {
+                child: child.id(),
+                stage: index + 1,
+            }),
+            Status::Running => unreachable!("all have ended"),
+        };
+        self.children.iter().enumerate().map(exit).collect()
+    }
+
+    /// From here on the last handle's drop kills the children that live, and their groups.
+    pub fn kill_on_drop(&self) {
+        self.killer.set(std::process::id());
+    }
+
+    /// A signal to the groups that children lead.
+    pub fn signal_groups(&self, signal: i32) -> Result<(), Cause> {
+        let mut answer = Err(Cause::Says(
+            io::ErrorKind::InvalidInput,
+            "no child leads a process group: Command::process_group(0) makes one",
+        ));
+        let leaders = self.children.iter().filter(|child| child.leads_group());
+        for (index, leader) in leaders.enumerate() {
+            let sent = leader.signal_group(signal);
+            answer = if index == 0 { sent } else { answer.and(sent) };
+        }
+        answer
+    }
+
+    /// A signal to every child, and to its group if it leads one. The first failure, after all were
+    /// tried.
+    pub fn signal_all(&self, signal: i32) -> Result<(), Cause> {
+        let answers = self.children.iter().map(|child| child.signal_all(signal));
+        answers.fold(Ok(()), |before, answer| before.and(answer))
     }
 
     /// Closes the streams. Children that live on are reaped when they have ended.
@@ -108,20 +162,41 @@ impl Processes {
 
 impl Drop for Processes {
     fn drop(&mut self) {
+        if self.killer.get() != 0 && self.killer.get() == std::process::id() {
+            let _ = self.signal_all(libc::SIGKILL); // a child that cannot be killed lives on
+        }
         self.children.drain(..).for_each(dropped::leave);
     }
 }
 
+impl Refused {
+    /// The error; `name` names the children, and ends before the stream's name.
+    pub fn error(self, operation: &'static str, mut name: String) -> io::Error {
+        name.push_str(self.stream.name());
+        let error = self.error;
+        error::named(operation, self.fd, Cause::Named { name, error })
+    }
+}
+
 /// The parent's end of a child's stream.
-fn stream(stream: Stream, fd: Option<Owned>, is_own: bool) -> io::Result<AsyncFile> {
+fn stream(
+    stream: Stream,
+    fd: Option<Owned>,
+    is_own: bool,
+) -> Result<AsyncFile, (Stream, RawFd, io::Error)> {
     let direction = match stream {
         Stream::Stdin => Direction::Write,
         Stream::Stdout | Stream::Stderr => Direction::Read,
     };
-    let descriptor = match fd {
-        None => Descriptor::absent(stream),
-        Some(fd) if is_own => Descriptor::new(Port::of_own_pipe(fd, direction)?),
-        Some(fd) => Descriptor::new(Port::take_over(fd)?),
+    let fd = match fd {
+        Some(fd) => fd,
+        None => return Ok(AsyncFile::from_descriptor(Descriptor::absent(stream))),
     };
-    Ok(AsyncFile::from_descriptor(descriptor))
+    let number = fd.number();
+    let port = match is_own {
+        true => Port::of_own_pipe(fd, direction),
+        false => Port::take_over(fd),
+    };
+    let port = port.map_err(|error| (stream, number, error))?;
+    Ok(AsyncFile::from_descriptor(Descriptor::new(port)))
 }

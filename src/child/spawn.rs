@@ -1,62 +1,99 @@
 //! Starting children: one command, or several of which each stdout is the next one's stdin.
 
+use std::fs;
 use std::io;
 use std::process::Command;
+use std::rc::Rc;
 
 use super::dropped;
 use super::process::ChildProcess;
-use super::processes::Processes;
+use super::processes::{Processes, Refused};
+use crate::descriptor::Stream;
 use crate::error::{self, Cause};
 use crate::sys::clock;
-use crate::sys::process::{Process, Stdin};
+use crate::sys::process::{Process, Stderr, Stdin};
+
+/// A command's place in its pipeline: its index, and how many there are.
+type Stage = (usize, usize);
 
 /// Starts one command, as it says.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Processes> {
     dropped::reap();
-    let child = start(command, None)?;
-    Processes::new(vec![child], Some(clock::now()))
+    let child = Process::spawn(command).map_err(|error| failed(command, (0, 1), error))?;
+    own(vec![child], &[command])
 }
 
 /// Starts commands, each stdout piped into the next stdin, with pipes at both ends. If one cannot
 /// be started, those that were are killed and reaped.
-pub(crate) fn pipeline(commands: &mut [&mut Command]) -> io::Result<Processes> {
+pub(crate) fn pipeline(commands: &mut [&mut Command], stderr: Stderr) -> io::Result<Processes> {
     dropped::reap();
+    let count = commands.len();
     let mut started: Vec<Process> = Vec::new();
-    for command in commands {
+    for (index, command) in commands.iter_mut().enumerate() {
         let stdin = match started.last_mut() {
             None => Stdin::Piped,
             Some(before) => before
                 .take(libc::STDOUT_FILENO)
                 .map_or(Stdin::Null, Stdin::From),
         };
-        match start(command, Some(stdin)) {
+        match Process::piped(command, stdin, stderr) {
             Ok(child) => started.push(child),
             Err(error) => {
-                started.into_iter().for_each(kill);
-                return Err(error);
+                let child = |process| Rc::new(ChildProcess::new(process, None));
+                started.into_iter().map(child).for_each(kill);
+                return Err(failed(command, (index, count), error));
             }
         }
     }
     if started.is_empty() {
         return Err(error::invalid("spawn", "a pipeline of no commands"));
     }
-    Processes::new(started, Some(clock::now()))
+    own(started, commands)
 }
 
-fn start(command: &mut Command, stdin: Option<Stdin>) -> io::Result<Process> {
-    let started = match stdin {
-        None => Process::spawn(command),
-        Some(stdin) => Process::piped(command, stdin),
-    };
-    started.map_err(|error| {
-        let name = command.get_program().to_string_lossy().into_owned();
-        error::named("spawn", -1, Cause::Named { name, error })
+/// The children of these commands, which nobody else knows. If their streams cannot be taken over,
+/// they are killed and reaped.
+fn own(started: Vec<Process>, commands: &[&mut Command]) -> io::Result<Processes> {
+    Processes::new(started, Some(clock::now())).map_err(|mut refused: Refused| {
+        refused.children.drain(..).for_each(kill);
+        let index = match refused.stream {
+            Stream::Stdin => 0,
+            Stream::Stdout | Stream::Stderr => commands.len() - 1,
+        };
+        let mut name = name(commands[index], (index, commands.len()));
+        name.push_str(", ");
+        refused.error("spawn", name)
     })
 }
 
+/// The error of a command that cannot be started. A missing working directory reads as a missing
+/// program: only the directory itself can tell (`.` in it asks for what chdir(2) does).
+#[cold]
+fn failed(command: &Command, stage: Stage, error: io::Error) -> io::Error {
+    let mut name = name(command, stage);
+    if let Some(directory) = command.get_current_dir() {
+        let answer = fs::metadata(directory.join("."));
+        let errno = answer.err().and_then(|error| error.raw_os_error());
+        if errno.is_some() && errno == error.raw_os_error() {
+            name.push_str(", working directory ");
+            name.push_str(&directory.to_string_lossy());
+        }
+    }
+    error::named("spawn", -1, Cause::Named { name, error })
+}
+
+/// The program; of several, with its place among them, counted from 1.
+#[cold]
+fn name(command: &Command, (index, count): Stage) -> String {
+    let name = command.get_program().to_string_lossy();
+    match count {
+        1 => name.into_owned(),
+        _ => format!("{name}, stage {} of {count}", index + 1),
+    }
+}
+
 /// Ends a child that was started for nothing.
-fn kill(process: Process) {
-    let child = ChildProcess::new(process, None);
+fn kill(child: Rc<ChildProcess>) {
     child.kill_and_wait();
-    dropped::leave(std::rc::Rc::new(child)); // one that could not be killed
+    dropped::leave(child); // one that could not be killed
 }

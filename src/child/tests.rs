@@ -6,19 +6,24 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::sim::{with, Act, Kernel, Program};
-use crate::{again, done, first, sleep, yield_now, AsyncPipe, Scheduler};
+use crate::{again, done, first, sleep, yield_now, AsyncPipe, OperationError, Scheduler};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A kernel with `nap`, which lives for a minute, and its calls from here on, a line each.
 fn kernel() -> (Kernel, Rc<RefCell<Vec<String>>>) {
-    let mut kernel = Kernel::new(|_| 0);
+    kernel_that_chooses(|_| 0)
+}
+
+fn kernel_that_chooses(choose: fn(u32) -> u32) -> (Kernel, Rc<RefCell<Vec<String>>>) {
+    let mut kernel = Kernel::new(choose);
     let acts = vec![Act::Sleep(60 * SECOND)];
     kernel.program(
         "nap",
         Program {
             acts,
             stderr: false,
+            group: false,
         },
     );
     let lines = Rc::new(RefCell::new(Vec::new()));
@@ -56,6 +61,30 @@ fn turns(sched: &mut Scheduler<'_>, count: usize) {
         }
     });
     sched.join(task).unwrap();
+}
+
+#[test]
+fn a_stream_that_fails_under_a_communicate_is_named() {
+    let (mut kernel, _) = kernel_that_chooses(|below| below - 1);
+    kernel.faults.read_eio = 255;
+    kernel.run(|| {
+        let pipe = nap();
+        let mut sched = Scheduler::new();
+        let error = sched.block_on(pipe.communicate(())).unwrap_err();
+        let cause = OperationError::of(&error).unwrap();
+        assert_eq!(
+            (cause.operation(), cause.raw_os_error()),
+            ("communicate", Some(libc::EIO))
+        );
+        let (fd, words) = (
+            cause.fd().unwrap(),
+            std::io::Error::from_raw_os_error(libc::EIO),
+        );
+        assert_eq!(
+            error.to_string(),
+            format!("communicate stdout on fd {fd}: {words}")
+        );
+    });
 }
 
 #[test]

@@ -12,7 +12,6 @@ use crate::error::Cause;
 use crate::machine::End;
 use crate::op::deadline::OwnDeadline;
 use crate::op::operate::{face, Context, Op, Operate, Progress};
-use crate::op::timeout::Timeout;
 use crate::operation::{Operation, Sealed};
 use crate::sys::clock::Moment;
 use crate::task::Task;
@@ -36,6 +35,10 @@ struct Member {
 /// timeout. [`Task::which`] says which it was. If several could end at once, the earliest in order
 /// does. The others are put back, and nothing of them is lost. In an array of operations of
 /// different kinds the first one is made an [`Op`] by `Op::from(...)`, the others by `.into()`.
+///
+/// A beat beside the lines is [`ticks`](crate::ticks). An operation's `timeout` in a `first` that
+/// is made anew starts anew with it: a deadline over many of them is an `until`, or what
+/// [`again`](crate::again) keeps.
 ///
 /// None at all, or a `write` or `communicate` among them (half a write cannot be put back), is
 /// [`io::ErrorKind::InvalidInput`].
@@ -81,7 +84,7 @@ impl First {
     /// The most it may take, counted from when it first has to wait. Then:
     /// [`io::ErrorKind::TimedOut`], and all of the operations are put back.
     pub fn timeout(mut self, after: Duration) -> First {
-        self.deadline.timeout = Timeout::after(after);
+        self.deadline.timeout.set_after(after);
         self
     }
 
@@ -112,7 +115,7 @@ impl First {
     }
 }
 
-face!(First, op => Op::other(op));
+face!(First, op => Op::other(op), op.deadline.timeout);
 
 impl Operate for First {
     fn enter(&mut self, cx: &Context<'_>) {
@@ -152,8 +155,12 @@ impl Operate for First {
         Progress::Blocked(soonest.min(self.deadline.begin(cx)))
     }
 
+    /// The winner has left by itself, or keeps its place until the task waits anew.
     fn leave(&mut self) {
-        self.members.iter_mut().for_each(|member| member.op.leave());
+        let winner = self.winner;
+        let members = self.members.iter_mut().enumerate();
+        let losers = members.filter(|(index, _)| Some(*index) != winner);
+        losers.for_each(|(_, member)| member.op.leave());
     }
 
     /// The winner afresh; the others keep their running clocks.

@@ -46,7 +46,7 @@ impl Join {
     /// The most it may take, counted from when it first has to wait. Then:
     /// [`io::ErrorKind::TimedOut`], and the task goes on.
     pub fn timeout(mut self, after: Duration) -> Join {
-        self.timeout = Timeout::after(after);
+        self.timeout.set_after(after);
         self
     }
 
@@ -67,7 +67,7 @@ impl Clone for Join {
     }
 }
 
-face!(Join, op => Op::other(op));
+face!(Join, op => Op::other(op), op.timeout);
 
 impl Operate for Join {
     fn advance(&mut self, cx: &Context<'_>) -> Progress {

@@ -1,8 +1,12 @@
-//! Operations made of others, and waiting for another task's end. An annex: the core does not know
-//! it.
+//! Operations made of others, waiting for another task's end, a beat, and queues between tasks. An
+//! annex: the core does not know it.
 
 mod first;
 mod join;
+mod queue;
+mod ticks;
 
 pub use first::{first, First};
 pub use join::Join;
+pub use queue::{queue, Queue};
+pub use ticks::{ticks, Ticks};

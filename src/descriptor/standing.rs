@@ -31,6 +31,17 @@ pub(crate) enum Stream {
     Stderr,
 }
 
+impl Stream {
+    /// What it is called in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stream::Stdin => "stdin",
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        }
+    }
+}
+
 impl Standing {
     /// Why no operation can wait on the file.
     pub fn refusal(self) -> Option<Cause> {

@@ -165,6 +165,53 @@ fn a_million_short_lines_that_arrive_byte_by_byte_take_linear_work() {
 }
 
 #[test]
+fn a_record_of_16_mib_that_arrives_byte_by_byte_is_searched_once_for_its_nul() {
+    const SIZE: usize = 1 << 24;
+    let mut buffer = LineBuffer::new();
+    for _ in 1..SIZE {
+        assert!(buffer.line_until(0, usize::MAX).is_none());
+        buffer.room(1)[0] = b'\n';
+        buffer.filled(1);
+    }
+    append(&mut buffer, b"\0");
+    let found = buffer.line_until(0, usize::MAX);
+    assert_eq!(found.map(|found| found.len), Some(SIZE));
+    assert_eq!(buffer.searched, SIZE as u64);
+}
+
+#[test]
+fn another_delimiter_searches_what_is_held_once_more_and_not_what_comes() {
+    let mut inflow = crate::machine::read::Inflow::default();
+    append(&mut inflow.buffer, &[b'a'; 1000]);
+    for delimiter in [b'\n', b'\n', 0, 0, b'\n'] {
+        let buffer = inflow.searched_for(delimiter);
+        assert_eq!(buffer.line_until(delimiter, usize::MAX), None);
+    }
+    append(&mut inflow.buffer, b"b\n");
+    assert_eq!(take_line(inflow.searched_for(b'\n')).len(), 1002);
+    assert_eq!(inflow.buffer.searched, 3 * 1000 + 2);
+}
+
+/// What a task has searched behind its line stays searched when that line is given back.
+#[test]
+fn what_a_run_of_lines_has_searched_is_not_searched_again() {
+    use std::io::Write;
+    let (mut theirs, ours) = std::os::unix::net::UnixStream::pair().unwrap();
+    theirs.write_all(b"one\ntwo\nhalf a line").unwrap();
+    let file = crate::AsyncFile::new(ours).unwrap();
+    let mut sched = crate::Scheduler::new();
+    drop(sched.spawn(file.readline(), |task| {
+        task.line()?;
+        crate::again::<()>()
+    }));
+    sched.turn(Some(std::time::Duration::ZERO)).unwrap();
+    sched.turn(Some(std::time::Duration::ZERO)).unwrap();
+    let state = file.descriptor().state();
+    assert_eq!(state.inflow.buffer.bytes(), b"half a line");
+    assert_eq!(state.inflow.buffer.searched, 4, "the first line alone");
+}
+
+#[test]
 fn all_whole_lines_are_found_by_scanning_what_follows_them() {
     let mut buffer = buffer_with(&b"ab\n".repeat(1000));
     append(&mut buffer, b"half");

@@ -18,6 +18,8 @@ pub mod write;
 
 use std::io;
 
+use crate::line_buffer::LineBuffer;
+
 /// Why an operation ended. See [`Task::end`](crate::Task::end).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
@@ -60,8 +62,36 @@ pub trait Source {
     fn read(&mut self, window: &mut [u8]) -> io::Result<usize>;
 }
 
+/// Where a reader's messages come from: a source that keeps them apart.
+pub trait MessageSource: Source {
+    /// Appends the next message to the buffer, which is empty: at most so many bytes of it. A peek
+    /// leaves the message in the source.
+    fn receive(
+        &mut self,
+        buffer: &mut LineBuffer,
+        most: usize,
+        is_peek: bool,
+    ) -> io::Result<Message>;
+}
+
+/// What came of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// All of it. It may be empty.
+    Whole,
+    /// Its beginning. The rest is gone.
+    Cut,
+    /// No message comes any more.
+    End,
+}
+
 /// Where a writer's bytes go.
 pub trait Sink {
+    /// Whether one write is one message, never split, and an empty one is one, too.
+    fn takes_messages(&self) -> bool {
+        false
+    }
+
     /// False: not now. A write would wait, or nothing is known of it before poll(2) is asked.
     fn is_ready(&mut self) -> bool;
 

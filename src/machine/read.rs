@@ -1,4 +1,4 @@
-//! The reading machine: read, read full, read_to_end, readline and readlines.
+//! The reading machine: read, read full, read_exact, peek, read_to_end, readline and readlines.
 //!
 //! They differ only in what satisfies them, which is [`Want`]. The rest is one machine:
 //!
@@ -14,14 +14,19 @@
 //! Blocked   ── advanced again ──► Looking
 //! Looking   ── the deadline has come ──► Ended
 //! Blocked   ── the deadline has come ──► Ended
+//! Looking   ── a message is no stream ──► Ended
+//! Filling   ── a message, or their end ──► Ended
 //! ```
+//!
+//! Where messages are kept apart (datagrams), one read is one message, and the machine never goes
+//! back to looking: there is nothing to put together.
 //!
 //! Looking comes before filling: buffered bytes come before an error or an end that lies behind
 //! them.
 
 use std::io;
 
-use super::{Advance, End, Source, SHARE};
+use super::{Advance, End, Message, MessageSource, Source, SHARE};
 use crate::line_buffer::LineBuffer;
 
 /// What satisfies a reader. Sizes and limits are bytes.
@@ -31,6 +36,8 @@ pub enum Want {
     Some(usize),
     /// Exactly so many; fewer only at the end.
     Full(usize),
+    /// Exactly so many; an end or a deadline before that is an error, and they stay.
+    Exact(usize),
     /// Everything until the end, at most so many.
     ToEnd(usize),
     /// One line, or so many bytes of a longer one.
@@ -40,16 +47,39 @@ pub enum Want {
 }
 
 /// What has come in on one file and was not handed over.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Inflow {
     /// The bytes.
     pub buffer: LineBuffer,
     /// An end of file came behind these bytes and was not reported yet. It is reported once: what
     /// the kernel says afterwards counts again (a file that grew, a FIFO's next writer).
     pub ended: bool,
+    /// What the buffer was searched for last.
+    delimiter: u8,
+}
+
+impl Default for Inflow {
+    fn default() -> Inflow {
+        Inflow {
+            buffer: LineBuffer::new(),
+            ended: false,
+            delimiter: b'\n',
+        }
+    }
 }
 
 impl Inflow {
+    /// The buffer, to be searched for this delimiter. What was searched for another one is searched
+    /// again.
+    #[inline]
+    pub fn searched_for(&mut self, delimiter: u8) -> &mut LineBuffer {
+        if self.delimiter != delimiter {
+            self.delimiter = delimiter;
+            self.buffer.search_anew();
+        }
+        &mut self.buffer
+    }
+
     /// How many bytes a reader could have without asking the kernel.
     #[inline]
     pub fn len(&self) -> usize {
@@ -102,6 +132,8 @@ pub const TRANSITIONS: &[super::table::Edge<State>] = &[
     (State::Blocked, "advanced again", State::Looking),
     (State::Looking, "the deadline has come", State::Ended),
     (State::Blocked, "the deadline has come", State::Ended),
+    (State::Looking, "a message is no stream", State::Ended),
+    (State::Filling, "a message, or their end", State::Ended),
 ];
 
 /// A read in progress. All that it has read is in the [`Inflow`]: dropped in any state, it takes
@@ -113,6 +145,10 @@ pub struct Reader {
     /// because operations should be small.
     window: u32,
     state: State,
+    /// What ends a line.
+    delimiter: u8,
+    /// It takes nothing out of the buffer, not even an end of file.
+    is_peek: bool,
 }
 
 impl Reader {
@@ -123,6 +159,8 @@ impl Reader {
             want,
             window: 0,
             state: State::Looking,
+            delimiter: b'\n',
+            is_peek: false,
         }
     }
 
@@ -136,6 +174,31 @@ impl Reader {
     #[inline]
     pub(crate) fn set_want(&mut self, want: Want) {
         self.want = want;
+    }
+
+    /// For lines: this byte ends one. The default is a newline.
+    #[inline]
+    pub fn set_delimiter(&mut self, delimiter: u8) {
+        self.delimiter = delimiter;
+    }
+
+    /// What ends a line.
+    #[inline]
+    pub fn delimiter(&self) -> u8 {
+        self.delimiter
+    }
+
+    /// For bytes: it shows what is there, and takes nothing. What it ended with is found again by
+    /// the next reader.
+    #[inline]
+    pub fn set_peek(&mut self) {
+        self.is_peek = true;
+    }
+
+    /// Whether it takes nothing.
+    #[inline]
+    pub fn is_peek(&self) -> bool {
+        self.is_peek
     }
 
     /// For lines: take at most so many bytes from the source at a time. 0: the default.
@@ -183,7 +246,10 @@ impl Reader {
         loop {
             if let Some((end, len)) = self.look(inflow) {
                 self.go("enough is buffered, or the end has come", State::Ended);
-                return Advance::Ended(end, len);
+                return match self.want {
+                    Want::Exact(_) if end == End::Eof => unexpected_end(),
+                    _ => Advance::Ended(end, len),
+                };
             }
             self.go("not enough yet", State::Filling);
             if moved == SHARE {
@@ -213,6 +279,54 @@ impl Reader {
         }
     }
 
+    /// As `advance`, for one message. What was put back is one, too: bytes that are buffered, or
+    /// (`ended`) an empty message.
+    pub fn advance_message(
+        &mut self,
+        inflow: &mut Inflow,
+        source: &mut (impl MessageSource + ?Sized),
+    ) -> Advance {
+        if self.state == State::Blocked {
+            self.go("advanced again", State::Looking);
+        }
+        let size = match self.want {
+            Want::Some(size) => size,
+            _ => {
+                self.go("a message is no stream", State::Ended);
+                return Advance::Failed(io::ErrorKind::InvalidInput.into());
+            }
+        };
+        if size == 0 || !inflow.is_empty() {
+            inflow.ended &= size == 0 || self.is_peek;
+            self.go("enough is buffered, or the end has come", State::Ended);
+            return match inflow.len() {
+                len if len > size && size > 0 => Advance::Ended(End::Limit, size),
+                len => Advance::Ended(End::Complete, len.min(size)),
+            };
+        }
+        loop {
+            self.go("not enough yet", State::Filling);
+            if !source.is_ready() {
+                return self.block();
+            }
+            let end = match source.receive(&mut inflow.buffer, size, self.is_peek) {
+                Ok(Message::Whole) => End::Complete,
+                Ok(Message::Cut) => End::Limit,
+                Ok(Message::End) => End::Eof,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {
+                        self.go("EINTR", State::Looking);
+                        continue;
+                    }
+                    io::ErrorKind::WouldBlock => return self.block(),
+                    _ => return self.fail(error),
+                },
+            };
+            self.go("a message, or their end", State::Ended);
+            return Advance::Ended(end, inflow.len());
+        }
+    }
+
     #[inline]
     fn block(&mut self) -> Advance {
         self.go("the source says \"not now\"", State::Blocked);
@@ -236,6 +350,7 @@ impl Reader {
     pub(crate) fn wants_nothing(&self) -> bool {
         let (Want::Some(size)
         | Want::Full(size)
+        | Want::Exact(size)
         | Want::ToEnd(size)
         | Want::Line(size)
         | Want::Lines(size)) = self.want;
@@ -275,22 +390,24 @@ impl Reader {
         let found = match self.want {
             Want::Some(0) => Some((End::Complete, 0)),
             Want::Some(size) if len > 0 => Some((End::Complete, len.min(size))),
-            Want::Full(size) if len >= size => Some((End::Complete, size)),
+            Want::Full(size) | Want::Exact(size) if len >= size => Some((End::Complete, size)),
             Want::ToEnd(limit) if len >= limit => Some((End::Limit, limit)),
             Want::Line(limit) => inflow
-                .buffer
-                .line(limit)
+                .searched_for(self.delimiter)
+                .line_until(self.delimiter, limit)
                 .map(|found| (whole(found.whole), found.len)),
             Want::Lines(limit) => inflow
-                .buffer
-                .lines(limit)
+                .searched_for(self.delimiter)
+                .lines_until(self.delimiter, limit)
                 .map(|found| (whole(found.whole), found.len)),
-            Want::Some(_) | Want::Full(_) | Want::ToEnd(_) => None,
+            Want::Some(_) | Want::Full(_) | Want::Exact(_) | Want::ToEnd(_) => None,
         };
         if found.is_none() && inflow.ended {
             // A read_to_end reports the end together with the bytes before it, and so does a reader
-            // for which there is no byte. Otherwise the outcome after this one reports it.
-            inflow.ended = len > 0 && !matches!(self.want, Want::ToEnd(_));
+            // for which there is no byte, or too few. Otherwise the outcome after this one reports
+            // it.
+            let is_reported = len == 0 || matches!(self.want, Want::ToEnd(_) | Want::Exact(_));
+            inflow.ended = self.is_peek || !is_reported;
             return Some((End::Eof, len));
         }
         found
@@ -301,9 +418,16 @@ impl Reader {
     /// handed on.
     fn most(&self, held: usize) -> usize {
         match self.want {
-            Want::Some(size) | Want::Full(size) | Want::ToEnd(size) => size - held,
+            Want::Some(size) | Want::Full(size) | Want::Exact(size) | Want::ToEnd(size) => {
+                size - held
+            }
             Want::Line(_) | Want::Lines(_) if self.window > 0 => self.window as usize,
             Want::Line(_) | Want::Lines(_) => usize::MAX,
         }
     }
+}
+
+#[cold]
+fn unexpected_end() -> Advance {
+    Advance::Failed(io::ErrorKind::UnexpectedEof.into())
 }

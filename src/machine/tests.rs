@@ -48,6 +48,10 @@ fn a_reader_takes_exactly_the_edges_of_its_table_which_its_diagram_shows() {
         reading::to_a_read_to_end,
         reading::to_a_readline,
         reading::to_a_readlines,
+        reading::to_an_exact_read,
+        reading::to_a_peek,
+        reading::to_messages,
+        reading::to_a_record_of_another_delimiter,
         reading::to_one_with_no_limit_or_another,
         reading::to_one_that_wants_nothing_or_has_a_limit_of_0,
         reading::to_one_that_moves_its_share,
@@ -62,6 +66,7 @@ fn a_writer_takes_exactly_the_edges_of_its_table_which_its_diagram_shows() {
         writing::to_a_write_that_must_poll_first,
         writing::to_a_full_write,
         writing::to_a_full_write_that_must_poll_first,
+        writing::to_a_write_of_all,
         writing::to_a_write_of_nothing,
         writing::to_one_that_moves_its_share,
     ];
@@ -130,7 +135,15 @@ impl Source for NotNow {
 
 #[test]
 fn to_block_at_once_is_to_advance_where_nothing_is_buffered_and_the_source_is_not_ready() {
-    for kind in [Want::Some, Want::Full, Want::ToEnd, Want::Line, Want::Lines] {
+    let kinds: [fn(usize) -> Want; 6] = [
+        Want::Some,
+        Want::Full,
+        Want::Exact,
+        Want::ToEnd,
+        Want::Line,
+        Want::Lines,
+    ];
+    for kind in kinds {
         for size in [0, 1, usize::MAX] {
             let want = kind(size);
             let (mut at_once, mut advanced) = (Reader::new(want), Reader::new(want));

@@ -1,4 +1,4 @@
-//! The writing machine: write and write full.
+//! The writing machine: write, write full and write_all.
 //!
 //! ```text
 //! Writing   ── nothing is left, or one write was enough ──► Ended
@@ -11,6 +11,9 @@
 //! Writing   ── the deadline has come ──► Ended
 //! Blocked   ── the deadline has come ──► Ended
 //! ```
+//!
+//! Where messages are kept apart (datagrams), one write is one message, also an empty one, and it is
+//! never split.
 //!
 //! It tries first and polls only after EAGAIN: a write that fits costs one system call. POLLOUT
 //! says that something fits, not that everything does, so each write may take a part.
@@ -55,36 +58,52 @@ pub const TRANSITIONS: &[super::table::Edge<State>] = &[
 /// A write in progress.
 #[derive(Clone, Debug)]
 pub struct Writer {
-    written: usize,
-    /// All of it, or what one write takes.
-    full: bool,
+    written: Count,
+    extent: Extent,
     state: State,
 }
+
+/// When a writer ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// After one write, whatever that took.
+    Once,
+    /// When all is written; with a part of it only at its deadline.
+    Full,
+    /// When all is written; before that only with an error.
+    All,
+}
+
+/// A count that is aligned as half a word: operations should be small, and what lies beside a
+/// writer then needs no padding.
+#[derive(Clone, Copy, Debug)]
+#[repr(packed(4))]
+struct Count(usize);
 
 impl Writer {
     /// A writer at the beginning of its data.
     #[inline]
     pub fn new() -> Writer {
         Writer {
-            written: 0,
-            full: false,
+            written: Count(0),
+            extent: Extent::Once,
             state: State::Writing,
         }
     }
 
-    /// It ends when all is written, not after the first write.
-    pub fn set_full(&mut self) {
-        self.full = true;
+    /// When it ends: the default is after one write.
+    pub fn set_extent(&mut self, extent: Extent) {
+        self.extent = extent;
     }
 
-    /// Whether it wants all to be written.
-    pub fn is_full(&self) -> bool {
-        self.full
+    /// When it ends.
+    pub fn extent(&self) -> Extent {
+        self.extent
     }
 
     /// How many bytes the sink took so far.
     pub fn written(&self) -> usize {
-        self.written
+        self.written.0
     }
 
     /// Where it is.
@@ -104,11 +123,15 @@ impl Writer {
     /// Goes as far as it can without waiting. `data` is the same at each call.
     #[inline]
     pub fn advance(&mut self, data: &[u8], sink: &mut (impl Sink + ?Sized)) -> Advance {
-        let share_ends = self.written.saturating_add(SHARE);
+        let is_message = sink.takes_messages();
+        let share = if is_message { usize::MAX } else { SHARE };
+        let share_ends = self.written.0.saturating_add(share);
         loop {
             match self.state {
-                State::Writing if self.written == data.len() => return self.ended(End::Complete),
-                State::Writing if self.written == share_ends => {
+                State::Writing if self.written.0 == data.len() && !is_message => {
+                    return self.ended(End::Complete);
+                }
+                State::Writing if self.written.0 == share_ends => {
                     self.go("the share is moved: others first", State::Writing);
                     return Advance::Yield;
                 }
@@ -116,35 +139,40 @@ impl Writer {
                     self.go("the sink says \"not now\"", State::Blocked);
                     return Advance::Blocked;
                 }
-                State::Writing => match sink.write(&data[self.written..data.len().min(share_ends)])
-                {
-                    Ok(0) => return self.failed(io::ErrorKind::WriteZero.into()),
-                    Ok(size) => {
-                        self.written += size;
-                        if !self.full {
-                            return self.ended(End::Complete);
+                State::Writing => {
+                    match sink.write(&data[self.written.0..data.len().min(share_ends)]) {
+                        Ok(0) if !is_message => {
+                            return self.failed(io::ErrorKind::WriteZero.into())
                         }
-                        self.go("the sink took a part", State::Writing);
+                        Ok(size) => {
+                            self.written.0 += size;
+                            if self.extent == Extent::Once || is_message {
+                                return self.ended(End::Complete);
+                            }
+                            self.go("the sink took a part", State::Writing);
+                        }
+                        Err(error) => match error.kind() {
+                            io::ErrorKind::Interrupted => self.go("EINTR", State::Writing),
+                            io::ErrorKind::WouldBlock => {
+                                self.go("the sink says \"not now\"", State::Blocked);
+                                return Advance::Blocked;
+                            }
+                            _ => return self.failed(error),
+                        },
                     }
-                    Err(error) => match error.kind() {
-                        io::ErrorKind::Interrupted => self.go("EINTR", State::Writing),
-                        io::ErrorKind::WouldBlock => {
-                            self.go("the sink says \"not now\"", State::Blocked);
-                            return Advance::Blocked;
-                        }
-                        _ => return self.failed(error),
-                    },
-                },
+                }
                 State::Blocked => self.go("advanced again", State::Writing),
                 State::Ended => unreachable!("a writer that has ended is not advanced"),
             }
         }
     }
 
-    /// Its deadline has come: what was written counts, if it is anything.
+    /// Its deadline has come: what was written counts, if it is anything, and all was not asked
+    /// for.
     pub fn time_out(&mut self) -> Advance {
         self.go("the deadline has come", State::Ended);
-        match self.written {
+        match self.written.0 {
+            _ if self.extent == Extent::All => Advance::Failed(io::ErrorKind::TimedOut.into()),
             0 => Advance::Failed(io::ErrorKind::TimedOut.into()),
             written => Advance::Ended(End::TimedOut, written),
         }
@@ -152,7 +180,7 @@ impl Writer {
 
     fn ended(&mut self, end: End) -> Advance {
         self.go("nothing is left, or one write was enough", State::Ended);
-        Advance::Ended(end, self.written)
+        Advance::Ended(end, self.written.0)
     }
 
     #[cold]

@@ -6,6 +6,7 @@ use super::timeout::Timeout;
 use crate::sys::clock::Moment;
 
 /// See the head of this file.
+#[derive(Clone)]
 pub(crate) struct OwnDeadline {
     pub timeout: Timeout,
     /// NEVER: the timeout's clock has not started.

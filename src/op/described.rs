@@ -7,8 +7,9 @@ use std::os::unix::io::RawFd;
 use super::operate::{Kind, Op};
 use super::read::Reading;
 use super::write::Writing;
-use crate::error;
+use crate::error::{self, Cause};
 use crate::machine::read::Want;
+use crate::machine::write::Extent;
 
 impl Op {
     /// The descriptor that it works on, for messages. Negative: none.
@@ -77,9 +78,13 @@ impl Reading {
     #[inline]
     pub fn name(&self) -> &'static str {
         match self.machine.want() {
+            Want::Some(_) if self.machine.is_peek() => "peek",
+            Want::Full(_) if self.machine.is_peek() => "peek full",
             Want::Some(_) => "read",
             Want::Full(_) => "read full",
+            Want::Exact(_) => "read_exact",
             Want::ToEnd(_) => "read_to_end",
+            Want::Line(_) if self.machine.delimiter() != b'\n' => "read_until",
             Want::Line(_) => "readline",
             Want::Lines(_) => "readlines",
         }
@@ -87,7 +92,7 @@ impl Reading {
 
     pub fn accessors(&self) -> &'static [&'static str] {
         match self.machine.want() {
-            Want::Some(_) | Want::Full(_) | Want::ToEnd(_) => &["bytes()"],
+            Want::Some(_) | Want::Full(_) | Want::Exact(_) | Want::ToEnd(_) => &["bytes()"],
             Want::Line(_) => &["line()"],
             Want::Lines(_) => &["lines()"],
         }
@@ -109,20 +114,24 @@ impl Reading {
 }
 
 impl Writing {
-    /// As an error: its deadline came when so many bytes were written.
+    /// As an error: so many bytes were written, and not all, because its deadline came or (Once)
+    /// one write took no more.
     pub fn cut(&self, written: usize) -> io::Error {
-        error::named(
-            self.name(),
-            self.file.fd(),
-            self.timeout.cause(written, "written"),
-        )
+        let cause = match self.machine.extent() {
+            Extent::Once => Cause::Short {
+                written,
+                of: self.data.len(),
+            },
+            Extent::Full | Extent::All => self.timeout.cause(written, "written"),
+        };
+        error::named(self.name(), self.file.fd(), cause)
     }
 
     pub fn name(&self) -> &'static str {
-        if self.machine.is_full() {
-            "write full"
-        } else {
-            "write"
+        match self.machine.extent() {
+            Extent::Once => "write",
+            Extent::Full => "write full",
+            Extent::All => "write_all",
         }
     }
 

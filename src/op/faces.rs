@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::operate::{face, Kind, Op};
 use super::read::Reading;
-use super::timeout::Timeout;
 use super::write::Writing;
 use crate::data::Data;
 use crate::descriptor::Descriptor;
 use crate::machine::read::Want;
+use crate::machine::write::Extent;
 #[cfg(doc)]
 use crate::machine::End;
 #[cfg(doc)]
@@ -25,6 +25,16 @@ impl Read {
     #[inline]
     pub(crate) fn new(file: &Rc<Descriptor>, size: usize) -> Read {
         Read(Reading::new(file, Want::Some(size)))
+    }
+
+    pub(crate) fn exact(file: &Rc<Descriptor>, size: usize) -> Read {
+        Read(Reading::new(file, Want::Exact(size)))
+    }
+
+    pub(crate) fn peek(file: &Rc<Descriptor>, size: usize) -> Read {
+        let mut read = Read::new(file, size);
+        read.0.machine.set_peek();
+        read
     }
 
     /// Ends with exactly the size asked for; with fewer only at end of file ([`End::Eof`]) or at
@@ -42,7 +52,7 @@ impl Read {
     /// there are none.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Read {
-        self.0.timeout = Timeout::after(after);
+        self.0.timeout.set_after(after);
         self
     }
 
@@ -51,7 +61,7 @@ impl Read {
     }
 }
 
-face!(Read, op => Op(Kind::Read(op.0)));
+face!(Read, op => Op(Kind::Read(op.0)), op.0.timeout);
 
 /// Waits for everything until the end: see
 /// [`AsyncFile::read_to_end`](crate::AsyncFile::read_to_end).
@@ -78,7 +88,7 @@ impl ReadToEnd {
     /// there are none.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> ReadToEnd {
-        self.0.timeout = Timeout::after(after);
+        self.0.timeout.set_after(after);
         self
     }
 
@@ -87,9 +97,31 @@ impl ReadToEnd {
     }
 }
 
-face!(ReadToEnd, op => Op(Kind::Read(op.0)));
+face!(ReadToEnd, op => Op(Kind::Read(op.0)), op.0.timeout);
 
 /// Waits for one line: see [`AsyncFile::readline`](crate::AsyncFile::readline).
+///
+/// # Example
+///
+/// This shows a deadline for all lines together, where a `timeout` is one for each:
+///
+/// ```
+/// use asyncfile::{again, done, AsyncFile, End, Scheduler};
+/// use std::{io::Write, os::unix::net::UnixStream, time::{Duration, Instant}};
+///
+/// let (mut theirs, ours) = UnixStream::pair()?;
+/// theirs.write_all(b"one\ntwo\nthr")?;
+/// let deadline = Instant::now() + Duration::from_millis(10);
+/// let mut sched = Scheduler::new();
+/// let mut count = 0;
+/// let read = AsyncFile::new(ours)?.readline().until(deadline);
+/// let counter = sched.spawn(read, move |task| match task.end() {
+///     End::TimedOut => done(count),                   // "thr" stays in the file
+///     _ => { task.line()?; count += 1; again() }
+/// });
+/// assert_eq!(sched.join(counter)?, 2);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone)]
 #[must_use = "an operation does nothing until a task waits for it"]
 pub struct Readline(Reading);
@@ -98,6 +130,13 @@ impl Readline {
     #[inline]
     pub(crate) fn new(file: &Rc<Descriptor>) -> Readline {
         Readline(Reading::new(file, Want::Line(usize::MAX)))
+    }
+
+    #[inline]
+    pub(crate) fn until_byte(file: &Rc<Descriptor>, delimiter: u8) -> Readline {
+        let mut read = Readline::new(file);
+        read.0.machine.set_delimiter(delimiter);
+        read
     }
 
     /// At most so many bytes of a longer line, with [`End::Limit`]; the next readline goes on with
@@ -122,7 +161,7 @@ impl Readline {
     /// in the file.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Readline {
-        self.0.timeout = Timeout::after(after);
+        self.0.timeout.set_after(after);
         self
     }
 
@@ -131,7 +170,7 @@ impl Readline {
     }
 }
 
-face!(Readline, op => Op(Kind::Read(op.0)));
+face!(Readline, op => Op(Kind::Read(op.0)), op.0.timeout);
 
 /// Waits for whole lines: see [`AsyncFile::readlines`](crate::AsyncFile::readlines).
 #[derive(Clone)]
@@ -152,12 +191,34 @@ impl Readlines {
         self
     }
 
+    /// Another delimiter than a newline: see
+    /// [`AsyncFile::read_until`](crate::AsyncFile::read_until).
+    ///
+    /// # Example
+    ///
+    /// This shows file names as `find -print0` prints them:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::process::Command;
+    ///
+    /// let find = AsyncPipe::piped(Command::new("printf").arg("a\\0b\nb\\0"))?;
+    /// let names = Scheduler::new().block_on(find.readlines().delimiter(0))?;
+    /// assert_eq!(names, [&b"a\0"[..], b"b\nb\0"]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
+    pub fn delimiter(mut self, byte: u8) -> Readlines {
+        self.0.machine.set_delimiter(byte);
+        self
+    }
+
     /// How long the whole operation may take, counted from when it first has to wait, even if only
     /// for its turn in the queue. After that: [`io::ErrorKind::TimedOut`], and a partial line stays
     /// in the file.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Readlines {
-        self.0.timeout = Timeout::after(after);
+        self.0.timeout.set_after(after);
         self
     }
 
@@ -166,7 +227,7 @@ impl Readlines {
     }
 }
 
-face!(Readlines, op => Op(Kind::Read(op.0)));
+face!(Readlines, op => Op(Kind::Read(op.0)), op.0.timeout);
 
 /// Waits for bytes to be taken: see [`AsyncFile::write`](crate::AsyncFile::write).
 #[must_use = "an operation does nothing until a task waits for it"]
@@ -178,19 +239,27 @@ impl Write {
         Write(Writing::new(file, data))
     }
 
+    pub(crate) fn all(file: &Rc<Descriptor>, data: Data) -> Write {
+        let mut write = Write::new(file, data);
+        write.0.machine.set_extent(Extent::All);
+        write
+    }
+
     /// Ends when all is written; with less only at its deadline ([`End::TimedOut`]).
     #[inline]
     pub fn full(mut self) -> Write {
-        self.0.machine.set_full();
+        if self.0.machine.extent() == Extent::Once {
+            self.0.machine.set_extent(Extent::Full);
+        }
         self
     }
 
     /// How long the whole operation may take, counted from when it first has to wait, even if only
     /// for its turn in the queue. After that: the count so far, or [`io::ErrorKind::TimedOut`] if
-    /// that is 0.
+    /// that is 0, and always after `write_all`.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Write {
-        self.0.timeout = Timeout::after(after);
+        self.0.timeout.set_after(after);
         self
     }
 
@@ -199,4 +268,4 @@ impl Write {
     }
 }
 
-face!(Write, op => Op(Kind::Write(op.0)));
+face!(Write, op => Op(Kind::Write(op.0)), op.0.timeout);

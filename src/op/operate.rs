@@ -134,8 +134,12 @@ pub(crate) enum Value {
     /// And how many bytes of them the task has taken.
     Lines(Lent, Cell<usize>),
     Bytes(Lent),
-    Written(usize),
+    /// Bytes that stay in the file.
+    Shown(Lent),
+    /// How many, and whether they are all.
+    Written(usize, bool),
     Exit(ExitStatus),
+    Exits(Box<[ExitStatus]>),
     /// Until the task takes it.
     Output(Cell<Option<Box<Output>>>),
     /// Until the task takes it.
@@ -246,6 +250,11 @@ impl Op {
         }
     }
 
+    /// A read of nothing: it has no message.
+    pub(crate) fn wants_nothing(&self) -> bool {
+        matches!(&self.ended().0, Kind::Read(op) if op.machine.wants_nothing())
+    }
+
     /// Nothing is lost if it is given up half-way.
     pub(crate) fn can_be_put_back(&self) -> bool {
         match &self.0 {
@@ -268,8 +277,23 @@ impl Op {
     }
 }
 
-/// Makes a public type an operation: `Op::from`, and Debug.
+/// Makes a public type an operation: `Op::from`, Debug, and `until` beside its own `timeout`.
 macro_rules! face {
+    ($name:ident, $op:ident => $make:expr, $timeout:expr) => {
+        face!($name, $op => $make);
+
+        impl $name {
+            /// As `timeout`, but at this moment, and [`again`](crate::again) does not move it. With
+            /// both, whichever is earlier. A moment that has passed is a timeout of zero: what can
+            /// be had without waiting is had. See [`Readline`](crate::op::Readline) for an example.
+            #[inline]
+            pub fn until(self, at: std::time::Instant) -> $name {
+                let mut $op = self;
+                $timeout.set_until(at);
+                $op
+            }
+        }
+    };
     ($name:ident, $op:ident => $make:expr) => {
         impl From<$name> for $crate::op::Op {
             #[inline]

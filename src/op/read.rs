@@ -3,6 +3,7 @@
 //! The names under which users know it (`Read`, `Readline`, ...) are in `op/faces`.
 
 use std::cell::Cell;
+use std::io;
 use std::rc::Rc;
 
 use super::operate::{Context, Progress, Value};
@@ -79,12 +80,23 @@ impl Reading {
             return self.fail(End::Failed, cause);
         }
         let is_front = state.is_front(cx.key, Direction::Read);
+        let keeps_messages = file.port.keeps_messages();
+        if keeps_messages && !matches!(self.machine.want(), Want::Some(_)) {
+            drop(state);
+            let text =
+                "a message socket keeps messages apart: read(n) and peek(n) have one of them";
+            return self.fail(End::Failed, Cause::Says(io::ErrorKind::InvalidInput, text));
+        }
+        let was_held = state.inflow.len();
         let mut advance = Advance::Blocked;
         if is_front || self.machine.wants_nothing() {
             let mut calls = file
                 .port
                 .calls(cx.may_look, state.is_parked(Direction::Read));
-            advance = self.machine.advance(&mut state.inflow, &mut calls);
+            advance = match keeps_messages {
+                false => self.machine.advance(&mut state.inflow, &mut calls),
+                true => self.machine.advance_message(&mut state.inflow, &mut calls),
+            };
             file.has_read(&state);
         }
         if cx.is_due && matches!(advance, Advance::Blocked | Advance::Yield) {
@@ -102,11 +114,19 @@ impl Reading {
         match advance {
             Advance::Ended(end, len) => {
                 file.leave(&mut state, &mut self.ticket, Direction::Read);
-                Progress::Ended(end, self.hand_over(&mut state, end, len, cx))
+                let value = match keeps_messages {
+                    false => self.hand_over(&mut state, end, len, cx),
+                    true => self.hand_over_message(&mut state, len, was_held),
+                };
+                Progress::Ended(end, value)
             }
             Advance::Failed(error) => {
+                let kept = match error.kind() {
+                    io::ErrorKind::UnexpectedEof => state.inflow.len(),
+                    _ => 0,
+                };
                 drop(state);
-                self.fail(End::Failed, Cause::System(error))
+                self.fail(End::Failed, Cause::partly(error, kept, "kept"))
             }
             Advance::Yield => {
                 file.enter(&mut state, &mut self.ticket, cx.at(), Direction::Read);
@@ -128,6 +148,9 @@ impl Reading {
     /// takes another storage.
     #[inline]
     fn hand_over(&self, state: &mut State, end: End, len: usize, cx: &Context<'_>) -> Value {
+        if self.machine.is_peek() {
+            return Value::Shown(state.inflow.buffer.show(len));
+        }
         let lent = state.inflow.buffer.lend(len);
         match self.machine.want() {
             Want::Line(_) => {
@@ -137,7 +160,24 @@ impl Reading {
                 Value::Line(lent)
             }
             Want::Lines(_) => Value::Lines(lent, Cell::new(0)),
-            Want::Some(_) | Want::Full(_) | Want::ToEnd(_) => Value::Bytes(lent),
+            Want::Some(_) | Want::Full(_) | Want::Exact(_) | Want::ToEnd(_) => Value::Bytes(lent),
+        }
+    }
+
+    /// The rest of a message that was cut is gone. A peek has left the message where it was: in the
+    /// kernel, or in the buffer, if `was_held` bytes were put back there.
+    fn hand_over_message(&self, state: &mut State, len: usize, was_held: usize) -> Value {
+        let buffer = &mut state.inflow.buffer;
+        if self.machine.is_peek() && was_held > 0 {
+            return Value::Shown(buffer.show(len));
+        }
+        let lent = buffer.lend(len);
+        if !self.machine.wants_nothing() {
+            buffer.consume(buffer.len());
+        }
+        match self.machine.is_peek() {
+            true => Value::Shown(lent),
+            false => Value::Bytes(lent),
         }
     }
 

@@ -14,21 +14,29 @@ use crate::error::Cause;
 use crate::machine::End;
 use crate::port::Direction;
 
-/// Waits for readiness: see [`AsyncFile::readable`](crate::AsyncFile::readable) and
-/// [`Receiver::ready`](crate::Receiver::ready).
+/// Waits for readiness: see [`AsyncFile::readable`](crate::AsyncFile::readable),
+/// [`Receiver::ready`](crate::Receiver::ready) and [`Queue::ready`](crate::Queue::ready).
 #[must_use = "an operation does nothing until a task waits for it"]
 pub struct Ready {
     source: Box<dyn Readiness>,
     timeout: Timeout,
 }
 
-/// Something that can be ready: a descriptor, a channel.
+/// Something that can be ready: a descriptor, a channel, a queue.
 pub(crate) trait Readiness {
+    /// Takes its place, if tasks queue for it.
+    fn enter(&mut self, _: &Context<'_>) {}
+
     /// Whether it is ready, and how it ended. The first call makes the task wait for it.
     fn end(&mut self, cx: &Context<'_>) -> Result<Option<End>, Cause>;
 
     /// Waits no more. Idempotent.
     fn leave(&mut self);
+
+    /// Whether it keeps its place when it was ready, until the task waits for something anew.
+    fn keeps_its_place(&self) -> bool {
+        false
+    }
 
     /// What the operation is called, and its descriptor, if it has one.
     fn name(&self) -> (&'static str, RawFd);
@@ -62,7 +70,7 @@ impl Ready {
     /// The most it may take, counted from when it first has to wait. Then:
     /// [`TimedOut`](std::io::ErrorKind::TimedOut).
     pub fn timeout(mut self, after: Duration) -> Ready {
-        self.timeout = Timeout::after(after);
+        self.timeout.set_after(after);
         self
     }
 
@@ -80,9 +88,13 @@ impl Clone for Ready {
     }
 }
 
-face!(Ready, op => Op::other(op));
+face!(Ready, op => Op::other(op), op.timeout);
 
 impl Operate for Ready {
+    fn enter(&mut self, cx: &Context<'_>) {
+        self.source.enter(cx);
+    }
+
     fn advance(&mut self, cx: &Context<'_>) -> Progress {
         let end = self.source.end(cx);
         let (name, fd) = self.source.name();
@@ -91,7 +103,9 @@ impl Operate for Ready {
                 return Progress::Blocked(self.timeout.deadline(cx));
             }
         }
-        self.source.leave();
+        if !(matches!(end, Ok(Some(End::Complete))) && self.source.keeps_its_place()) {
+            self.source.leave();
+        }
         match end {
             Ok(Some(end)) => Progress::Ended(end, Value::Nothing),
             Ok(None) => Progress::failed(End::TimedOut, name, fd, self.timeout.cause(0, "")),
@@ -104,6 +118,7 @@ impl Operate for Ready {
     }
 
     fn restart(&mut self) -> bool {
+        self.source.leave();
         true
     }
 
@@ -142,9 +157,7 @@ impl Readiness for FileReady {
         }
         drop(state);
         if !self.file.port.is_opened_for(self.direction) || !self.file.is_ours() {
-            return Err(Cause::System(std::io::Error::from_raw_os_error(
-                libc::EBADF,
-            )));
+            return Err(Cause::System(self.file.port.refusal(self.direction)));
         }
         let revents = self
             .file

@@ -1,66 +1,125 @@
 //! The two operations that need no descriptor: let time pass, let others go first.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::operate::{face, Context, Kind, Op, Progress, Value};
 use super::timeout::Timeout;
 use crate::machine::End;
 use crate::sys::clock::Moment;
 
-/// See [`sleep`].
+/// See [`sleep`], [`sleep_until`] and [`never`].
 #[derive(Clone)]
 #[must_use = "an operation does nothing until a task waits for it"]
 pub struct Sleep {
     time: Timeout,
     timeout: Timeout,
+    /// Its timeout comes before its time is over. Known when both clocks have started.
+    is_cut: bool,
 }
 
 /// Waits until so much time has passed, and never less. `Duration::ZERO` waits for the next turn,
-/// `Duration::MAX` (and all over 584 years) for ever.
+/// `Duration::MAX` (and all over 584 years) for ever. For a beat, see [`ticks`](crate::ticks).
 ///
 /// # Example
 ///
-/// This shows how to do something every ten milliseconds, three times:
+/// This shows how to do something three times, with ten milliseconds between:
 ///
 /// ```
 /// use asyncfile::{again, done, sleep, Scheduler};
-/// use std::time::Duration;
+/// use std::time::{Duration, Instant};
 ///
 /// let mut sched = Scheduler::new();
-/// let mut ticks = 0;
-/// let ticker = sched.spawn(sleep(Duration::from_millis(10)), move |task| {
+/// let mut times = 0;
+/// let worker = sched.spawn(sleep(Duration::from_millis(10)), move |task| {
 ///     task.ok()?;
-///     ticks += 1;
-///     if ticks < 3 { again() } else { done(ticks) }
+///     times += 1;
+///     if times < 3 { again() } else { done(times) }
 /// });
-/// assert_eq!(sched.join(ticker)?, 3);
+/// assert_eq!(sched.join(worker)?, 3);
 /// # Ok::<(), asyncfile::TaskError>(())
 /// ```
 pub fn sleep(time: Duration) -> Sleep {
-    Sleep {
-        time: Timeout::after(time),
-        timeout: Timeout::NEVER,
-    }
+    Sleep::for_time(Timeout::after(time))
+}
+
+/// Waits until this moment has come, and never less. One that has passed waits for the next turn,
+/// also after [`again`](crate::again).
+///
+/// # Example
+///
+/// This shows two waits for one moment, which take no longer than one:
+///
+/// ```
+/// use asyncfile::{sleep_until, Scheduler};
+/// use std::time::{Duration, Instant};
+///
+/// let at = Instant::now() + Duration::from_millis(10);
+/// let mut sched = Scheduler::new();
+/// sched.block_on(sleep_until(at))?;
+/// sched.block_on(sleep_until(at))?;
+/// assert!(Instant::now() >= at);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn sleep_until(at: Instant) -> Sleep {
+    Sleep::for_time(Timeout::until(at))
+}
+
+/// Never ends by itself: what a [`first`](crate::first) without a deadline has in that place. A
+/// task that waits for nothing else can only be cancelled, and a `run` with no other tasks is
+/// [`Stalled`](crate::TaskError::Stalled).
+///
+/// # Example
+///
+/// This shows a deadline that not every caller sets:
+///
+/// ```
+/// use asyncfile::{first, never, op, sleep_until, yield_now, Op, Scheduler};
+/// use std::time::Instant;
+///
+/// let deadline: Option<Instant> = None;
+/// let limit: op::Sleep = deadline.map_or_else(never, sleep_until);
+/// let which = Scheduler::new().block_on(first([Op::from(limit), yield_now().into()]))?;
+/// assert_eq!(which, 1);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn never() -> Sleep {
+    Sleep::for_time(Timeout::NEVER)
 }
 
 impl Sleep {
+    fn for_time(time: Timeout) -> Sleep {
+        Sleep {
+            time,
+            timeout: Timeout::NEVER,
+            is_cut: false,
+        }
+    }
+
     /// The most it may take. A sleep that is longer ends with
     /// [`TimedOut`](std::io::ErrorKind::TimedOut).
     pub fn timeout(mut self, after: Duration) -> Sleep {
-        self.timeout = Timeout::after(after);
+        self.timeout.set_after(after);
         self
     }
 
     #[inline]
     pub(crate) fn advance(&mut self, cx: &Context<'_>) -> Progress {
-        let is_cut = self.timeout < self.time;
-        match (cx.is_due, is_cut) {
-            (false, false) => Progress::Blocked(self.time.deadline(cx)),
-            (false, true) => Progress::Blocked(self.timeout.deadline(cx)),
-            (true, false) => Progress::complete(Value::Nothing),
-            (true, true) => Progress::failed(End::TimedOut, "sleep", -1, self.timeout.cause(0, "")),
+        if !cx.is_due {
+            return Progress::Blocked(self.deadline(cx));
         }
+        match self.is_cut {
+            false => Progress::complete(Value::Nothing),
+            true => Progress::failed(End::TimedOut, "sleep", -1, self.timeout.cause(0, "")),
+        }
+    }
+
+    fn deadline(&mut self, cx: &Context<'_>) -> Moment {
+        let (time, timeout) = (self.time.deadline(cx), self.timeout.deadline(cx));
+        if cx.deadline == Moment::NEVER {
+            self.is_cut = timeout < time;
+        }
+        time.min(timeout)
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,7 +133,7 @@ impl Sleep {
     }
 }
 
-face!(Sleep, op => Op(Kind::Sleep(op)));
+face!(Sleep, op => Op(Kind::Sleep(op)), op.timeout);
 
 /// See [`yield_now`].
 #[derive(Clone)]
@@ -93,6 +152,11 @@ pub fn yield_now() -> YieldNow {
 impl YieldNow {
     /// As for every operation. It has no effect: the next turn comes before any time is over.
     pub fn timeout(self, _after: Duration) -> YieldNow {
+        self
+    }
+
+    /// As for every operation, and without effect for the same reason.
+    pub fn until(self, _at: Instant) -> YieldNow {
         self
     }
 

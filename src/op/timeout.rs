@@ -1,47 +1,82 @@
-//! How long an operation may take, all of it.
+//! How long an operation may take, all of it, and until when.
 //!
 //! The clock of a timeout starts when the operation must block for the first time, and does not
-//! start again: a trickle of bytes does not extend it. The deadline that follows lies in the task,
-//! not in the operation, and comes back to it with each [`Context`](super::operate::Context). When
-//! it is due, poll(2) has just been asked, and the operation may ask again (`may_look`): one with a
-//! timeout of zero gets what can be had without waiting.
+//! start again: a trickle of bytes does not extend it. An `until` is a moment, and needs no clock.
+//! The deadline that follows lies in the task, not in the operation, and comes back to it with each
+//! [`Context`](super::operate::Context). When it is due, poll(2) has just been asked, and the
+//! operation may ask again (`may_look`): one with a timeout of zero gets what can be had without
+//! waiting.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::operate::Context;
 use crate::error::Cause;
-use crate::sys::clock::{nanoseconds, Moment};
+use crate::sys::clock::{self, nanoseconds, Epoch, Moment};
 
-/// Nanoseconds; `u64::MAX`: for ever.
-#[derive(Clone, Copy, PartialEq, PartialOrd)]
-pub(crate) struct Timeout(u64);
+/// The span and the moment; whichever is earlier ends the operation.
+#[derive(Clone, Copy)]
+pub(crate) struct Timeout {
+    /// Nanoseconds. [`NEITHER`](Timeout::NEITHER): there is no moment either.
+    after: u64,
+    until: Moment,
+}
 
 impl Timeout {
-    pub const NEVER: Timeout = Timeout(u64::MAX);
+    pub const NEVER: Timeout = Timeout {
+        after: Timeout::NEITHER,
+        until: Moment::NEVER,
+    };
+
+    /// The one value that an operation without limits looks at.
+    const NEITHER: u64 = u64::MAX;
+    /// There is a moment, and no span.
+    const NO_SPAN: u64 = u64::MAX - 1;
 
     #[inline]
     pub fn after(time: Duration) -> Timeout {
-        Timeout(nanoseconds(time))
+        let after = nanoseconds(time);
+        Timeout {
+            after,
+            ..Timeout::NEVER
+        }
+    }
+
+    pub fn until(at: Instant) -> Timeout {
+        let mut timeout = Timeout::NEVER;
+        timeout.set_until(at);
+        timeout
+    }
+
+    /// The moment stays.
+    #[inline]
+    pub fn set_after(&mut self, time: Duration) {
+        self.after = nanoseconds(time);
+        if self.until != Moment::NEVER {
+            self.after = self.after.min(Timeout::NO_SPAN);
+        }
+    }
+
+    /// The span stays.
+    pub fn set_until(&mut self, at: Instant) {
+        self.until = Epoch::of_thread().moment(at);
+        self.after = self.after.min(Timeout::NO_SPAN);
     }
 
     /// The operation must block: until when at most.
     #[inline]
     pub fn deadline(self, cx: &Context<'_>) -> Moment {
-        if self.0 == u64::MAX || cx.deadline != Moment::NEVER {
+        if self.after == Timeout::NEITHER || cx.deadline != Moment::NEVER {
             return cx.deadline;
         }
-        cx.reactor.now().after(self.0)
+        self.until.min(cx.reactor.now().after(self.after))
     }
 
     /// Why an operation failed that was due with nothing to hand over; so many bytes were kept or
     /// written.
     #[cold]
     pub fn cause(self, bytes: usize, what: &'static str) -> Cause {
-        Cause::TimedOut {
-            after: self.0,
-            bytes,
-            what,
-        }
+        let after = Some(self.after).filter(|_| clock::now() < self.until);
+        Cause::TimedOut { after, bytes, what }
     }
 }
 
@@ -49,6 +84,6 @@ impl Timeout {
 impl Timeout {
     /// For the simulation: it never ends.
     pub fn is_endless(self) -> bool {
-        self.0 == u64::MAX
+        self.after >= Timeout::NO_SPAN && self.until == Moment::NEVER
     }
 }

@@ -60,7 +60,7 @@ impl Writing {
         let mut advance = Advance::Blocked;
         let mut few = [0; 16];
         let data = self.data.bytes(&mut few);
-        if is_front || data.is_empty() {
+        if is_front || (data.is_empty() && !file.port.keeps_messages()) {
             let mut calls = file
                 .port
                 .calls(cx.may_look, state.is_parked(Direction::Write));
@@ -70,17 +70,20 @@ impl Writing {
             advance = self.machine.time_out();
             if let Advance::Failed(_) = advance {
                 drop(state);
-                return self.fail(End::TimedOut, self.timeout.cause(0, "written"));
+                let written = self.machine.written();
+                return self.fail(End::TimedOut, self.timeout.cause(written, "written"));
             }
         }
         match advance {
             Advance::Ended(end, written) => {
                 file.leave(&mut state, &mut self.ticket, Direction::Write);
-                Progress::Ended(end, Value::Written(written))
+                let is_all = written == self.data.len();
+                Progress::Ended(end, Value::Written(written, is_all))
             }
             Advance::Failed(error) => {
                 drop(state);
-                self.fail(End::Failed, Cause::System(error))
+                let written = self.machine.written();
+                self.fail(End::Failed, Cause::partly(error, written, "written"))
             }
             Advance::Yield => {
                 file.enter(&mut state, &mut self.ticket, cx.at(), Direction::Write);

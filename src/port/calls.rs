@@ -3,10 +3,11 @@
 
 use std::io;
 
-use libc::pollfd;
+use libc::{c_short, pollfd, POLLERR, POLLHUP, POLLIN, POLLNVAL};
 
 use super::{Direction, Mode, Port};
-use crate::machine::{Sink, Source};
+use crate::line_buffer::LineBuffer;
+use crate::machine::{Message, MessageSource, Sink, Source};
 use crate::pool::CHUNK;
 use crate::sys::{self, Wait};
 
@@ -21,6 +22,8 @@ const LOOKS: u8 = 64;
 pub(crate) struct Calls<'a> {
     port: &'a Port,
     is_due: bool,
+    /// A call may be made although nothing is known of its readiness.
+    may_try: bool,
     /// poll(2) may be asked here.
     may_look: bool,
     /// How often it may still be asked.
@@ -35,6 +38,7 @@ impl Port {
     pub fn calls(&self, is_due: bool, is_parked: bool) -> Calls<'_> {
         Calls {
             port: self,
+            may_try: is_due,
             may_look: is_due && !is_parked,
             is_due,
             looks: LOOKS,
@@ -53,35 +57,104 @@ impl Calls<'_> {
         }
         self.looks -= 1;
         self.may_look = false;
+        let revents = self.ask(direction);
+        if revents != 0 {
+            self.port.set_polled(direction, revents);
+        }
+        revents != 0
+    }
+
+    /// What poll(2) answers at once; 0: nothing.
+    fn ask(&self, direction: Direction) -> c_short {
         let mut set = [pollfd {
             fd: self.port.fd,
             events: direction.events(),
             revents: 0,
         }];
-        let is_ready = sys::poll(&mut set, Wait::Not).map_or(false, |answers| answers > 0);
-        if is_ready {
-            self.port.set_polled(direction, set[0].revents);
-        }
-        is_ready
+        sys::poll(&mut set, Wait::Not).map_or(0, |_| set[0].revents)
     }
 
     #[inline]
     fn is_ready_for(&mut self, direction: Direction) -> bool {
-        self.port.ready(direction).get() || (self.may_look && self.look(direction))
+        self.port.ready(direction).get() || (self.is_due && self.is_ready_at_deadline(direction))
+    }
+
+    /// The call itself knows more than poll(2): there may be room that POLLOUT does not tell of (a
+    /// datagram socket's), and bytes that POLLIN does not (SO_RCVLOWAT).
+    #[cold]
+    fn is_ready_at_deadline(&mut self, direction: Direction) -> bool {
+        let is_tried = self.may_try && self.port.may_be_tried(direction);
+        self.may_try = false;
+        is_tried || (self.may_look && self.look(direction))
     }
 
     fn refuse(&self, direction: Direction) -> io::Result<()> {
         if self.port.is_lost.get() || !self.port.is_opened_for(direction) {
-            return Err(io::Error::from_raw_os_error(libc::EBADF));
+            return Err(self.port.refusal(direction));
         }
         Ok(())
+    }
+
+    /// poll(2) has said ERR, the call EAGAIN, and poll(2) still says ERR and nothing else: a
+    /// socket's error queue (IP_RECVERR, SO_TIMESTAMPING, MSG_ZEROCOPY), which no read or write
+    /// reports. (SO_ERROR, the other cause of ERR, is reported by the call.)
+    #[cold]
+    fn has_unreported_error(&self, direction: Direction, error: &io::Error) -> bool {
+        if error.kind() != io::ErrorKind::WouldBlock || !self.port.is_in_error.take() {
+            return false;
+        }
+        let revents = self.ask(direction) & (direction.events() | POLLERR | POLLHUP | POLLNVAL);
+        revents == POLLERR
+    }
+
+    /// The call once more, for an error that came since the first.
+    #[cold]
+    fn report<T>(again: io::Result<T>) -> io::Result<T> {
+        match again {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::Error::new(
+                io::ErrorKind::Other,
+                "its error queue is not empty: recvmsg(2) with MSG_ERRQUEUE empties it",
+            )),
+            answer => answer,
+        }
+    }
+
+    /// Linux's tty_read says EIO, for ever, once the other side has hung up. Without a hangup, EIO
+    /// is an error: the terminal is another process group's (a background process that ignores
+    /// SIGTTIN).
+    #[cold]
+    fn is_end_of_terminal(&self, error: &io::Error) -> bool {
+        self.port.is_tty
+            && error.raw_os_error() == Some(libc::EIO)
+            && self.ask(Direction::Read) & (POLLIN | POLLHUP) == POLLHUP
+    }
+
+    /// A read of a terminal that may wait: of more bytes than are there it waits for the rest (VMIN,
+    /// VTIME). None are there at a hangup, at a ^D, and if another reader has taken them; then
+    /// poll(2) says nothing.
+    #[cold]
+    fn read_terminal(&self, window: &mut [u8]) -> io::Result<usize> {
+        let there = sys::readable_bytes(self.port.fd).unwrap_or(0);
+        if there == 0 && self.ask(Direction::Read) == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let size = window.len().min(there.max(1));
+        sys::read(self.port.fd, &mut window[..size])
+    }
+
+    fn call_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self.port.mode.get() {
+            Mode::Socket | Mode::Datagram | Mode::Seqpacket => sys::send(self.port.fd, bytes),
+            _ => sys::write(self.port.fd, bytes),
+        }
     }
 
     fn call_read(&mut self, window: &mut [u8]) -> io::Result<usize> {
         let fd = self.port.fd;
         match self.port.mode.get() {
+            Mode::Careful if self.port.is_tty => self.read_terminal(window),
             Mode::Nonblocking | Mode::Regular | Mode::Careful => sys::read(fd, window),
-            Mode::Socket => sys::recv(fd, window),
+            Mode::Socket | Mode::Datagram | Mode::Seqpacket => sys::recv(fd, window),
             Mode::CarefulNowait => match sys::read_nowait(fd, window) {
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                     self.port.mode.set(Mode::Careful);
@@ -103,17 +176,18 @@ impl Source for Calls<'_> {
     fn read(&mut self, window: &mut [u8]) -> io::Result<usize> {
         self.refuse(Direction::Read)?;
         let port = self.port;
-        let answer = self.call_read(window);
+        let answer = match self.call_read(window) {
+            Err(error) if self.has_unreported_error(Direction::Read, &error) => {
+                Calls::report(self.call_read(window))
+            }
+            Err(error) if self.is_end_of_terminal(&error) => Ok(0),
+            answer => answer,
+        };
         let is_ready = match &answer {
             // A read that a full pipe has filled says that there may be more. A short one, as of a
             // header, says nothing: its reader would meet EAGAIN.
             Ok(read) => *read >= CHUNK || port.is_hung_up.get(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
-            // Linux's tty_read once the other side has hung up: EIO, for ever.
-            Err(error) if port.is_tty && error.raw_os_error() == Some(libc::EIO) => {
-                port.set_ready(Direction::Read, false);
-                return Ok(0);
-            }
             Err(_) => {
                 port.is_hung_up.set(false); // a FIFO's next writer has come
                 false
@@ -128,7 +202,56 @@ impl Source for Calls<'_> {
     }
 }
 
+impl MessageSource for Calls<'_> {
+    /// What fits into the usual buffer costs one call. A longer message is asked for its length:
+    /// memory grows with what comes, not with what was asked for.
+    fn receive(
+        &mut self,
+        buffer: &mut LineBuffer,
+        most: usize,
+        is_peek: bool,
+    ) -> io::Result<Message> {
+        self.refuse(Direction::Read)?;
+        let port = self.port;
+        let mut window = buffer.room(most);
+        if window.len() < most {
+            let unread = sys::unread(port.fd).min(most);
+            if unread > window.len() {
+                window = buffer.room_for(unread);
+            }
+        }
+        let answer = match sys::receive(port.fd, window, is_peek) {
+            Err(error) if self.has_unreported_error(Direction::Read, &error) => {
+                Calls::report(sys::receive(port.fd, window, is_peek))
+            }
+            answer => answer,
+        };
+        let is_ready = match &answer {
+            Ok(_) => is_peek || port.is_hung_up.get(),
+            Err(error) => error.kind() == io::ErrorKind::Interrupted,
+        };
+        port.set_ready(Direction::Read, is_ready);
+        self.may_look = self.is_due && answer.is_ok();
+        let (len, is_cut) = answer?;
+        buffer.filled(len);
+        // A read of 0 is an empty message, or the end: then nothing is queued behind it, and the
+        // other side has gone (Linux's unix_dgram_recvmsg, for both kinds).
+        let may_end = len == 0 && !is_cut && port.mode.get() == Mode::Seqpacket;
+        Ok(match is_cut {
+            true => Message::Cut,
+            false if may_end && sys::unread(port.fd) == 0 && sys::is_hung_up(port.fd) => {
+                Message::End
+            }
+            false => Message::Whole,
+        })
+    }
+}
+
 impl Sink for Calls<'_> {
+    fn takes_messages(&self) -> bool {
+        self.port.keeps_messages()
+    }
+
     #[inline]
     fn is_ready(&mut self) -> bool {
         self.is_ready_for(Direction::Write)
@@ -137,23 +260,27 @@ impl Sink for Calls<'_> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.refuse(Direction::Write)?;
-        let fd = self.port.fd;
-        let answer = match self.port.mode.get() {
-            Mode::Nonblocking | Mode::Regular => sys::write(fd, bytes),
-            Mode::Socket => sys::send(fd, bytes),
-            // POLLOUT on a pipe: at least PIPE_BUF bytes fit (pipe(7), Linux's pipe_poll).
-            Mode::Careful | Mode::CarefulNowait => {
-                let answer = sys::write(fd, &bytes[..bytes.len().min(PIPE_BUF)]);
-                self.port.set_ready(Direction::Write, false);
-                self.may_look = self.is_due && answer.is_ok();
-                return answer;
+        // POLLOUT on a pipe: at least PIPE_BUF bytes fit (pipe(7), Linux's pipe_poll).
+        if let Mode::Careful | Mode::CarefulNowait = self.port.mode.get() {
+            let answer = self.call_write(&bytes[..bytes.len().min(PIPE_BUF)]);
+            self.port.set_ready(Direction::Write, false);
+            self.may_look = self.is_due && answer.is_ok();
+            return answer;
+        }
+        let answer = match self.call_write(bytes) {
+            Err(error) if self.has_unreported_error(Direction::Write, &error) => {
+                Calls::report(self.call_write(bytes))
             }
+            answer => answer,
         };
         match &answer {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.port.set_ready(Direction::Write, false);
             }
-            _ => self.may_look = self.is_due,
+            _ => {
+                self.may_look = self.is_due;
+                self.may_try = self.is_due;
+            }
         }
         answer
     }

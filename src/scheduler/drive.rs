@@ -12,6 +12,7 @@ use crate::operation::Operation;
 use crate::sys::clock::{self, nanoseconds, Moment};
 use crate::sys::{self, Wait};
 use crate::task::done;
+use crate::task_table::TaskId;
 use crate::trace::Trace;
 
 impl<'t> Scheduler<'t> {
@@ -19,11 +20,54 @@ impl<'t> Scheduler<'t> {
     ///
     /// # Errors
     ///
-    /// The failure of a detached task, as soon as it happens; the other tasks are kept, and calling
-    /// again goes on. [`TaskError::Stalled`] if tasks are left and nothing can ever wake them.
+    /// The failure of a detached task, as soon as it happens, unless
+    /// [`on_failure`](Scheduler::on_failure) takes it; the other tasks are kept, and calling again
+    /// goes on. [`TaskError::Stalled`] if tasks are left and nothing can ever wake them.
     /// [`TaskError::Poll`], what poll(2) refuses: EINVAL for more descriptors than RLIMIT_NOFILE,
-    /// ENOMEM. Whose failure it was the error does not say: a body can, in its error, or see
-    /// [`observe`](Scheduler::observe).
+    /// ENOMEM. Whose failure it was the error does not say: `on_failure` is told the task.
+    ///
+    /// # Example
+    ///
+    /// This shows a server with a task for each client. One client says what is no number: its
+    /// task fails, and without `on_failure` that would end the server. The other is still served:
+    ///
+    /// ```
+    /// use asyncfile::{done, wait, AsyncFile, Scheduler};
+    /// use std::io::{Error, ErrorKind::InvalidData, Read, Write};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let mut failures = Vec::new();
+    /// let mut sched = Scheduler::new();
+    /// sched.on_failure(|id, error| failures.push(format!("client {id}: {error}")));
+    /// let mut clients = Vec::new();
+    /// for _ in 0..2 {
+    ///     let (client, ours) = UnixStream::pair()?;
+    ///     clients.push(client);
+    ///     let client = AsyncFile::new(ours)?;
+    ///     let mut is_answered = false;
+    ///     sched.spawn(client.readline(), move |task| {
+    ///         if std::mem::take(&mut is_answered) {
+    ///             task.ok()?;
+    ///             return wait(client.readline());
+    ///         }
+    ///         let line = match task.line()? { Some(line) => line, None => return done(()) };
+    ///         let number = std::str::from_utf8(line).ok().and_then(|text| text.trim().parse().ok());
+    ///         let number: u32 = number.ok_or_else(|| Error::new(InvalidData, "no number"))?;
+    ///         is_answered = true;
+    ///         wait(client.write(format!("{}\n", number + 1)).full())
+    ///     });
+    /// }
+    /// clients[0].write_all(b"one\n")?;
+    /// clients[1].write_all(b"1\n2\n")?;
+    /// clients[1].shutdown(std::net::Shutdown::Write)?;
+    /// sched.run()?;
+    /// let mut answers = String::new();
+    /// drop(sched);                                         // lends `failures` back
+    /// clients[1].read_to_string(&mut answers)?;
+    /// assert_eq!(answers, "2\n3\n");
+    /// assert!(failures[0].ends_with(": no number"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn run(&mut self) -> Result<(), TaskError> {
         self.begin_drive(false)?;
         while !self.reactor.take_stop() && (self.alive > 0 || self.finds_work()?) {
@@ -41,8 +85,8 @@ impl<'t> Scheduler<'t> {
         Ok(self.reactor.has_work())
     }
 
-    /// Runs until this task has ended, and gives its result. Failures of detached tasks wait for
-    /// the next drive.
+    /// Runs until this task has ended, and gives its result. Failures of detached tasks go to
+    /// [`on_failure`](Scheduler::on_failure), or wait for the next drive.
     ///
     /// # Errors
     ///
@@ -74,7 +118,7 @@ impl<'t> Scheduler<'t> {
     }
 
     /// Waits for one operation, while the tasks go on, and gives what it hands over. Failures of
-    /// detached tasks wait for the next drive.
+    /// detached tasks go to [`on_failure`](Scheduler::on_failure), or wait for the next drive.
     ///
     /// # Errors
     ///
@@ -95,11 +139,13 @@ impl<'t> Scheduler<'t> {
     ///
     /// # Errors
     ///
-    /// The failure of a detached task, as soon as it happens; [`TaskError::Stalled`], without timeout
-    /// or with one that is for ever; [`TaskError::Poll`].
+    /// As those of [`run`](Scheduler::run); [`TaskError::Stalled`] only without timeout, or with one
+    /// that never ends.
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<usize, TaskError> {
+        let had_failures = self.reactor.has_failures();
         self.begin_drive(false)?;
-        let has_work = self.reactor.has_work(); // before the drop: to drop a task is something done
+        // Before the drop: to drop a task is something done, and so is to tell of a failure.
+        let has_work = had_failures || self.reactor.has_work();
         self.drop_cancelled(None);
         if !self.reactor.take_stop() {
             let wait = match timeout {
@@ -125,6 +171,59 @@ impl<'t> Scheduler<'t> {
         self.observer = Some(Box::new(f));
     }
 
+    /// Hands every failure of a detached task to `f` from here on, in place of what took them
+    /// before, and none of them comes out of a drive any more: what a server wants, which outlives
+    /// the failure of one client (see [`run`](Scheduler::run)).
+    ///
+    /// `f` is called at once, before another task is resumed, in every drive, also in
+    /// [`join`](Scheduler::join) and [`block_on`](Scheduler::block_on). Failures that were kept
+    /// until now go to it at the next drive, and those that are still kept when the scheduler is
+    /// dropped go to it then. It may cancel tasks and drop handles: failures that this causes are
+    /// queued. If it panics, that comes out of the drive, as a panic of the observer does.
+    ///
+    /// What is no task's failure still comes out of the drive: [`TaskError::Poll`],
+    /// [`TaskError::Stalled`], a panic in a call that a [`Remote`](crate::Remote) has sent.
+    ///
+    /// # Example
+    ///
+    /// This shows how to log the failures:
+    ///
+    /// ```
+    /// use asyncfile::{done, yield_now, Flow, Scheduler};
+    ///
+    /// let mut log = Vec::new();
+    /// let mut sched = Scheduler::new();
+    /// sched.on_failure(|id, error| log.push(format!("task {id}: {error}")));
+    /// let failing = sched.spawn(yield_now(), |_task| -> Flow {
+    ///     Err(std::io::ErrorKind::InvalidData.into())
+    /// });
+    /// let id = failing.id();
+    /// drop(failing);                                      // detached
+    /// sched.run()?;
+    /// drop(sched);
+    /// assert_eq!(log, [format!("task {id}: invalid data")]);
+    /// # Ok::<(), asyncfile::TaskError>(())
+    /// ```
+    pub fn on_failure(&mut self, f: impl FnMut(TaskId, TaskError) + 't) {
+        self.on_failure = Some(Box::new(f));
+    }
+
+    /// Hands a failure of a detached task to what takes them. False if there is none, or nothing
+    /// that takes it.
+    pub(super) fn tell_failure(&mut self) -> bool {
+        let mut on_failure = match self.on_failure.take() {
+            Some(on_failure) => on_failure,
+            None => return false,
+        };
+        let next = self.reactor.next_failure(true);
+        let is_told = next.is_some();
+        if let Some((Some(key), failure)) = next {
+            self.guard(None, || on_failure(TaskId(key), failure));
+        }
+        self.on_failure = Some(on_failure);
+        is_told
+    }
+
     /// A drive begins. The host was in charge until now: it may have changed what SIGPIPE does, and
     /// children may have ended.
     pub(super) fn begin_drive(&mut self, holds_failures: bool) -> Result<(), TaskError> {
@@ -138,10 +237,31 @@ impl<'t> Scheduler<'t> {
     /// A failure that has to come out of this drive.
     #[inline]
     pub(super) fn failure(&mut self) -> Result<(), TaskError> {
-        if self.holds_failures || !self.reactor.has_notes() {
+        if !self.reactor.has_notes() {
             return Ok(());
         }
-        self.reactor.next_failure().map_or(Ok(()), Err)
+        while self.tell_failure() {}
+        if self.holds_failures {
+            return Ok(());
+        }
+        let next = self.reactor.next_failure(false);
+        next.map_or(Ok(()), |(_, failure)| Err(failure))
+    }
+
+    /// Whether a descriptor, a deadline or another thread can wake a task that is not hidden.
+    #[inline]
+    pub(super) fn can_be_woken(&self) -> bool {
+        let has_deadlines = self.deadlines.first() != Moment::NEVER;
+        (has_deadlines && (self.hidden == 0 || self.has_deadline()))
+            || self.reactor.is_watching(false)
+            || self.reactor.outside.get() > 0
+    }
+
+    /// Whether a task that is not hidden has a deadline. It asks all tasks.
+    #[cold]
+    fn has_deadline(&self) -> bool {
+        let mut tasks = self.tasks.iter();
+        tasks.any(|task| !task.is_hidden && task.deadline.is_armed())
     }
 
     #[cold]
@@ -152,7 +272,8 @@ impl<'t> Scheduler<'t> {
     /// Makes the calls that were left for the scheduler.
     #[inline]
     pub(super) fn make_calls(&mut self) {
-        if self.has_calls.replace(false) {
+        if self.calls.has_any() {
+            self.calls.set_any(false);
             self.make_all_calls();
         }
     }
@@ -163,16 +284,17 @@ impl<'t> Scheduler<'t> {
     fn make_all_calls(&mut self) {
         let holds_failures = self.holds_failures;
         while !self.must_return() {
-            let call = match self.calls.get_mut().pop_front() {
+            let call = match self.calls.next() {
                 Some(call) => call,
-                None => return self.has_calls.set(false),
+                None => return self.calls.set_any(false),
             };
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| call(self))) {
-                self.reactor.report(TaskError::Panicked(message(payload)));
+                let failure = TaskError::Panicked(message(payload));
+                self.reactor.report(None, failure);
             }
             self.holds_failures = holds_failures;
             self.drop_cancelled(None);
         }
-        self.has_calls.set(true); // for the next drive
+        self.calls.set_any(true); // for the next drive
     }
 }

@@ -17,7 +17,7 @@ impl Scheduler<'_> {
         self.drop_cancelled(None);
         self.reactor.show(set);
         let reactor = &self.reactor;
-        let has_work = self.has_calls.get() || reactor.has_work() || reactor.has_failures();
+        let has_work = self.calls.has_any() || reactor.has_work() || reactor.has_failures();
         if has_work || reactor.is_stopping() {
             return Some(Duration::ZERO);
         }
@@ -34,7 +34,8 @@ impl Scheduler<'_> {
     ///
     /// # Errors
     ///
-    /// The failure of a detached task, as soon as it happens; the other tasks are kept.
+    /// The failure of a detached task, as soon as it happens, unless
+    /// [`on_failure`](Scheduler::on_failure) takes it; the other tasks are kept.
     pub fn dispatch(&mut self, set: &[pollfd]) -> Result<usize, TaskError> {
         self.begin_drive(false)?;
         self.reactor.forget_time();

@@ -4,10 +4,12 @@
 //! * [`resume`](self::resume): one call of a task's body.
 //! * [`drive`](self::drive): `run`, `join`, `block_on` and `turn`, which make the turns, and from
 //!   which failures come out.
+//! * [`calls`](self::calls): what is done between two turns.
 //! * [`foreign`](self::foreign): turns that are driven by a loop that is not ours.
 //!
 //! This file has the beginning and the end of a task.
 
+mod calls;
 mod drive;
 mod foreign;
 #[cfg(any(test, fuzzing))]
@@ -16,8 +18,6 @@ mod resume;
 mod turn;
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
@@ -34,14 +34,16 @@ use crate::task::{Flow, Task};
 use crate::task_table::{Key, TaskId, TaskTable};
 use crate::trace::{Event, Trace};
 
+pub(crate) use calls::Calls;
+
 /// A live task, boxed: its operation and its body.
 type Running<'t> = Box<Alive<dyn Body<'t> + 't>>;
 
 /// An observer of every transition.
 type Observer<'t> = Box<dyn FnMut(&Trace<'_>) + 't>;
 
-/// A call of the scheduler: something hidden is started, or another thread has sent it.
-type Call = Box<dyn FnOnce(&mut Scheduler<'_>)>;
+/// What takes the failures of detached tasks.
+type OnFailure<'t> = Box<dyn FnMut(TaskId, TaskError) + 't>;
 
 /// Runs tasks on the calling thread. `'t`: tasks may borrow what was declared before the scheduler.
 ///
@@ -71,6 +73,8 @@ pub struct Scheduler<'t> {
     tasks: TaskTable<Running<'t>>,
     /// How many tasks have not ended, without the hidden ones.
     alive: usize,
+    /// How many hidden tasks have not ended.
+    hidden: usize,
     deadlines: Deadlines,
     /// How often the running task may still be resumed in this advance.
     pub(crate) resumes: u32,
@@ -78,26 +82,27 @@ pub struct Scheduler<'t> {
     holds_failures: bool,
     epoch: Epoch,
     observer: Option<Observer<'t>>,
+    on_failure: Option<OnFailure<'t>>,
     /// To be made at the end of this turn, or when the next drive begins.
-    calls: RefCell<VecDeque<Call>>,
-    /// A call was left since the last one was made.
-    has_calls: Cell<bool>,
+    calls: Rc<Calls>,
 }
 
 impl<'t> Scheduler<'t> {
     /// A scheduler without tasks. Makes no system call but for the clock.
     pub fn new() -> Self {
+        let reactor = Reactor::new();
         Scheduler {
-            reactor: Reactor::new(),
+            calls: Calls::beside(&reactor),
+            reactor,
             tasks: TaskTable::new(),
             alive: 0,
+            hidden: 0,
             deadlines: Deadlines::default(),
             resumes: 0,
             holds_failures: false,
-            epoch: Epoch::now(),
+            epoch: Epoch::of_thread(),
             observer: None,
-            calls: RefCell::default(),
-            has_calls: Cell::new(false),
+            on_failure: None,
         }
     }
 
@@ -114,7 +119,8 @@ impl<'t> Scheduler<'t> {
     }
 
     /// Starts a task written as state functions: `at` is the first, called when `op` has ended.
-    /// Joins to the final state.
+    /// Joins to the final state, which lives until it is taken or the handle is dropped: a file in
+    /// it stays open as long.
     pub fn spawn_states<S: 't>(
         &mut self,
         op: impl Into<Op>,
@@ -134,12 +140,9 @@ impl<'t> Scheduler<'t> {
         drop(self.start(op.into(), true, body));
     }
 
-    /// Has `call` called at the end of this turn, or when the next drive begins. No task is
-    /// advanced meanwhile: it may drive the scheduler in turn, and even put another one in its
-    /// place.
+    /// See [`Calls::leave`].
     pub(crate) fn call_later(&self, call: impl FnOnce(&mut Scheduler<'_>) + 'static) {
-        self.calls.borrow_mut().push_back(Box::new(call));
-        self.has_calls.set(true);
+        self.calls.leave(call);
     }
 
     #[inline]
@@ -157,7 +160,9 @@ impl<'t> Scheduler<'t> {
 
     fn enter(&mut self, key: Key, mut task: Running<'t>) {
         task.op.enter(&self.context(key, &Deadline::NONE, false));
-        if !task.is_hidden {
+        if task.is_hidden {
+            self.hidden += 1;
+        } else {
             self.alive += 1;
             if self.observer.is_some() {
                 self.trace(key, Event::Spawned(&task.op));
@@ -182,20 +187,26 @@ impl<'t> Scheduler<'t> {
 
     /// Drops a task that has ended, or was cancelled. `failure`: it has no value.
     fn end(&mut self, key: Key, mut task: Running<'t>, failure: Option<TaskError>) {
+        let reported_as = Some(key).filter(|_| !task.is_hidden);
         if let Some(failure) = failure {
             if self.observer.is_some() && !task.is_hidden {
                 self.trace(key, Event::Failed(&failure));
             }
             let reactor = Rc::clone(&self.reactor);
             // A value that gives way to the failure is dropped here: user code, which may panic.
-            self.guard(|| task.body.fail(failure, &reactor));
+            self.guard(reported_as, || {
+                task.body.fail(failure, &reactor, reported_as)
+            });
             task.op.leave();
         }
         if task.deadline.is_armed() {
             self.deadlines.set(key, &mut task.deadline, Moment::NEVER);
         }
-        self.alive -= usize::from(!task.is_hidden);
-        self.guard(move || drop(task));
+        match task.is_hidden {
+            true => self.hidden -= 1,
+            false => self.alive -= 1,
+        }
+        self.guard(reported_as, move || drop(task));
         self.tasks.free(key);
     }
 
@@ -205,23 +216,30 @@ impl<'t> Scheduler<'t> {
         self.reactor.has_notes() && self.drop_all_cancelled(running)
     }
 
+    /// The failures of detached tasks are told here, too: what takes them may cancel tasks.
     #[cold]
     fn drop_all_cancelled(&mut self, running: Option<Key>) -> bool {
         let mut is_cancelled = false;
-        while let Some(key) = self.reactor.next_cancelled() {
-            if Some(key) == running {
-                is_cancelled = true;
-            } else if let Some(task) = self.tasks.take(key) {
-                self.end(key, task, Some(TaskError::Cancelled));
+        loop {
+            while let Some(key) = self.reactor.next_cancelled() {
+                if Some(key) == running {
+                    is_cancelled = true;
+                } else if let Some(task) = self.tasks.take(key) {
+                    self.end(key, task, Some(TaskError::Cancelled));
+                }
+            }
+            if !self.tell_failure() {
+                return is_cancelled;
             }
         }
-        is_cancelled
     }
 
-    /// Runs user code that is no task's body. If it panics, that comes out of the next drive.
-    fn guard(&self, user_code: impl FnOnce()) {
+    /// Runs user code that is no task's body. If it panics, that is reported as a failure of
+    /// `task`.
+    fn guard(&self, task: Option<Key>, user_code: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(user_code)) {
-            self.reactor.report(TaskError::Panicked(message(payload)));
+            let failure = TaskError::Panicked(message(payload));
+            self.reactor.report(task, failure);
         }
     }
 
@@ -233,7 +251,7 @@ impl<'t> Scheduler<'t> {
                 turn: self.reactor.turns.get(),
                 event,
             };
-            self.guard(|| observer(&trace));
+            self.guard(None, || observer(&trace));
             self.observer = Some(observer);
         }
     }
@@ -255,7 +273,7 @@ impl Drop for Scheduler<'_> {
     /// files.
     fn drop(&mut self) {
         let observer = self.observer.take();
-        self.guard(|| drop(observer));
+        self.guard(None, || drop(observer));
         loop {
             let any = self.tasks.iter().map(|task| task.key).next();
             let key = match any {
@@ -266,11 +284,14 @@ impl Drop for Scheduler<'_> {
                 self.end(key, task, Some(TaskError::Cancelled));
             }
         }
-        while let Some(failure) = self.reactor.next_failure() {
-            self.guard(|| drop(failure)); // an error of the user's own kind
+        while self.tell_failure() {}
+        let on_failure = self.on_failure.take();
+        self.guard(None, || drop(on_failure));
+        while let Some(failure) = self.reactor.next_failure(false) {
+            self.guard(None, || drop(failure)); // an error of the user's own kind
         }
-        while let Some(call) = self.calls.get_mut().pop_front() {
-            self.guard(|| drop(call));
+        while let Some(call) = self.calls.next() {
+            self.guard(None, || drop(call));
         }
         self.reactor.close();
     }

@@ -97,6 +97,11 @@ fn put_back(op: &Op, end: End, value: &mut Value) {
     if let (Some(file), Value::Line(lent) | Value::Bytes(lent)) = (op.file(), value) {
         let all = lent.len();
         file.take_back(lent, all);
-        file.state().inflow.ended |= end == End::Eof;
+        // Where messages are kept apart, `ended` is an empty message; a real end comes again.
+        let is_held = match file.port.keeps_messages() {
+            true => end == End::Complete && all == 0 && !op.wants_nothing(),
+            false => end == End::Eof,
+        };
+        file.state().inflow.ended |= is_held;
     }
 }

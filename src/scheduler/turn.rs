@@ -44,18 +44,13 @@ impl<'t> Scheduler<'t> {
         let wait = match (self.deadlines.first(), wait) {
             (_, Wait::Not) => Wait::Not,
             _ if self.must_return() => Wait::Not,
-            (Moment::NEVER, Wait::Forever) if !self.can_be_woken() => return Err(self.stalled()),
+            (_, Wait::Forever) if !self.can_be_woken() => return Err(self.stalled()),
             (Moment::NEVER, wait) => wait,
             (deadline, Wait::Until(at)) => Wait::Until(at.min(deadline)),
             (deadline, Wait::Forever) => Wait::Until(deadline),
         };
         let named = |error| TaskError::Poll(crate::error::system("poll", -1, error));
         self.reactor.ask(wait).map_err(named)
-    }
-
-    /// Whether a descriptor or another thread can wake a task.
-    fn can_be_woken(&self) -> bool {
-        self.reactor.is_watching(false) || self.reactor.outside.get() > 0
     }
 
     /// Lets deadlines fall due: their tasks are ready, after those that poll(2) woke.

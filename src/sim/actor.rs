@@ -50,6 +50,8 @@ pub(super) struct Actor {
     written: usize,
     /// The process that it is.
     pub child: Option<u32>,
+    /// The leader of its process group, if that is a child.
+    pub group: Option<u32>,
     pub is_stopped: bool,
     is_over: bool,
 }
@@ -68,13 +70,20 @@ enum Step {
 
 impl Kernel {
     /// Starts an actor that holds these.
-    pub(super) fn add_actor(&mut self, acts: Vec<Act>, ends: Vec<Option<Id>>, child: Option<u32>) {
+    pub(super) fn add_actor(
+        &mut self,
+        acts: Vec<Act>,
+        ends: Vec<Option<Id>>,
+        child: Option<u32>,
+        group: Option<u32>,
+    ) {
         ends.iter().flatten().for_each(|&id| self.hold(id));
         let acts = if self.is_over { Vec::new() } else { acts };
         self.actors.push(Actor {
             acts: acts.into(),
             ends,
             child,
+            group,
             ..Actor::default()
         });
         self.is_stirred = true;
@@ -196,7 +205,7 @@ impl Kernel {
             }
             Act::Leave(acts) => {
                 let acts = std::mem::take(acts);
-                self.add_actor(acts, actor.ends.clone(), None);
+                self.add_actor(acts, actor.ends.clone(), None, actor.group);
                 Step::Next
             }
             Act::Exit(code) => Step::Over((*code & 0xff) << 8),
@@ -290,13 +299,9 @@ impl Kernel {
         }
     }
 
-    /// Ends the actor that is this child.
-    pub(super) fn end_child(&mut self, child: u32, status: i32) {
-        if let Some(index) = self
-            .actors
-            .iter()
-            .position(|actor| actor.child == Some(child))
-        {
+    /// Ends these actors.
+    pub(super) fn end_those(&mut self, status: i32, is_meant: impl Fn(&Actor) -> bool) {
+        while let Some(index) = self.actors.iter().position(&is_meant) {
             let mut actor = self.actors.swap_remove(index);
             self.end_actor(&mut actor, status);
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use libc::{c_int, c_short};
 
-use super::actor::Act;
+use super::actor::{Act, Actor};
 use super::table::Object;
 use super::{errno, with, Kernel};
 use crate::sys::Owned;
@@ -20,6 +20,8 @@ pub struct Program {
     pub acts: Vec<Act>,
     /// Its stderr is piped. Otherwise what it writes there is gone.
     pub stderr: bool,
+    /// It leads a process group. What it leaves behind ([`Act::Leave`]) is in it.
+    pub group: bool,
 }
 
 /// The first child's number: above all that the real kernel gives (PID_MAX_LIMIT), so that no real
@@ -35,6 +37,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(super) struct Child {
     state: State,
+    leads_group: bool,
     not_yets: u8,
     /// How and when it has exited.
     exit: Option<(c_int, Duration)>,
@@ -63,6 +66,10 @@ impl Handle {
         self.with(|kernel, id| kernel.wait(id, false))
     }
 
+    pub fn peek(&self) -> io::Result<Option<ExitStatus>> {
+        self.with(Kernel::peek)
+    }
+
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
         let status = self.with(|kernel, id| kernel.wait(id, true))?;
         Ok(status.expect("it has exited"))
@@ -86,14 +93,20 @@ pub(super) fn is_simulated(process: u32) -> bool {
 }
 
 impl Kernel {
-    /// Starts the program of this name. `stdin` is the number of what it reads; None: a pipe is
-    /// made. The library's end of a pipe that it made for a child.
+    /// The library's end of a pipe that it made for a child.
     fn own_end(&mut self, id: super::Id) -> Owned {
         self.descriptions[id].is_own = true;
         self.own(id)
     }
 
-    pub(super) fn spawn(&mut self, name: &str, stdin: Option<Option<RawFd>>) -> io::Result<Handle> {
+    /// Starts the program of this name. `stdin` is the number of what it reads; None: a pipe is
+    /// made. `is_merged`: its stderr is stdout's pipe.
+    pub(super) fn spawn(
+        &mut self,
+        name: &str,
+        stdin: Option<Option<RawFd>>,
+        is_merged: bool,
+    ) -> io::Result<Handle> {
         self.enter();
         let faults = &self.faults;
         let errors = [
@@ -122,7 +135,9 @@ impl Kernel {
         };
         let (stdout, output) = self.describe_pipe(capacity);
         let stdout = self.own_end(stdout);
-        let (stderr, errors) = if program.stderr {
+        let (stderr, errors) = if is_merged {
+            (None, output)
+        } else if program.stderr {
             let (stderr, errors) = self.describe_pipe(capacity);
             (Some(self.own_end(stderr)), errors)
         } else {
@@ -131,6 +146,7 @@ impl Kernel {
         let id = FIRST + self.children.len() as u32;
         self.children.push(Child {
             state: State::Running,
+            leads_group: program.group,
             not_yets: 0,
             exit: None,
         });
@@ -138,6 +154,7 @@ impl Kernel {
             program.acts,
             vec![Some(input), Some(output), Some(errors)],
             Some(id),
+            program.group.then_some(id),
         );
         self.note(|| format!("spawn({name}) = {id}"));
         Ok(Handle {
@@ -178,6 +195,19 @@ impl Kernel {
         answer
     }
 
+    /// waitid(2) with WNOWAIT.
+    fn peek(&mut self, process: u32) -> io::Result<Option<ExitStatus>> {
+        self.enter();
+        let state = self.child(process).map(|child| child.state);
+        let answer = match state {
+            Ok(State::Running) => Ok(None),
+            Ok(State::Zombie(status)) => Ok(Some(ExitStatus::from_raw(status))),
+            Ok(State::Reaped) | Err(_) => Err(errno(libc::ECHILD)),
+        };
+        self.note(|| format!("waitid({process}, WNOWAIT) = {answer:?}"));
+        answer
+    }
+
     fn reap(&mut self, process: u32, may_wait: bool) -> io::Result<Option<ExitStatus>> {
         let (state, not_yets) = match self.child(process) {
             Ok(child) => (child.state, child.not_yets),
@@ -198,6 +228,9 @@ impl Kernel {
             self.child(process)?.not_yets += 1;
             return Ok(None);
         }
+        if self.hit(self.faults.wait_eperm, "waitpid EPERM") {
+            return Err(errno(libc::EPERM));
+        }
         let is_stolen = self.hit(self.faults.wait_echild, "waitpid ECHILD");
         let child = self.child(process)?;
         match std::mem::replace(&mut child.state, State::Reaped) {
@@ -215,6 +248,33 @@ impl Kernel {
             ),
             State::Running | State::Zombie(_) => {}
         }
+        self.signal(signal, |actor| actor.child == Some(process))
+    }
+
+    pub(super) fn kill_group(&mut self, leader: u32, signal: c_int) -> io::Result<()> {
+        self.enter();
+        self.note(|| format!("kill(-{leader}, {signal})"));
+        let child = self.child(leader)?;
+        assert!(
+            child.leads_group,
+            "a signal to a group that {leader} does not lead"
+        );
+        assert!(
+            child.state != State::Reaped,
+            "a signal to the group of {leader}, which was reaped: it may be another one by then"
+        );
+        self.signal(signal, |actor| actor.group == Some(leader))
+    }
+
+    pub(super) fn leads_group(&mut self, process: u32) -> bool {
+        self.calls += 1; // it decides nothing
+        let leads = self.child(process).map_or(false, |child| child.leads_group);
+        self.note(|| format!("getpgid({process}): leads = {leads}"));
+        leads
+    }
+
+    /// A signal to these.
+    fn signal(&mut self, signal: c_int, is_meant: impl Fn(&Actor) -> bool) -> io::Result<()> {
         if !(0..=64).contains(&signal) {
             return Err(errno(libc::EINVAL));
         }
@@ -224,23 +284,18 @@ impl Kernel {
         match signal {
             0 | libc::SIGCHLD | libc::SIGURG | libc::SIGWINCH => {}
             libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => {
-                self.stop(process, true)
+                self.stop(true, is_meant)
             }
-            libc::SIGCONT => self.stop(process, false),
-            signal => self.end_child(process, signal),
+            libc::SIGCONT => self.stop(false, is_meant),
+            signal => self.end_those(signal, is_meant),
         }
         Ok(())
     }
 
-    fn stop(&mut self, process: u32, is_stopped: bool) {
+    fn stop(&mut self, is_stopped: bool, is_meant: impl Fn(&Actor) -> bool) {
         self.is_stirred = true;
-        for actor in self
-            .actors
-            .iter_mut()
-            .filter(|actor| actor.child == Some(process))
-        {
-            actor.is_stopped = is_stopped;
-        }
+        let meant = self.actors.iter_mut().filter(|actor| is_meant(actor));
+        meant.for_each(|actor| actor.is_stopped = is_stopped);
     }
 
     /// Somebody else kills one of those that run. Whether one was killed, after a part of this
@@ -262,7 +317,7 @@ impl Kernel {
         let signals = [libc::SIGKILL, libc::SIGTERM, libc::SIGSEGV, libc::SIGHUP];
         let signal = signals[self.choose(signals.len() as u32) as usize];
         self.note(|| format!("somebody kills {process} with {signal}"));
-        self.end_child(process, signal);
+        self.end_those(signal, |actor| actor.child == Some(process));
         true
     }
 
@@ -277,6 +332,7 @@ impl Kernel {
         let faults = &self.faults;
         let errors = [
             (faults.pidfd_enosys, "pidfd_open ENOSYS", libc::ENOSYS),
+            (faults.pidfd_eperm, "pidfd_open EPERM", libc::EPERM),
             (faults.pidfd_emfile, "pidfd_open EMFILE", libc::EMFILE),
             (faults.pidfd_enfile, "pidfd_open ENFILE", libc::ENFILE),
             (faults.pidfd_enomem, "pidfd_open ENOMEM", libc::ENOMEM),

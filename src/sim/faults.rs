@@ -23,13 +23,16 @@ pub struct Faults {
     /// poll: returns later than it could, by up to 50 ms.
     pub poll_oversleeps: u8,
 
+    /// poll: says ERR of a socket, and no call reports an error; until it is so again.
+    pub error_queue: u8,
+
     /// read: EINTR.
     pub read_eintr: u8,
     /// read: EAGAIN although there is something, from what never waits.
     pub read_eagain: u8,
     /// read: fewer bytes than there are.
     pub read_short: u8,
-    /// read: EIO.
+    /// read: EIO, also of a terminal that is not hung up.
     pub read_eio: u8,
     /// read: ENOMEM.
     pub read_enomem: u8,
@@ -69,6 +72,12 @@ pub struct Faults {
     /// An actor moves a part of its bytes and then sleeps for up to 2 ms.
     pub actors_pause: u8,
 
+    /// A read: the second user of the open file description reads before it. This and the next one
+    /// are no faults, so a swarm does not choose them.
+    pub second_user_reads: u8,
+    /// A write: the second user of the open file description writes before it.
+    pub second_user_writes: u8,
+
     /// fstat: ENOMEM.
     pub stat_enomem: u8,
     /// dup: EMFILE.
@@ -86,6 +95,8 @@ pub struct Faults {
     pub spawn_enomem: u8,
     /// pidfd_open: ENOSYS.
     pub pidfd_enosys: u8,
+    /// pidfd_open: EPERM, of a sandbox.
+    pub pidfd_eperm: u8,
     /// pidfd_open: EMFILE.
     pub pidfd_emfile: u8,
     /// pidfd_open: ENFILE.
@@ -96,6 +107,8 @@ pub struct Faults {
     pub wait_not_yet: u8,
     /// waitpid: ECHILD, somebody else was faster.
     pub wait_echild: u8,
+    /// waitpid: EPERM, of a sandbox.
+    pub wait_eperm: u8,
     /// kill: EPERM.
     pub kill_eperm: u8,
     /// Any call: a child is killed by somebody else.
@@ -161,6 +174,10 @@ impl Faults {
             wait_echild: rate(),
             kill_eperm: rate(),
             child_killed: rate(),
+            error_queue: rate(),
+            pidfd_eperm: rate(),
+            wait_eperm: rate(),
+            ..Faults::none()
         }
     }
 }

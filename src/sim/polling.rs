@@ -17,6 +17,7 @@ impl Kernel {
         self.enter();
         self.polls += 1;
         assert_no_twins(set);
+        self.change_error_queue(set);
         let answer = self.poll_once(set, timeout);
         for entry in set.iter() {
             let truth = self.lookup(entry.fd).map_or(0, |id| self.truth(id));
@@ -68,6 +69,20 @@ impl Kernel {
                 self.oversleep();
             }
             self.run_actors();
+        }
+    }
+
+    /// Something comes into a socket's error queue, or another program empties it.
+    fn change_error_queue(&mut self, set: &[pollfd]) {
+        if set.is_empty() || !self.hit(self.faults.error_queue, "error queue") {
+            return;
+        }
+        let fd = set[self.choose(set.len() as u32) as usize].fd;
+        let id = self.lookup(fd).map(|id| &self.descriptions[id]);
+        if let Some((Object::Socket { .. }, is_filled)) =
+            id.map(|id| (&id.object, id.has_error_queue))
+        {
+            self.set_error_queue(fd, !is_filled);
         }
     }
 
@@ -152,7 +167,10 @@ impl Kernel {
                 bits(POLLIN, !input.bytes.is_empty() || !input.has_writer)
                     | bits(POLLOUT, output.socket_has_room())
                     | bits(POLLHUP, !input.has_writer)
-                    | bits(POLLERR, input.is_reset)
+                    | bits(
+                        POLLERR,
+                        input.is_reset || self.descriptions[id].has_error_queue,
+                    )
             }
             Object::Pidfd(process) => self.pidfd_truth(process),
             Object::Regular { .. } | Object::Null => POLLIN | POLLOUT,

@@ -32,6 +32,17 @@ pub(super) enum Object {
     Null,
 }
 
+/// What the process takes the reader of a stream for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guise {
+    /// A pipe's end.
+    Pipe,
+    /// A file that is regular by its mode, and has its reader wait.
+    File,
+    /// A terminal: its end is EIO, and a read of more than there is waits for the rest.
+    Terminal,
+}
+
 #[derive(Debug)]
 pub(super) struct Description {
     pub object: Object,
@@ -49,6 +60,10 @@ pub(super) struct Description {
     pub is_wake: bool,
     /// It is an end of a pipe that the library made for a child: its flags are nobody else's.
     pub is_own: bool,
+    /// Of a reader.
+    pub guise: Guise,
+    /// Of a socket: poll(2) says ERR, and no call reports it.
+    pub has_error_queue: bool,
 }
 
 impl Description {
@@ -56,8 +71,15 @@ impl Description {
         self.flags & libc::O_NONBLOCK != 0
     }
 
+    /// Somebody besides the process refers to it.
+    pub fn has_actor(&self) -> bool {
+        self.holders > self.numbers
+    }
+
     pub fn kind(&self) -> Kind {
         match self.object {
+            Object::Reader(_) if self.guise == Guise::Terminal => Kind::Tty,
+            Object::Reader(_) if self.guise == Guise::File => Kind::Other,
             Object::Reader(_) | Object::Writer(_) => Kind::Pipe,
             Object::Socket { .. } => Kind::Socket,
             Object::Regular { .. } => Kind::Regular,
@@ -78,6 +100,8 @@ impl Kernel {
             has_nowait: None,
             is_wake: false,
             is_own: false,
+            guise: Guise::Pipe,
+            has_error_queue: false,
         };
         self.descriptions.push(description);
         self.descriptions.len() - 1
@@ -185,6 +209,18 @@ impl Kernel {
         }
         self.release(id);
         true
+    }
+
+    /// ioctl(2), FIONREAD.
+    pub(super) fn readable_bytes(&mut self, fd: RawFd) -> io::Result<usize> {
+        self.enter();
+        let id = self.open(fd)?;
+        match self.descriptions[id].object {
+            Object::Reader(input) | Object::Socket { input, .. } => {
+                Ok(self.streams[input].bytes.len())
+            }
+            _ => Err(errno(libc::ENOTTY)),
+        }
     }
 
     pub(super) fn status_flags(&mut self, fd: RawFd) -> io::Result<c_int> {

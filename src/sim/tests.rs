@@ -3,9 +3,9 @@ use std::os::unix::io::RawFd;
 use std::process::Command;
 use std::time::Duration;
 
-use super::{with, Act, Faults, Kernel, Program};
+use super::{now, with, Act, Faults, Guise, Kernel, Passed, Program};
 use crate::sys;
-use crate::{done, sleep, wait, AsyncFile, AsyncPipe, End, Scheduler};
+use crate::{again, done, sleep, ticks, wait, AsyncFile, AsyncPipe, End, Scheduler};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -236,6 +236,7 @@ fn chatter(seed: u64, acts: &[Act]) -> (Kernel, Vec<String>) {
         Program {
             acts: acts.to_vec(),
             stderr: true,
+            group: false,
         },
     );
     let (kernel, ()) = kernel.run(|| {
@@ -342,6 +343,92 @@ fn a_duplicate_never_blocks_and_never_changes_flags() {
     }
 }
 
+/// A kernel whose second users are faster than the library so many times, and take all.
+fn raced(times: u32) -> Kernel {
+    let mut left = times;
+    let mut kernel = Kernel::new(move |below| {
+        let is_faster = below == 256 && left > 0;
+        left -= u32::from(is_faster);
+        u32::from(is_faster) * 255
+    });
+    (
+        kernel.faults.second_user_reads,
+        kernel.faults.second_user_writes,
+    ) = (1, 1);
+    kernel
+}
+
+#[test]
+fn what_a_second_user_reads_is_gone_and_the_reader_waits_for_more() {
+    for times in 0..3 {
+        let mut kernel = raced(times);
+        let (first, next, last) = (b"one\n".to_vec(), b"two\n".to_vec(), b"three\n".to_vec());
+        let acts = [first, next, last]
+            .into_iter()
+            .flat_map(|line| [Act::Write(0, line), Act::Sleep(SECOND)]);
+        let fd = kernel.reader(4096, acts.collect());
+        kernel.share(fd, vec![Act::Sleep(SECOND * 9)]);
+        let (mut kernel, line) = kernel.run(|| Scheduler::new().block_on(file(fd).readline()));
+        let expected = [&b"one\n"[..], b"two\n", b"three\n"];
+        assert_eq!(line.unwrap().unwrap(), expected[times as usize]);
+        assert_eq!(kernel.time(), SECOND * times, "it came when it was written");
+        let taken = kernel.take_passed().into_iter();
+        let taken = taken.filter(|(_, passed)| matches!(passed, Passed::ReadByAnother(_)));
+        assert_eq!(taken.count(), times as usize);
+    }
+}
+
+/// A call that would wait can block where a second user is faster, says `duplicate`.
+#[test]
+fn a_second_user_leaves_a_byte_or_a_page_where_the_call_would_wait() {
+    let mut kernel = raced(3);
+    let reader = kernel.reader(4096, vec![Act::Write(0, b"taken\n".to_vec())]);
+    let writer = kernel.writer(3 * 4096, vec![Act::Sleep(SECOND), Act::Drain(0)]);
+    for fd in [reader, writer] {
+        kernel.share(fd, vec![Act::Sleep(SECOND)]);
+    }
+    kernel.faults.nowait_unsupported = 255; // drawn at the first read, which is the second user's
+    let (mut kernel, (line, written)) = kernel.run(|| {
+        let [reader, writer] = [reader, writer].map(|fd| {
+            let shared = std::mem::ManuallyDrop::new(sys::owned(fd));
+            AsyncFile::duplicate(&*shared).unwrap()
+        });
+        let mut sched = Scheduler::new();
+        let line = sched.block_on(reader.readline()).unwrap();
+        (line, sched.block_on(writer.write(vec![0; 5000])).unwrap())
+    });
+    assert_eq!((line.as_deref(), written), (Some(&b"\n"[..]), 4096));
+    let sizes = kernel.take_passed().into_iter().map(|(_, passed)| {
+        let (Passed::Read(bytes)
+        | Passed::Written(bytes)
+        | Passed::ReadByAnother(bytes)
+        | Passed::WrittenByAnother(bytes)) = passed;
+        bytes.len()
+    });
+    assert_eq!(sizes.collect::<Vec<_>>(), [5, 1, 2 * 4096, 4096]);
+}
+
+#[test]
+fn room_that_a_second_user_takes_is_waited_for_again() {
+    let mut kernel = raced(3);
+    let fd = kernel.writer(4096, vec![Act::Sleep(SECOND), Act::Drain(0)]);
+    kernel.share(fd, vec![Act::Sleep(SECOND * 9)]);
+    let (mut kernel, written) = kernel.run(|| {
+        let file = file(fd);
+        Scheduler::new().block_on(file.write(vec![7; 10_000]).full())
+    });
+    assert_eq!(written.unwrap(), 10_000);
+    let (mut ours, mut others) = (0, 0);
+    for (_, passed) in kernel.take_passed() {
+        match passed {
+            Passed::Written(bytes) => ours += bytes.len(),
+            Passed::WrittenByAnother(bytes) => others += bytes.len(),
+            passed => panic!("{passed:?}"),
+        }
+    }
+    assert_eq!((ours, others), (10_000, 3 * 4096));
+}
+
 #[test]
 fn a_duplicate_is_not_read_unasked_where_there_is_no_nowait() {
     // The second reader comes to the front in the turn of its own deadline: poll(2) was not asked
@@ -368,6 +455,7 @@ fn cat() -> Program {
     Program {
         acts: vec![Act::Copy { from: 0, to: 1 }, Act::Exit(3)],
         stderr: false,
+        group: false,
     }
 }
 
@@ -413,6 +501,7 @@ fn an_exit_is_waited_for_in_virtual_time() {
             Program {
                 acts: vec![Act::Sleep(SECOND * 3600), Act::Exit(7)],
                 stderr: false,
+                group: false,
             },
         );
         let (kernel, code) = kernel.run(|| {
@@ -453,6 +542,7 @@ fn a_child_that_somebody_else_has_reaped_has_no_status() {
         Program {
             acts: Vec::new(),
             stderr: false,
+            group: false,
         },
     );
     let (kernel, error) = kernel.run(|| {
@@ -461,6 +551,99 @@ fn a_child_that_somebody_else_has_reaped_has_no_status() {
     });
     assert!(error.to_string().contains("unknown"), "{error}");
     assert_eq!(kernel.children(), (0, 0));
+}
+
+#[test]
+fn a_wait_that_a_sandbox_refuses_says_nothing_of_other_reapers() {
+    let mut kernel = unlucky();
+    kernel.faults.wait_eperm = 255;
+    let program = Program {
+        acts: Vec::new(),
+        stderr: false,
+        group: false,
+    };
+    kernel.program("true", program);
+    let (kernel, status) = kernel.run(|| {
+        let pipe = AsyncPipe::piped(&mut Command::new("true")).unwrap();
+        let mut sched = Scheduler::new();
+        let error = sched.block_on(pipe.exit()).unwrap_err();
+        let error = crate::OperationError::of(&error).unwrap();
+        assert_eq!(error.raw_os_error(), Some(libc::EPERM));
+        with(|kernel| kernel.faults = Faults::none());
+        sched.block_on(pipe.exit()).unwrap()
+    });
+    assert!(status.success());
+    assert_eq!(kernel.children(), (0, 0));
+}
+
+#[test]
+fn an_error_queue_costs_each_operation_two_polls_and_two_calls() {
+    let mut kernel = kernel();
+    let fd = kernel.socket(
+        4096,
+        vec![Act::Sleep(SECOND), Act::Write(0, b"late".to_vec())],
+    );
+    kernel.set_error_queue(fd, true);
+    let (_, bytes) = kernel.run(|| {
+        let file = file(fd);
+        let mut sched = Scheduler::new();
+        for _ in 0..3 {
+            let before = with(|kernel| (kernel.polls, kernel.reads)).unwrap();
+            let error = sched.block_on(file.read(9)).unwrap_err();
+            assert!(error.to_string().contains("error queue"), "{error}");
+            let after = with(|kernel| (kernel.polls, kernel.reads)).unwrap();
+            assert_eq!((after.0 - before.0, after.1 - before.1), (2, 2));
+        }
+        with(|kernel| kernel.set_error_queue(fd, false));
+        sched.block_on(file.read(9)).unwrap()
+    });
+    assert_eq!(bytes, b"late");
+}
+
+#[test]
+fn a_terminal_is_at_its_end_when_it_is_hung_up_and_not_at_an_eio_before() {
+    for is_duplicate in [false, true] {
+        let mut kernel = unlucky();
+        kernel.faults.read_eio = 255;
+        let acts = vec![Act::Write(0, b"a line\nthe rest".to_vec())];
+        let fd = kernel.reader(4096, acts);
+        kernel.disguise(fd, Guise::Terminal);
+        let (_, ()) = kernel.run(|| {
+            let open = || match is_duplicate {
+                true => AsyncFile::duplicate(&*std::mem::ManuallyDrop::new(sys::owned(fd))),
+                false => AsyncFile::new(sys::owned(fd)),
+            };
+            let file = open().unwrap();
+            let mut sched = Scheduler::new();
+            let error = sched.block_on(file.readline()).unwrap_err();
+            let error = crate::OperationError::of(&error).unwrap();
+            assert_eq!(error.raw_os_error(), Some(libc::EIO));
+            with(|kernel| kernel.faults = Faults::none());
+            let mut next = || sched.block_on(file.readline()).unwrap();
+            assert_eq!(next().unwrap(), b"a line\n");
+            assert_eq!(next().unwrap(), b"the rest");
+            assert_eq!((next(), next()), (None, None));
+        });
+    }
+}
+
+#[test]
+fn a_file_that_waits_is_polled_whatever_its_mode_says() {
+    for is_duplicate in [false, true] {
+        let mut kernel = kernel();
+        let acts = vec![Act::Sleep(SECOND), Act::Write(0, b"late\n".to_vec())];
+        let fd = kernel.reader(4096, acts);
+        kernel.disguise(fd, Guise::File);
+        let (kernel, line) = kernel.run(|| {
+            let file = match is_duplicate {
+                true => AsyncFile::duplicate(&*std::mem::ManuallyDrop::new(sys::owned(fd))),
+                false => AsyncFile::new(sys::owned(fd)),
+            };
+            Scheduler::new().block_on(file.unwrap().readline()).unwrap()
+        });
+        assert_eq!(line.unwrap(), b"late\n");
+        assert_eq!(kernel.time(), SECOND);
+    }
 }
 
 #[test]
@@ -491,5 +674,40 @@ fn signals_stop_continue_and_end_a_child() {
             sched.block_on(pipe.exit()).unwrap().signal(),
             Some(libc::SIGKILL)
         );
+    });
+}
+
+/// A million ticks of a millisecond: none early, none late, none lost. A task that is busy for some
+/// beats loses those that nobody waited for, and the beat stays where it is.
+#[test]
+fn a_million_ticks_do_not_drift() {
+    const MILLISECOND: Duration = Duration::from_millis(1);
+    const TICKS: u32 = 1_000_000;
+    let mut kernel = unlucky();
+    kernel.most_calls = u64::MAX;
+    kernel.run(|| {
+        let mut sched = Scheduler::new();
+        let began = now().unwrap();
+        let mut count = 0;
+        let beat = ticks(MILLISECOND);
+        let task = sched.spawn(beat.clone(), move |task| {
+            task.ok()?;
+            count += 1;
+            assert_eq!(now().unwrap() - began, count * MILLISECOND);
+            if count < TICKS {
+                again()
+            } else {
+                done(())
+            }
+        });
+        sched.join(task).unwrap();
+        sched.block_on(sleep(MILLISECOND * 7 / 2)).unwrap();
+        sched.block_on(beat.clone()).unwrap(); // three have passed
+        assert_eq!(
+            now().unwrap() - began,
+            TICKS * MILLISECOND + MILLISECOND * 7 / 2
+        );
+        sched.block_on(beat).unwrap();
+        assert_eq!(now().unwrap() - began, (TICKS + 4) * MILLISECOND);
     });
 }

@@ -3,8 +3,10 @@
 use std::io;
 use std::os::unix::io::RawFd;
 
-use super::table::{Id, Object};
-use super::{errno, Kernel, PIPE_BUF};
+use libc::{POLLHUP, POLLIN};
+
+use super::table::{Guise, Id, Object};
+use super::{errno, Kernel, Passed, PIPE_BUF};
 
 /// By which call bytes are moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +36,25 @@ impl Kernel {
         if let Ok(size) = answer {
             let id = self.lookup(fd).expect("it was read");
             if !self.descriptions[id].is_wake {
-                self.read_log.push((fd, bytes[..size].to_vec()));
+                let read = Passed::Read(bytes[..size].to_vec());
+                self.passed.push((fd, read));
             }
+        }
+        if self.is_end_of_terminal(fd, &answer) {
+            self.passed.push((fd, Passed::Read(Vec::new())));
         }
         self.note(|| format!("read(fd {fd}, {}) = {answer:?}", bytes.len()));
         answer
+    }
+
+    /// EIO, where a pipe would be at its end.
+    fn is_end_of_terminal(&self, fd: RawFd, answer: &io::Result<usize>) -> bool {
+        let is_eio = matches!(answer, Err(error) if error.raw_os_error() == Some(libc::EIO));
+        is_eio
+            && self.lookup(fd).map_or(false, |id| {
+                self.descriptions[id].guise == Guise::Terminal
+                    && self.truth(id) & (POLLIN | POLLHUP) == POLLHUP
+            })
     }
 
     fn read_from(&mut self, fd: RawFd, id: Id, bytes: &mut [u8], call: Call) -> io::Result<usize> {
@@ -63,6 +79,15 @@ impl Kernel {
         let may_wait = call == Call::Plain
             && !self.descriptions[id].is_nonblocking()
             && !self.is_tampered_with;
+        if may_wait && self.descriptions[id].guise == Guise::Terminal {
+            let there = self.readable_bytes(fd)?.max(1);
+            assert!(
+                bytes.len() <= there,
+                "the library would block in read on fd {fd}: {} of {there} bytes",
+                bytes.len()
+            );
+        }
+        self.read_before(fd, id, may_wait);
         match self.reading(id) {
             Truth::Wait if may_wait => panic!("the library would block in read on fd {fd}"),
             Truth::Wait => return Err(errno(libc::EAGAIN)),
@@ -129,12 +154,14 @@ impl Kernel {
 
     /// Reads what there is. For actors, too.
     pub(super) fn take(&mut self, id: Id, bytes: &mut [u8]) -> io::Result<usize> {
+        let is_terminal = self.descriptions[id].guise == Guise::Terminal;
         match &mut self.descriptions[id].object {
             Object::Reader(input) | Object::Socket { input, .. } => {
                 let stream = &mut self.streams[*input];
                 match stream.take(bytes) {
                     0 if stream.has_writer => Err(errno(libc::EAGAIN)),
                     0 if std::mem::take(&mut stream.is_reset) => Err(errno(libc::ECONNRESET)),
+                    0 if is_terminal => Err(errno(libc::EIO)),
                     size => {
                         self.is_stirred |= size > 0;
                         Ok(size)
@@ -161,7 +188,8 @@ impl Kernel {
         if let Ok(size) = answer {
             let id = self.lookup(fd).expect("it was written");
             if !self.descriptions[id].is_wake {
-                self.written_log.push((fd, bytes[..size].to_vec()));
+                let written = Passed::Written(bytes[..size].to_vec());
+                self.passed.push((fd, written));
             }
         }
         self.note(|| format!("write(fd {fd}, {}) = {answer:?}", bytes.len()));
@@ -185,6 +213,9 @@ impl Kernel {
             return Err(error);
         }
         let mut size = bytes.len();
+        if size > 0 {
+            self.write_before(fd, id, !is_nonblocking && !self.is_tampered_with);
+        }
         if let Some(stream) = stream {
             let stream = &self.streams[stream];
             // A pipe's write of nothing asks nobody (Linux's pipe_write: "Null write succeeds").

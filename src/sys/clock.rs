@@ -24,6 +24,11 @@ impl Moment {
         Moment(self.0.saturating_add(nanoseconds))
     }
 
+    /// How many whole periods lie between `earlier` and this moment.
+    pub fn periods_since(self, earlier: Moment, period: u64) -> u64 {
+        self.0.saturating_sub(earlier.0) / period
+    }
+
     /// The time from `earlier` to this moment; zero if `earlier` is in fact later.
     pub fn since(self, earlier: Moment) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
@@ -66,16 +71,46 @@ pub(crate) struct Epoch {
     instant: Instant,
 }
 
+thread_local! {
+    /// One for all: an `Instant` that was made from a moment becomes that moment again.
+    static EPOCH: Epoch = Epoch::new();
+}
+
 impl Epoch {
-    pub fn now() -> Epoch {
-        Epoch {
-            moment: now(),
-            instant: Instant::now(),
-        }
+    /// The epoch of this thread.
+    pub fn of_thread() -> Epoch {
+        // A thread that is being torn down has lost its epoch, and keeps no moment either.
+        EPOCH
+            .try_with(|epoch| *epoch)
+            .unwrap_or_else(|_| Epoch::new())
     }
 
-    /// A moment that is not before this one, as std's `Instant`.
+    /// The moment is read last, so that an `Instant` never becomes an earlier moment. It becomes a
+    /// later one by as much as lies between the two clocks: the kernel may take the processor away
+    /// in between, so the closest of some pairs counts.
+    fn new() -> Epoch {
+        let pair = |_| {
+            let (before, instant, moment) = (now(), Instant::now(), now());
+            (moment.since(before), Epoch { moment, instant })
+        };
+        let closest = (0..8).map(pair).min_by_key(|(distance, _)| *distance);
+        closest.expect("eight pairs").1
+    }
+
+    /// A moment as std's `Instant`.
     pub fn instant(self, moment: Moment) -> Instant {
-        self.instant + moment.since(self.moment)
+        let before = self.instant.checked_sub(self.moment.since(moment));
+        before.unwrap_or(self.instant) + moment.since(self.moment)
+    }
+
+    /// std's `Instant` as a moment. What lies half a millennium ahead is never.
+    pub fn moment(self, instant: Instant) -> Moment {
+        match instant.checked_duration_since(self.instant) {
+            Some(ahead) => self.moment.after(nanoseconds(ahead)),
+            None => {
+                let behind = nanoseconds(self.instant.duration_since(instant));
+                Moment(self.moment.0.saturating_sub(behind))
+            }
+        }
     }
 }

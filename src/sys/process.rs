@@ -1,7 +1,9 @@
 //! Child processes: starting them, noticing their end, and signals.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::unix::io::{OwnedFd, RawFd};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -34,6 +36,15 @@ pub(crate) enum Stdin {
     Null,
 }
 
+/// Where a child's errors go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stderr {
+    /// Where the command says.
+    AsSaid,
+    /// Into stdout's pipe.
+    Merged,
+}
+
 impl Process {
     /// One that std has started.
     pub fn of(mut child: Child) -> Process {
@@ -49,7 +60,7 @@ impl Process {
     /// Starts a command as it says.
     pub fn spawn(command: &mut Command) -> io::Result<Process> {
         #[cfg(any(test, fuzzing))]
-        if let Some(answer) = Process::simulated(command, &Stdin::Piped) {
+        if let Some(answer) = Process::simulated(command, &Stdin::Piped, Stderr::AsSaid) {
             return answer;
         }
         let mut low = Vec::new();
@@ -58,9 +69,9 @@ impl Process {
     }
 
     /// Starts a command with this stdin, and its stdout piped. The command keeps no end of a pipe.
-    pub fn piped(command: &mut Command, stdin: Stdin) -> io::Result<Process> {
+    pub fn piped(command: &mut Command, stdin: Stdin, stderr: Stderr) -> io::Result<Process> {
         #[cfg(any(test, fuzzing))]
-        if let Some(answer) = Process::simulated(command, &stdin) {
+        if let Some(answer) = Process::simulated(command, &stdin, stderr) {
             return answer;
         }
         let mut low = Vec::new();
@@ -73,8 +84,14 @@ impl Process {
             Stdin::Null => (Stdio::null(), None),
         };
         let (reader, stdout) = pipe(&mut low)?;
+        if stderr == Stderr::Merged {
+            command.stderr(stdio(super::duplicate(stdout.number())?));
+        }
         let spawned = command.stdin(stdin).stdout(stdio(stdout)).spawn();
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        if stderr == Stderr::Merged {
+            command.stderr(Stdio::inherit());
+        }
         let mut process = Process::of(spawned?);
         process.streams[0] = writer;
         process.streams[1] = Some(reader);
@@ -82,13 +99,14 @@ impl Process {
     }
 
     #[cfg(any(test, fuzzing))]
-    fn simulated(command: &Command, stdin: &Stdin) -> Option<io::Result<Process>> {
+    fn simulated(command: &Command, stdin: &Stdin, stderr: Stderr) -> Option<io::Result<Process>> {
         let fd = match stdin {
             Stdin::Piped => None,
             Stdin::From(fd) => Some(Some(fd.number())),
             Stdin::Null => Some(None),
         };
-        let answer = sim::spawn(&command.get_program().to_string_lossy(), fd)?;
+        let is_merged = stderr == Stderr::Merged;
+        let answer = sim::spawn(&command.get_program().to_string_lossy(), fd, is_merged)?;
         Some(answer.map(|mut child| Process {
             streams: std::mem::take(&mut child.streams),
             child: Handle::Simulated(child),
@@ -117,6 +135,33 @@ impl Process {
         }
     }
 
+    /// waitid(2) with WNOHANG and WNOWAIT: how it has ended, if it has. It is not reaped. ECHILD: it
+    /// is no child of this process any more.
+    pub fn peek(&self) -> io::Result<Option<ExitStatus>> {
+        #[cfg(any(test, fuzzing))]
+        if let Handle::Simulated(child) = &self.child {
+            return child.peek();
+        }
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: the pointer is to a live structure.
+        check(
+            unsafe { libc::waitid(libc::P_PID, self.id() as _, info.as_mut_ptr(), flags) } as isize,
+        )?;
+        // SAFETY: all zeros are valid, and waitid has filled in what it knows of a child.
+        let (info, process, status) = unsafe {
+            let info = info.assume_init();
+            (info, info.si_pid(), info.si_status())
+        };
+        // As waitpid(2) has it: the signal in the low bits, or the code above them (wait(2)).
+        Ok(match (process, info.si_code) {
+            (0, _) => None,
+            (_, libc::CLD_EXITED) => Some(ExitStatus::from_raw((status & 0xff) << 8)),
+            (_, libc::CLD_DUMPED) => Some(ExitStatus::from_raw(status | 0x80)),
+            (_, _) => Some(ExitStatus::from_raw(status)),
+        })
+    }
+
     /// waitpid(2), which waits.
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
         match &mut self.child {
@@ -136,11 +181,14 @@ impl Process {
 /// A pipe, reader first, for a child's stdin or stdout. An end with one of the numbers 0 to 2 would
 /// be taken for a standard stream (in the child, dup2 of a number to itself leaves it to be closed
 /// on exec): such a pipe goes to `low`, which is to be held until the child is started. The kernel
-/// gives the lowest numbers that are free, so whether there are low ones costs no call.
+/// gives the lowest numbers that are free, so whether there are low ones costs no call. Two pipes
+/// take all three numbers; the third is taken as it is, whatever its numbers are (under a sandbox
+/// or a tracer that only pretends to call pipe2).
 fn pipe(low: &mut Vec<(Owned, Owned)>) -> io::Result<(Owned, Owned)> {
     loop {
         let pipe = super::pipe(0)?;
-        if pipe.0.number().min(pipe.1.number()) > libc::STDERR_FILENO {
+        let is_low = pipe.0.number().min(pipe.1.number()) <= libc::STDERR_FILENO;
+        if !is_low || low.len() >= 2 {
             return Ok(pipe);
         }
         low.push(pipe);
@@ -183,6 +231,26 @@ pub(crate) fn kill(process: u32, signal: libc::c_int) -> io::Result<()> {
     }
     // SAFETY: takes two numbers.
     check(unsafe { libc::kill(process as libc::pid_t, signal) } as isize).map(drop)
+}
+
+/// kill(2) to the process group that this process leads.
+pub(crate) fn kill_group(leader: u32, signal: libc::c_int) -> io::Result<()> {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::kill_group(leader, signal) {
+        return answer;
+    }
+    // SAFETY: takes two numbers.
+    check(unsafe { libc::kill(-(leader as libc::pid_t), signal) } as isize).map(drop)
+}
+
+/// Whether this process leads a process group (getpgid(2)).
+pub(crate) fn leads_group(process: u32) -> bool {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::leads_group(process) {
+        return answer;
+    }
+    // SAFETY: takes a number.
+    unsafe { libc::getpgid(process as libc::pid_t) == process as libc::pid_t }
 }
 
 /// The switch for tests: as on a system without pidfds.

@@ -135,7 +135,7 @@ impl WakeReader {
         outside.set(outside.get() - usize::from(self.waiting.get() > 0));
         let cause = io::Error::from_raw_os_error(libc::EBADF);
         let error = error::system("wake", self.wake.reader, cause);
-        self.reactor.report(TaskError::Failed(error));
+        self.reactor.report(None, TaskError::Failed(error));
     }
 
     /// For the simulation: poll(2) watches the pipe, or it was lost, and that was reported.

@@ -10,7 +10,7 @@ use crate::help::{assert_output, await_end, cat, children, spawn};
 use crate::support::{settle, watchdog};
 
 /// Runs this in a fork of this process, which ends after it. Fails if it has panicked.
-fn in_a_fork(run: impl FnOnce()) {
+pub fn in_a_fork(run: impl FnOnce()) {
     // SAFETY: this process has no other thread that holds a lock which the fork would take: the
     // watchdog sleeps.
     let id = unsafe { libc::fork() };

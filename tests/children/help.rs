@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Output, Stdio};
 
 use asyncfile::{done, AsyncPipe, End, Op, Scheduler};
@@ -212,6 +212,31 @@ pub fn leaves_nothing(mut run: impl FnMut()) {
     let before = Belongings::count();
     run();
     assert_eq!(Belongings::count(), before);
+}
+
+/// A script that leads a process group.
+pub fn group(script: &str) -> Command {
+    let mut command = sh(script);
+    command.process_group(0);
+    command
+}
+
+/// The processes of this group that have not ended.
+pub fn living(group: u32) -> Vec<u32> {
+    let mut living = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let id = entry.file_name().to_string_lossy().parse();
+        if let (Ok(id), Ok(stat)) = (id, fs::read_to_string(entry.path().join("stat"))) {
+            // `1234 (its (strange) name) S PARENT GROUP ...`
+            let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 1..]
+                .split_whitespace()
+                .collect();
+            if fields[2] == group.to_string() && !matches!(fields[0], "Z" | "X") {
+                living.push(id);
+            }
+        }
+    }
+    living
 }
 
 /// The processes whose parent is this one, and whether each is a zombie.

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use asyncfile::{done, sleep, yield_now, AsyncPipe, Scheduler};
+use asyncfile::{done, sleep, yield_now, AsyncPipe, OperationError, Scheduler};
 
 use crate::descriptors::{alone, Test};
 use crate::help::{
@@ -135,7 +135,9 @@ fn a_pipeline_of_which_one_cannot_be_started_leaves_none_of_the_others() -> Test
             let error = AsyncPipe::pipeline(commands).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::NotFound);
             assert!(
-                error.to_string().starts_with("spawn /missing/program: "),
+                error
+                    .to_string()
+                    .starts_with("spawn /missing/program, stage 3 of 3: "),
                 "{error}"
             );
         });
@@ -274,12 +276,9 @@ fn without_descriptors_a_spawn_is_a_clear_error_and_leaves_nothing() -> Test {
             drop(hoard);
             match started {
                 Err(error) => {
-                    assert!(
-                        error
-                            .to_string()
-                            .starts_with("spawn sh: Too many open files"),
-                        "{error}"
-                    );
+                    assert!(error.to_string().starts_with("spawn sh, stage "), "{error}");
+                    let cause = OperationError::of(&error).unwrap();
+                    assert_eq!(cause.raw_os_error(), Some(libc::EMFILE));
                     assert_eq!(Belongings::count(), before);
                 }
                 Ok(pipe) => {

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::process::{Command, Stdio};
 
-use asyncfile::{AsyncPipe, OperationError, Scheduler};
+use asyncfile::{AsyncPipe, Scheduler};
 
 use crate::help::{assert_output, sh};
 use crate::support::watchdog;
@@ -46,17 +46,61 @@ fn piped_pipes_stdin_and_stdout_whatever_the_command_says() {
     assert_output(&output, 0, "in", "");
 }
 
-/// A command that kept the child's end of stdout would keep its reader from the end of file.
+/// A command that kept the child's end of a pipe would keep its reader from the end of file.
 #[test]
-fn a_command_that_lives_on_keeps_no_end_of_a_pipe() {
+fn a_command_that_lives_on_keeps_no_descriptor_of_ours() {
     let _watchdog = watchdog();
     let mut sched = Scheduler::new();
-    let mut commands = [sh("cat"), sh("cat")];
+    let mut commands = [sh("cat; echo err >&2"), sh("cat")];
+    commands[0].stderr(Stdio::null());
     let pipe = AsyncPipe::pipeline(&mut commands).unwrap();
     assert_output(&sched.block_on(pipe.communicate("x")).unwrap(), 0, "x", "");
-    let pipe = AsyncPipe::piped(&mut commands[0]).unwrap();
-    pipe.close_stdin();
-    assert_eq!(sched.block_on(pipe.read_to_end()).unwrap(), b"");
+    let starts: [fn(&mut Command) -> std::io::Result<AsyncPipe>; 4] = [
+        |command| AsyncPipe::piped(command),
+        |command| AsyncPipe::merged(command),
+        |command| AsyncPipe::spawn(command.stdin(Stdio::piped()).stderr(Stdio::piped())),
+        |command| AsyncPipe::pipeline([command]),
+    ];
+    let mut cat = Command::new("cat");
+    for start in starts {
+        let pipe = start(&mut commands[0]).unwrap();
+        let (stdin, stderr) = (pipe.stdin().unwrap().clone(), pipe.stderr().cloned());
+        stdin.close();
+        let out = sched.block_on(pipe.read_to_end()).unwrap();
+        let err = stderr.map(|file| sched.block_on(file.read_to_end()).unwrap());
+        assert_eq!([out, err.unwrap_or_default()].concat().len() % 4, 0);
+        // The child's stdin: a writer would be told by nobody that its reader is gone.
+        let pipe = start(&mut cat).unwrap();
+        pipe.kill().unwrap();
+        sched.block_on(pipe.exit()).unwrap();
+        let error = sched.block_on(pipe.write("x")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    }
+}
+
+#[test]
+fn merged_has_stderr_in_stdouts_pipe_in_the_order_written() {
+    let _watchdog = watchdog();
+    let mut sched = Scheduler::new();
+    let script = "for i in 1 2 3; do echo out $i; echo err $i >&2; done; cat; exit 3";
+    let all = "out 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\n";
+    let mut command = sh(script);
+    command.stderr(Stdio::piped()).stdin(Stdio::null());
+    for _ in 0..2 {
+        let pipe = AsyncPipe::merged(&mut command).unwrap();
+        assert!(pipe.stderr().is_none());
+        let output = sched.block_on(pipe.communicate("in")).unwrap();
+        assert_output(&output, 3, &format!("{all}in"), "");
+    }
+    let pipe = AsyncPipe::merged(command).unwrap();
+    for line in all.split_inclusive('\n') {
+        assert_eq!(
+            sched.block_on(pipe.readline()).unwrap().unwrap(),
+            line.as_bytes()
+        );
+    }
+    let error = sched.block_on(pipe.read_stderr(1)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
 
 #[test]
@@ -65,43 +109,16 @@ fn a_command_may_be_given_by_value_or_borrowed() {
     let mut command = Command::new("true");
     AsyncPipe::spawn(&mut command).unwrap();
     AsyncPipe::piped(&mut command).unwrap();
+    AsyncPipe::merged(&mut command).unwrap();
     AsyncPipe::spawn(Command::new("true")).unwrap();
     AsyncPipe::piped(Command::new("true").arg("ignored")).unwrap();
+    AsyncPipe::merged(Command::new("true")).unwrap();
     AsyncPipe::pipeline([Command::new("true"), Command::new("true")]).unwrap();
     AsyncPipe::pipeline(vec![&mut command]).unwrap();
 }
 
 #[test]
-fn a_failed_spawn_keeps_its_errno_and_names_the_program() {
-    let _watchdog = watchdog();
-    let missing = || Command::new("/missing/program");
-    let mut large = Command::new("true");
-    large.arg("x".repeat(10_000_000));
-    for (error, errno, program) in [
-        (
-            AsyncPipe::spawn(missing()),
-            libc::ENOENT,
-            "/missing/program",
-        ),
-        (
-            AsyncPipe::piped(missing()),
-            libc::ENOENT,
-            "/missing/program",
-        ),
-        (
-            AsyncPipe::pipeline([sh("cat"), missing()]),
-            libc::ENOENT,
-            "/missing/program",
-        ),
-        (AsyncPipe::piped(&mut large), libc::E2BIG, "true"),
-    ] {
-        let error = error.unwrap_err();
-        let cause = OperationError::of(&error).expect("a spawn has failed");
-        assert_eq!((cause.operation(), cause.fd()), ("spawn", None));
-        assert_eq!(cause.raw_os_error(), Some(errno));
-        let text = error.to_string();
-        assert!(text.starts_with(&format!("spawn {program}: ")), "{text}");
-    }
+fn a_pipeline_of_no_commands_is_refused() {
     let error = AsyncPipe::pipeline(Vec::<Command>::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }

@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use asyncfile::{done, sleep, wait, yield_now, JoinHandle, Scheduler, TaskError};
+use asyncfile::{done, sleep, wait, yield_now, Flow, JoinHandle, Scheduler, TaskError};
 
 use crate::descriptors::{guard, ms, pipe, Test, HOUR, ZERO};
 
@@ -269,5 +269,112 @@ fn a_scheduler_drops_the_bodies_that_it_still_has() -> Test {
         file.into_inner().is_ok(),
         "nothing waits for the file any more"
     );
+    Ok(())
+}
+
+#[test]
+fn a_handle_that_cancels_on_drop_cancels_and_is_a_handle_until_then() -> Test {
+    let _guard = guard();
+    let log = RefCell::default();
+    let mut sched = Scheduler::new();
+    let leaves = Leaves("body", &log);
+    let handle = sched.spawn(sleep(HOUR), move |task| {
+        let _owned = &leaves;
+        done(task.ok()?)
+    });
+    let id = handle.id();
+    let guarding = handle.cancel_on_drop();
+    assert_eq!((guarding.id(), guarding.is_finished()), (id, false));
+    assert!(guarding.take().is_none());
+    assert!(format!("{guarding:?}").contains(&format!("task {id}")));
+    drop(guarding);
+    assert!(log.borrow().is_empty(), "marks");
+    sched.run()?;
+    assert_eq!(*log.borrow(), ["body"]);
+    Ok(())
+}
+
+#[test]
+fn a_handle_that_is_given_back_detaches_again() -> Test {
+    let _guard = guard();
+    let mut sched = Scheduler::new();
+    let task = sched.spawn(sleep(ms(1)), |task| done(task.ok().map(|()| 5)?));
+    let handle = task.cancel_on_drop().into_handle();
+    assert_eq!(sched.join(handle)?, 5);
+    let ended = Cell::new(false);
+    let mut sched = Scheduler::new();
+    let task = sched.spawn(sleep(ms(1)), |task| done(ended.set(task.ok().is_ok())));
+    drop(task.cancel_on_drop().into_handle());
+    sched.run()?;
+    assert!(ended.get());
+    Ok(())
+}
+
+/// As the drop of a handle: an unread failure is a detached task's, a value is dropped.
+#[test]
+fn a_handle_that_cancels_on_drop_does_what_a_handle_does_after_the_tasks_end() -> Test {
+    let _guard = guard();
+    let mut sched = Scheduler::new();
+    let refused = || -> Flow { Err(std::io::ErrorKind::PermissionDenied.into()) };
+    let failing = sched.spawn(yield_now(), move |_| refused());
+    let ending = sched.spawn(yield_now(), |task| done(task.ok()?));
+    let (failing, ending) = (failing.cancel_on_drop(), ending.cancel_on_drop());
+    sched.run()?;
+    drop(ending);
+    sched.run()?;
+    drop(failing);
+    assert!(matches!(sched.run(), Err(TaskError::Failed(_))));
+    sched.run()?;
+    let cancelled = sched.spawn(sleep(HOUR), |task| done(task.ok()?));
+    let cancelled = cancelled.cancel_on_drop();
+    cancelled.cancel();
+    sched.run()?;
+    drop(cancelled);
+    sched.run()?;
+    Ok(())
+}
+
+/// Dropped by the body of the task itself: it takes effect on return.
+#[test]
+fn a_task_that_drops_its_own_is_cancelled_on_return() -> Test {
+    let _guard = guard();
+    let mine = RefCell::new(None);
+    let resumes = Cell::new(0);
+    let mut sched = Scheduler::new();
+    let task = sched.spawn(yield_now(), |task| {
+        task.ok()?;
+        resumes.set(resumes.get() + 1);
+        drop(mine.take());
+        wait::<()>(yield_now())
+    });
+    mine.replace(Some(task.cancel_on_drop()));
+    sched.run()?;
+    assert_eq!(resumes.get(), 1);
+    Ok(())
+}
+
+/// With the body of the task that has started it: however that ends.
+#[test]
+fn children_that_cancel_on_drop_go_with_the_body_that_holds_them() -> Test {
+    let _guard = guard();
+    let endings: [fn() -> Flow; 3] = [
+        || done(()),
+        || Err(std::io::ErrorKind::PermissionDenied.into()),
+        || panic!("a parent"),
+    ];
+    for ending in endings {
+        let mut sched = Scheduler::new();
+        let mut child = None;
+        let parent = sched.spawn(yield_now(), move |task| match child {
+            Some(_) => ending(),
+            None => {
+                let sleeper = task.spawn(sleep(HOUR), |task| done(task.ok()?));
+                child = Some(sleeper.cancel_on_drop());
+                wait(yield_now())
+            }
+        });
+        let _ = sched.join(parent);
+        assert_eq!(sched.turn(Some(ZERO))?, 0);
+    }
     Ok(())
 }

@@ -184,7 +184,7 @@ impl Fifo {
         }
     }
 
-    fn path(&self) -> std::path::PathBuf {
+    pub fn path(&self) -> std::path::PathBuf {
         self.dir.path().join("fifo")
     }
 

@@ -65,25 +65,35 @@ impl Naive {
     /// The length of the first line, its newline included, and true: it is whole. Or the limit, and
     /// false. None: there is neither yet.
     pub fn line(&self, limit: usize) -> Option<(usize, bool)> {
+        self.line_until(b'\n', limit)
+    }
+
+    /// The same with another delimiter.
+    pub fn line_until(&self, delimiter: u8, limit: usize) -> Option<(usize, bool)> {
         let window = self.window(limit);
-        if !window.contains(&b'\n') {
+        if !window.contains(&delimiter) {
             return self.cut(limit);
         }
         window
             .iter()
-            .position(|&byte| byte == b'\n')
+            .position(|&byte| byte == delimiter)
             .map(|at| (at + 1, true))
     }
 
     /// The same for as many whole lines as fit into the limit, at least one.
     pub fn lines(&self, limit: usize) -> Option<(usize, bool)> {
+        self.lines_until(b'\n', limit)
+    }
+
+    /// The same with another delimiter.
+    pub fn lines_until(&self, delimiter: u8, limit: usize) -> Option<(usize, bool)> {
         let window = self.window(limit);
-        if !window.contains(&b'\n') {
+        if !window.contains(&delimiter) {
             return self.cut(limit);
         }
         window
             .iter()
-            .rposition(|&byte| byte == b'\n')
+            .rposition(|&byte| byte == delimiter)
             .map(|at| (at + 1, true))
     }
 
@@ -96,17 +106,22 @@ impl Naive {
         (self.held().len() >= limit).then_some((limit, false))
     }
 
-    /// How a reader that wants this ends without reading from the source. None: it must read.
-    pub fn answer(&self, want: Want) -> Option<(End, usize)> {
+    /// How a reader that wants this ends without reading from the source. None: it must read. For an
+    /// exact read, `Eof` is an error.
+    pub fn answer(&self, want: Want, delimiter: u8) -> Option<(End, usize)> {
         let held = self.held().len();
         let end = |whole| if whole { End::Complete } else { End::Limit };
         let found = match want {
             Want::Some(size) if size == 0 || held > 0 => Some((End::Complete, held.min(size))),
-            Want::Full(size) if held >= size => Some((End::Complete, size)),
+            Want::Full(size) | Want::Exact(size) if held >= size => Some((End::Complete, size)),
             Want::ToEnd(limit) if held >= limit => Some((End::Limit, limit)),
-            Want::Line(limit) => self.line(limit).map(|(len, whole)| (end(whole), len)),
-            Want::Lines(limit) => self.lines(limit).map(|(len, whole)| (end(whole), len)),
-            Want::Some(_) | Want::Full(_) | Want::ToEnd(_) => None,
+            Want::Line(limit) => self
+                .line_until(delimiter, limit)
+                .map(|(len, whole)| (end(whole), len)),
+            Want::Lines(limit) => self
+                .lines_until(delimiter, limit)
+                .map(|(len, whole)| (end(whole), len)),
+            Want::Some(_) | Want::Full(_) | Want::Exact(_) | Want::ToEnd(_) => None,
         };
         match found {
             None if self.ended => Some((End::Eof, held)),
@@ -122,6 +137,11 @@ impl Naive {
             self.ended = false;
         }
         self.take(len)
+    }
+
+    /// An exact read has met the end of file: that is reported, and what came stays.
+    pub fn report_end(&mut self) {
+        self.ended = false;
     }
 
     /// How many bytes a reader gets whose deadline has come. None: an error.

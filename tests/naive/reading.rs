@@ -66,6 +66,7 @@ impl Rig {
     /// Advances the reader with this source, and consumes what it ends with, as its driver would.
     pub fn advance(&mut self, reader: &mut Reader, source: &mut impl io::Read) -> Answer {
         let want = reader.want();
+        let delimiter = reader.delimiter();
         let Rig {
             inflow,
             naive,
@@ -74,6 +75,7 @@ impl Rig {
         let mut source = Watched {
             source,
             want,
+            delimiter,
             naive,
             known,
             moved: 0,
@@ -91,16 +93,16 @@ impl Rig {
         let answer = match advance {
             Advance::Ended(end, len) => {
                 assert_eq!(
-                    self.naive.answer(want),
+                    self.naive.answer(want, delimiter),
                     Some((end, len)),
                     "{want:?} of {:?}",
                     self.naive.held()
                 );
-                self.hand_over(want, end, len)
+                self.hand_over(reader, end, len)
             }
             Advance::Blocked => {
                 assert_eq!(
-                    self.naive.answer(want),
+                    self.naive.answer(want, delimiter),
                     None,
                     "{want:?} is blocked before {:?}",
                     self.naive.held()
@@ -119,7 +121,7 @@ impl Rig {
             }
             Advance::Yield => {
                 assert_eq!(
-                    self.naive.answer(want),
+                    self.naive.answer(want, delimiter),
                     None,
                     "{want:?} yields before {:?}",
                     self.naive.held()
@@ -132,8 +134,13 @@ impl Rig {
             }
             Advance::Failed(error) => {
                 let limit_of_0 = matches!(want, Want::ToEnd(0) | Want::Line(0) | Want::Lines(0));
+                let is_exact = matches!(want, Want::Exact(_));
+                let at_end = matches!(self.naive.answer(want, delimiter), Some((End::Eof, _)));
                 let expected = if limit_of_0 {
                     Some(ErrorKind::InvalidInput)
+                } else if is_exact && at_end {
+                    self.naive.report_end();
+                    Some(ErrorKind::UnexpectedEof)
                 } else {
                     failed
                 };
@@ -158,7 +165,7 @@ impl Rig {
                     (End::TimedOut, self.naive.time_out(want)),
                     "{want:?}"
                 );
-                self.hand_over(want, end, len)
+                self.hand_over(reader, end, len)
             }
             Advance::Failed(error) => {
                 assert_eq!(
@@ -175,7 +182,19 @@ impl Rig {
         answer
     }
 
-    fn hand_over(&mut self, want: Want, end: End, len: usize) -> Answer {
+    fn hand_over(&mut self, reader: &Reader, end: End, len: usize) -> Answer {
+        let want = reader.want();
+        assert!(
+            !matches!((want, end), (Want::Exact(_), End::Eof | End::TimedOut)),
+            "an exact read with less"
+        );
+        if reader.is_peek() {
+            assert!(
+                self.inflow.buffer.bytes()[..len] == self.naive.held()[..len],
+                "{want:?}: other bytes"
+            );
+            return Answer::Ended(end, len);
+        }
         assert!(
             self.inflow.buffer.bytes()[..len] == *self.naive.hand_over(want, end, len),
             "{want:?}: other bytes"
@@ -218,7 +237,7 @@ impl Rig {
     pub fn look(&mut self, limit: usize) -> Option<usize> {
         let line = self
             .inflow
-            .buffer
+            .searched_for(b'\n')
             .line(limit)
             .map(|found| (found.len, found.whole));
         assert_eq!(
@@ -267,6 +286,7 @@ impl Rig {
 struct Watched<'a, S> {
     source: &'a mut S,
     want: Want,
+    delimiter: u8,
     naive: &'a mut Naive,
     known: &'a mut Known,
     moved: usize,
@@ -277,9 +297,14 @@ struct Watched<'a, S> {
 
 impl<S: io::Read> Source for Watched<'_, S> {
     fn is_ready(&mut self) -> bool {
-        let Watched { want, naive, .. } = self;
+        let Watched {
+            want,
+            delimiter,
+            naive,
+            ..
+        } = self;
         assert_eq!(
-            naive.answer(*want),
+            naive.answer(*want, *delimiter),
             None,
             "{want:?} asked whether the source is ready before it looked at {:?}",
             naive.held()
@@ -288,7 +313,12 @@ impl<S: io::Read> Source for Watched<'_, S> {
     }
 
     fn read(&mut self, window: &mut [u8]) -> io::Result<usize> {
-        let Watched { want, naive, .. } = self;
+        let Watched {
+            want,
+            delimiter,
+            naive,
+            ..
+        } = self;
         assert_ne!(
             *self.known,
             Known::Unready,
@@ -299,13 +329,13 @@ impl<S: io::Read> Source for Watched<'_, S> {
             "{want:?} read from a source that had failed"
         );
         assert_eq!(
-            naive.answer(*want),
+            naive.answer(*want, *delimiter),
             None,
             "{want:?} read from the source before it looked at {:?}",
             naive.held()
         );
         assert!(!window.is_empty(), "{want:?} asked for nothing");
-        if let Want::Some(size) | Want::Full(size) | Want::ToEnd(size) = *want {
+        if let Want::Some(size) | Want::Full(size) | Want::Exact(size) | Want::ToEnd(size) = *want {
             assert!(
                 naive.held().len() + window.len() <= size,
                 "{want:?} asked for {} more",
@@ -315,6 +345,9 @@ impl<S: io::Read> Source for Watched<'_, S> {
         let result = self.source.read(window);
         match hear(&result, window, self.naive, self.known) {
             Heard::Bytes(size) => {
+                let beyond = &mut window[size..];
+                let scribble = beyond.len().min(4);
+                beyond[..scribble].fill(self.delimiter);
                 self.moved += size;
                 self.has_filled = size == window.len();
             }

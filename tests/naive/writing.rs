@@ -5,7 +5,7 @@
 
 use std::io::{self, ErrorKind};
 
-use asyncfile::machine::write::{State, Writer};
+use asyncfile::machine::write::{Extent, State, Writer};
 use asyncfile::machine::{Advance, End, Sink, SHARE};
 
 pub use super::reading::Answer;
@@ -27,12 +27,10 @@ impl Rig {
     }
 
     /// Another writer begins: nothing was taken of its data.
-    pub fn begin(&mut self, full: bool) -> Writer {
+    pub fn begin(&mut self, extent: Extent) -> Writer {
         self.taken.clear();
         let mut writer = Writer::new();
-        if full {
-            writer.set_full();
-        }
+        writer.set_extent(extent);
         writer
     }
 
@@ -56,7 +54,7 @@ impl Rig {
             is_ready: &mut self.is_ready,
             rest,
             taken: &mut self.taken,
-            is_full: writer.is_full(),
+            is_full: writer.extent() != Extent::Once,
             wrote: false,
             said: None,
         };
@@ -64,7 +62,8 @@ impl Rig {
         let Watched { said, .. } = sink;
         let moved = self.taken.len() - begun_at;
         assert!(moved <= SHARE, "one advance moved {moved} bytes");
-        let is_done = self.taken.len() == data.len() || !writer.is_full() && !self.taken.is_empty();
+        let is_done = self.taken.len() == data.len()
+            || writer.extent() == Extent::Once && !self.taken.is_empty();
         let answer = match advance {
             Advance::Ended(end, len) => {
                 assert_eq!((end, len), (End::Complete, self.taken.len()));
@@ -102,11 +101,12 @@ impl Rig {
         let answer = match writer.time_out() {
             Advance::Ended(end, len) => {
                 assert_eq!((end, len), (End::TimedOut, self.taken.len()));
-                assert!(len > 0);
+                assert!(len > 0 && writer.extent() != Extent::All);
                 Answer::Ended(end, len)
             }
             Advance::Failed(error) => {
-                assert_eq!((error.kind(), self.taken.len()), (ErrorKind::TimedOut, 0));
+                assert_eq!(error.kind(), ErrorKind::TimedOut);
+                assert!(self.taken.is_empty() || writer.extent() == Extent::All);
                 Answer::Failed(error.kind())
             }
             other => panic!("timed out: {other:?}"),

@@ -7,7 +7,8 @@
 //!
 //! * nothing is lost: what the kernel gave was handed over once, in order, or is held (`buffered`);
 //!   what it was given are the beginnings of the writes, in the order in which they were waited
-//!   for;
+//!   for; what is written to one file of a pair comes out at the other, but for what a second user
+//!   of its open file description has taken, and with what it has put in;
 //! * nobody is served out of turn, too early, or with more than was asked for, and nobody is told
 //!   of an end that has not come, of readiness that is not there, or of a status that is not the
 //!   child's;
@@ -70,6 +71,10 @@ pub fn run(choose: impl FnMut(u32) -> u32 + 'static, traces: bool) -> Report {
     if !is_calm {
         kernel.faults = Faults::swarm(&mut |below| kernel.choose(below));
     }
+    // The second users of open file descriptions are no fault: a calm kernel has them, too.
+    let rates = [0, 16, 64, 160];
+    kernel.faults.second_user_reads = rates[kernel.choose(4) as usize];
+    kernel.faults.second_user_writes = rates[kernel.choose(4) as usize];
     kernel.most_calls = 200_000;
     if traces {
         kernel.trace(|line| eprintln!("        {line}"));

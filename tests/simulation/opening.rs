@@ -5,7 +5,7 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
-use asyncfile::sim::{self, Act, Program};
+use asyncfile::sim::{self, Act, Guise, Program};
 use asyncfile::{AsyncFile, AsyncPipe};
 
 use super::world::{Input, Pipe, World};
@@ -20,6 +20,11 @@ pub fn open(world: &Rc<World>) {
     }
     let capacity = one_of(&[65536, 4096, 100, 1 << 20]);
     let add = |fd, is_readable, is_writable, has_actor| {
+        let is_shared = chance(96);
+        if is_shared {
+            let time = Duration::from_millis(choose(20_000).into());
+            kernel(|kernel| kernel.share(fd, vec![Act::Sleep(time)]));
+        }
         let file = if chance(24) {
             world.shared.borrow_mut().push(fd);
             AsyncFile::duplicate(&*ManuallyDrop::new(sim::owned(fd)))
@@ -27,8 +32,15 @@ pub fn open(world: &Rc<World>) {
             AsyncFile::new(sim::owned(fd))
         };
         match file {
-            Ok(file) => drop(world.add_file(file, is_readable, is_writable, has_actor)),
-            Err(error) => assert!(!world.is_calm, "fd {fd} cannot be taken over: {error}"),
+            Ok(file) => {
+                let id = world.add_file(file, is_readable, is_writable, has_actor);
+                world.files.borrow_mut()[id].is_shared = is_shared;
+                Some(id)
+            }
+            Err(error) => {
+                assert!(!world.is_calm, "fd {fd} cannot be taken over: {error}");
+                None
+            }
         }
     };
     match choose(6) {
@@ -38,12 +50,17 @@ pub fn open(world: &Rc<World>) {
                 // more than an advance moves
                 acts.push(Act::Write(0, operations::text(300_000, 7, 5000)));
             }
-            add(
-                kernel(|kernel| kernel.reader(capacity, acts)),
-                true,
-                false,
-                true,
-            );
+            let guise = match choose(8) {
+                6 => Guise::File,
+                7 => Guise::Terminal,
+                _ => Guise::Pipe,
+            };
+            let fd = kernel(|kernel| {
+                let fd = kernel.reader(capacity, acts);
+                kernel.disguise(fd, guise);
+                fd
+            });
+            add(fd, true, false, true);
         }
         1 => {
             let acts = talk();
@@ -65,13 +82,14 @@ pub fn open(world: &Rc<World>) {
         }
         3 => {
             let (reader, writer) = kernel(|kernel| kernel.pipe(capacity));
-            add(reader, true, false, false);
-            add(writer, false, true, false);
+            let reader = add(reader, true, false, false);
+            world.connect(add(writer, false, true, false), reader);
         }
         4 => {
             let (one, other) = kernel(|kernel| kernel.socketpair(capacity));
-            add(one, true, true, false);
-            add(other, true, true, false);
+            let (one, other) = (add(one, true, true, false), add(other, true, true, false));
+            world.connect(one, other);
+            world.connect(other, one);
         }
         // What a regular file has is there at once.
         _ if chance(40) => {
@@ -102,6 +120,7 @@ fn start(world: &Rc<World>) {
                 Program {
                     acts,
                     stderr: stderr && name == "last",
+                    group: false,
                 },
             )
         });

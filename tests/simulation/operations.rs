@@ -56,6 +56,7 @@ impl Model {
             Model::Read { want, .. } => match want {
                 Want::Some(_) => "read",
                 Want::Full(_) => "read full",
+                Want::Exact(_) => "read_exact",
                 Want::ToEnd(_) => "read_to_end",
                 Want::Line(_) => "readline",
                 Want::Lines(_) => "readlines",
@@ -181,6 +182,10 @@ fn read_op(file: &AsyncFile, want: Want, timeout: Option<Duration>) -> Op {
             with_timeout(timeout, file.read(size), |op, after| op.timeout(after)).into()
         }
         Want::Full(size) => with_timeout(timeout, file.read(size).full(), |op, after| {
+            op.timeout(after)
+        })
+        .into(),
+        Want::Exact(size) => with_timeout(timeout, file.read_exact(size), |op, after| {
             op.timeout(after)
         })
         .into(),

@@ -160,7 +160,10 @@ pub fn give_back(world: &World) {
     );
     world.has_closed(id);
     if let Ok(file) = AsyncFile::new(sim::owned(fd)) {
-        world.add_file(file, of[0], of[1], of[2]);
+        let new = world.add_file(file, of[0], of[1], of[2]);
+        let files = &mut *world.files.borrow_mut();
+        files[new].is_shared = files[id].is_shared;
+        (files[new].input, files[new].output) = (files[id].input, files[id].output);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::os::unix::io::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use asyncfile::sim;
+use asyncfile::sim::{self, Passed};
 use asyncfile::{AsyncFile, AsyncPipe, End, JoinHandle, Receiver, Remote, Sender, TaskError};
 
 use super::operations::Model;
@@ -13,11 +13,14 @@ use super::operations::Model;
 pub type FileId = usize;
 pub type TaskId = usize;
 pub type PipeId = usize;
+pub type StreamId = usize;
 
 #[derive(Default)]
 pub struct World {
     pub files: RefCell<Vec<File>>,
     pub pipes: RefCell<Vec<Pipe>>,
+    /// What is on its way between two files.
+    pub streams: RefCell<Vec<VecDeque<u8>>>,
     pub tasks: RefCell<Vec<Task>>,
     /// Failures of tasks that nobody has a handle for: to come out of the next drive, once.
     pub owed: RefCell<Vec<String>>,
@@ -76,6 +79,11 @@ pub struct File {
     pub is_writable: bool,
     /// Its other end is an actor's: it goes at the finale.
     pub has_actor: bool,
+    /// Another process has its open file description, too.
+    pub is_shared: bool,
+    /// The stream that it reads from, and that it writes to, if both of its ends are files here.
+    pub input: Option<StreamId>,
+    pub output: Option<StreamId>,
 }
 
 impl File {
@@ -154,46 +162,91 @@ impl World {
 
     /// Takes in what the kernel has given and taken since it was asked last.
     pub fn sync(&self) {
-        let (read, written) =
-            sim::with(|kernel| (kernel.take_read(), kernel.take_written())).expect("a kernel");
+        let passed = sim::with(|kernel| kernel.take_passed()).expect("a kernel");
         if self.is_tainted.get() {
             return; // whose a number is cannot be known
         }
         let mut files = self.files.borrow_mut();
-        for (fd, bytes) in read {
-            // Not the wake pipe's.
-            if let Some(file) = files.iter_mut().rev().find(|file| file.fd == fd) {
-                file.has_ended |= bytes.is_empty();
-                file.came.extend_from_slice(&bytes);
-            }
-        }
-        for (fd, bytes) in written {
+        for (fd, passed) in passed {
             let id = match files.iter().rposition(|file| file.fd == fd) {
                 Some(id) => id,
                 None => continue, // the wake pipe's
             };
             let file = &mut files[id];
-            let writer = match file.writers.front_mut() {
-                Some(writer) => writer,
-                None => panic!(
-                    "{} bytes were written to fd {fd}, and nobody writes there",
-                    bytes.len()
-                ),
-            };
-            match &writer.data {
-                Some(data) => {
-                    let rest = &data[writer.taken..];
-                    assert!(
-                        rest.starts_with(&bytes),
-                        "fd {fd} got other bytes than its first writer's next ones"
-                    );
-                    writer.taken += bytes.len();
+            match passed {
+                Passed::Read(bytes) => {
+                    file.has_ended |= bytes.is_empty();
+                    file.came.extend_from_slice(&bytes);
+                    self.take_out(file.input, &bytes);
                 }
-                None => {
-                    let (pipe, _) = file.of.expect("only a child is communicated with");
-                    self.feed(&mut files, pipe, &bytes);
+                Passed::Written(bytes) => {
+                    self.put_in(file.output, &bytes);
+                    self.has_written(&mut files, id, &bytes);
+                }
+                Passed::ReadByAnother(bytes) => {
+                    self.take_out(file.input, &bytes);
+                    self.count("second user", "Read".into());
+                }
+                Passed::WrittenByAnother(bytes) => {
+                    self.put_in(file.output, &bytes);
+                    self.count("second user", "Written".into());
                 }
             }
+        }
+    }
+
+    fn put_in(&self, stream: Option<StreamId>, bytes: &[u8]) {
+        if let Some(stream) = stream {
+            self.streams.borrow_mut()[stream].extend(bytes);
+        }
+    }
+
+    fn take_out(&self, stream: Option<StreamId>, bytes: &[u8]) {
+        if let Some(stream) = stream {
+            let stream = &mut self.streams.borrow_mut()[stream];
+            assert!(
+                stream.len() >= bytes.len()
+                    && stream.drain(..bytes.len()).eq(bytes.iter().copied()),
+                "other bytes come out than went in"
+            );
+        }
+    }
+
+    /// A task has written these.
+    fn has_written(&self, files: &mut [File], id: FileId, bytes: &[u8]) {
+        let file = &mut files[id];
+        let fd = file.fd;
+        let writer = match file.writers.front_mut() {
+            Some(writer) => writer,
+            None => panic!(
+                "{} bytes were written to fd {fd}, and nobody writes there",
+                bytes.len()
+            ),
+        };
+        match &writer.data {
+            Some(data) => {
+                let rest = &data[writer.taken..];
+                assert!(
+                    rest.starts_with(bytes),
+                    "fd {fd} got other bytes than its first writer's next ones"
+                );
+                writer.taken += bytes.len();
+            }
+            None => {
+                let (pipe, _) = file.of.expect("only a child is communicated with");
+                self.feed(files, pipe, bytes);
+            }
+        }
+    }
+
+    /// What is written to one comes out at the other.
+    pub fn connect(&self, from: Option<FileId>, to: Option<FileId>) {
+        let mut streams = self.streams.borrow_mut();
+        let mut files = self.files.borrow_mut();
+        if let (Some(from), Some(to)) = (from, to) {
+            files[from].output = Some(streams.len());
+            files[to].input = Some(streams.len());
+            streams.push(VecDeque::new());
         }
     }
 
@@ -516,6 +569,9 @@ impl World {
             is_readable,
             is_writable,
             has_actor,
+            is_shared: false,
+            input: None,
+            output: None,
         });
         files.len() - 1
     }

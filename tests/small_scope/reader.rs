@@ -28,6 +28,26 @@ fn anything_may_happen_to_a_readlines() {
 }
 
 #[test]
+fn anything_may_happen_to_an_exact_read() {
+    assert_eq!(reading::to_an_exact_read(), 17_331);
+}
+
+#[test]
+fn anything_may_happen_to_a_peek() {
+    assert_eq!(reading::to_a_peek(), 21_627);
+}
+
+#[test]
+fn anything_may_happen_to_a_record_of_another_delimiter() {
+    assert_eq!(reading::to_a_record_of_another_delimiter(), 32_514);
+}
+
+#[test]
+fn anything_may_happen_to_messages() {
+    assert_eq!(reading::to_messages(), 11_622);
+}
+
+#[test]
 fn anything_may_happen_to_one_with_no_limit_or_another() {
     assert_eq!(reading::to_one_with_no_limit_or_another(), 38_544);
 }
@@ -36,7 +56,7 @@ fn anything_may_happen_to_one_with_no_limit_or_another() {
 fn anything_may_happen_to_one_that_wants_nothing_or_has_a_limit_of_0() {
     assert_eq!(
         reading::to_one_that_wants_nothing_or_has_a_limit_of_0(),
-        19_370
+        23_244
     );
 }
 

@@ -6,8 +6,9 @@
 
 use std::io::{self, ErrorKind};
 
-use asyncfile::machine::read::{Reader, Want};
-use asyncfile::machine::End;
+use asyncfile::line_buffer::LineBuffer;
+use asyncfile::machine::read::{Inflow, Reader, State, Want};
+use asyncfile::machine::{Advance, End, Message, MessageSource, Source};
 
 use super::naive::reading::{Answer, Rig};
 use super::script::{self, AtEnd, Silent};
@@ -102,10 +103,29 @@ impl io::Read for Script<'_> {
     }
 }
 
-/// Lets these events happen to readers that want `wants[0]`, and after a cancel `wants[1]`.
+/// A reader that wants this.
+fn of(want: Want) -> Reader {
+    Reader::new(want)
+}
+
+/// A reader that wants this and takes nothing.
+fn peek(want: Want) -> Reader {
+    let mut reader = Reader::new(want);
+    reader.set_peek();
+    reader
+}
+
+/// A reader whose lines end with this.
+fn until(delimiter: u8, want: Want) -> Reader {
+    let mut reader = Reader::new(want);
+    reader.set_delimiter(delimiter);
+    reader
+}
+
+/// Lets these events happen to readers like `readers[0]`, and after a cancel like `readers[1]`.
 /// `releases`: the buffer releases its spare memory while a reader is blocked, as a descriptor's
 /// buffer does.
-fn happen(events: &[Event], wants: [Want; 2], releases: bool) {
+fn happen(events: &[Event], readers: &[Reader; 2], releases: bool) {
     let mut rig = Rig::new();
     let mut script = Script::new(events);
     let mut which = 0;
@@ -114,9 +134,14 @@ fn happen(events: &[Event], wants: [Want; 2], releases: bool) {
         let mut reader = match blocked.take() {
             Some(reader) => reader,
             None => {
-                let mut reader = Reader::new(wants[which]);
+                let mut reader = readers[which].clone();
                 match rig.advance(&mut reader, &mut Silent) {
                     Answer::Blocked => reader,
+                    // A peek would have the same bytes again.
+                    Answer::Ended(..) if reader.is_peek() => {
+                        which = 1 - which;
+                        continue;
+                    }
                     // It had its bytes from the buffer: the next reader may be blocked.
                     Answer::Ended(end, len) if len > 0 || end == End::Eof => continue,
                     _ => {
@@ -167,11 +192,41 @@ pub fn read_the_rest(mut rig: Rig, given: &[u8]) {
 }
 
 fn happens_to<const N: usize>(first: Want, then: Want, depth: usize, sizes: [usize; N]) -> usize {
+    happens_to_readers([of(first), of(then)], depth, sizes)
+}
+
+fn happens_to_readers<const N: usize>(
+    readers: [Reader; 2],
+    depth: usize,
+    sizes: [usize; N],
+) -> usize {
     let mut releases = false;
     script::for_each(depth, &events(sizes), shows, &mut |events| {
         releases = !releases;
-        happen(events, [first, then], releases);
+        happen(events, &readers, releases);
     })
+}
+
+pub fn to_an_exact_read() -> usize {
+    happens_to(Want::Exact(3), Want::Line(2), 5, [1, 2])
+        + happens_to(Want::Exact(4), Want::Exact(2), 4, [1, 3])
+}
+
+pub fn to_a_peek() -> usize {
+    let max = Want::Line(usize::MAX);
+    happens_to_readers([peek(Want::Some(2)), of(Want::Full(3))], 4, [1, 3])
+        + happens_to_readers([peek(Want::Full(3)), of(max)], 5, [1, 2])
+        + happens_to_readers([peek(Want::Full(2)), of(Want::Exact(4))], 4, [1, 3])
+        + happens_to_readers([peek(Want::Some(0)), of(max)], 4, [1, 2])
+}
+
+/// Lines with two delimiters in turn: what is buffered is searched anew.
+pub fn to_a_record_of_another_delimiter() -> usize {
+    let line = |limit| of(Want::Line(limit));
+    let max = usize::MAX;
+    happens_to_readers([until(b'c', Want::Line(max)), line(max)], 5, [1, 3])
+        + happens_to_readers([until(b'e', Want::Lines(4)), line(3)], 5, [2, 3])
+        + happens_to_readers([until(b'h', Want::Lines(max)), line(max)], 4, [1, 4])
 }
 
 pub fn to_a_read() -> usize {
@@ -194,6 +249,149 @@ pub fn to_a_readlines() -> usize {
     happens_to(Want::Lines(3), Want::ToEnd(5), 6, [2, 3])
 }
 
+/// A source that keeps messages apart: `Data` is a message of that length.
+struct Messages<'a> {
+    events: &'a [Event],
+    is_ready: bool,
+}
+
+impl Messages<'_> {
+    const TEXT: &'static [u8] = b"abc";
+}
+
+impl Source for Messages<'_> {
+    fn is_ready(&mut self) -> bool {
+        self.is_ready
+    }
+
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        panic!("a message was read as a stream");
+    }
+}
+
+impl MessageSource for Messages<'_> {
+    fn receive(
+        &mut self,
+        buffer: &mut LineBuffer,
+        most: usize,
+        is_peek: bool,
+    ) -> io::Result<Message> {
+        assert!(buffer.is_empty() && self.is_ready && most > 0);
+        let event = match self.events.first() {
+            None | Some(Due | Cancel) => return Err(ErrorKind::WouldBlock.into()),
+            Some(event) => *event,
+        };
+        if !(is_peek && matches!(event, Data(_) | EndOfFile)) {
+            self.events = &self.events[1..];
+        }
+        match event {
+            Data(size) => {
+                let len = size.min(most);
+                let room = buffer.room(most);
+                room[..len].copy_from_slice(&Self::TEXT[..len]);
+                buffer.filled(len);
+                Ok(if len < size {
+                    Message::Cut
+                } else {
+                    Message::Whole
+                })
+            }
+            EndOfFile => Ok(Message::End),
+            WouldBlock => Err(ErrorKind::WouldBlock.into()),
+            Interrupted => Err(ErrorKind::Interrupted.into()),
+            Fails => Err(ErrorKind::ConnectionReset.into()),
+            Due | Cancel => unreachable!("they are no answers of a source"),
+        }
+    }
+}
+
+/// Lets these events happen to readers of messages: each ends with the next message, cut to its
+/// size, and a peek leaves it.
+fn happen_to_messages(events: &[Event], kinds: &[Reader; 2]) {
+    let mut source = Messages {
+        events,
+        is_ready: true,
+    };
+    let mut inflow = Inflow::default();
+    let mut which = 0;
+    let mut reader = kinds[0].clone();
+    while let Some(event) = source.events.first().copied() {
+        if event == Due || event == Cancel {
+            if event == Due && reader.state() == State::Blocked {
+                let answer = reader.time_out(&inflow);
+                assert!(
+                    matches!(answer, Advance::Failed(error) if error.kind() == ErrorKind::TimedOut)
+                );
+            }
+            source.events = &source.events[1..];
+            which = 1 - which;
+            reader = kinds[which].clone();
+            continue;
+        }
+        let mut is_next = source.events.iter();
+        let next = is_next.find(|event| **event != Interrupted).copied();
+        let before = source.events.len();
+        let answer = reader.advance_message(&mut inflow, &mut source);
+        let size = match reader.want() {
+            Want::Some(size) => size,
+            _ => {
+                assert!(
+                    matches!(answer, Advance::Failed(error) if error.kind() == ErrorKind::InvalidInput)
+                );
+                which = 1 - which;
+                reader = kinds[which].clone();
+                continue;
+            }
+        };
+        match (answer, next) {
+            (Advance::Ended(end, len), Some(Data(all))) => {
+                assert_eq!(len, all.min(size));
+                assert_eq!(
+                    end,
+                    if all > size {
+                        End::Limit
+                    } else {
+                        End::Complete
+                    }
+                );
+                assert_eq!(inflow.buffer.bytes(), &Messages::TEXT[..len]);
+            }
+            (Advance::Ended(End::Eof, 0), Some(EndOfFile)) => {}
+            (Advance::Failed(error), Some(Fails)) => {
+                assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+            }
+            (Advance::Blocked, None | Some(WouldBlock | Due | Cancel)) => {
+                assert_eq!(reader.state(), State::Blocked);
+                continue;
+            }
+            (answer, next) => panic!("{answer:?} of {next:?}"),
+        }
+        assert_eq!(reader.state(), State::Ended);
+        assert!(reader.is_peek() || source.events.len() < before);
+        inflow.buffer.consume(inflow.len());
+        if reader.is_peek() {
+            which = 1 - which;
+        }
+        reader = kinds[which].clone();
+    }
+}
+
+pub fn to_messages() -> usize {
+    let all = events([0, 1, 3]);
+    let invalid = of(Want::Line(2));
+    let pairs = [
+        [of(Want::Some(2)), invalid.clone()],
+        [peek(Want::Some(2)), of(Want::Some(usize::MAX))],
+        [of(Want::Full(1)), of(Want::Some(1))],
+    ];
+    let happens = |kinds: [Reader; 2]| {
+        script::for_each(4, &all, shows, &mut |events| {
+            happen_to_messages(events, &kinds)
+        })
+    };
+    pairs.into_iter().map(happens).sum()
+}
+
 pub fn to_one_with_no_limit_or_another() -> usize {
     let max = usize::MAX;
     let wants = [
@@ -212,6 +410,7 @@ pub fn to_one_that_wants_nothing_or_has_a_limit_of_0() -> usize {
     let wants = [
         Want::Some(0),
         Want::Full(0),
+        Want::Exact(0),
         Want::ToEnd(0),
         Want::Line(0),
         Want::Lines(0),

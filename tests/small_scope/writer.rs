@@ -23,8 +23,13 @@ fn anything_may_happen_to_a_full_write_that_must_poll_first() {
 }
 
 #[test]
+fn anything_may_happen_to_a_write_of_all() {
+    assert_eq!(writing::to_a_write_of_all(), 224_240);
+}
+
+#[test]
 fn a_write_of_nothing_ends_at_once_and_leaves_the_sink_alone() {
-    assert_eq!(writing::to_a_write_of_nothing(), 2);
+    assert_eq!(writing::to_a_write_of_nothing(), 3);
 }
 
 #[test]

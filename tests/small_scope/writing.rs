@@ -6,7 +6,7 @@
 
 use std::io::{self, ErrorKind};
 
-use asyncfile::machine::write::Writer;
+use asyncfile::machine::write::{Extent, Writer};
 use asyncfile::machine::{End, SHARE};
 
 use super::naive::writing::{Answer, Rig};
@@ -85,7 +85,7 @@ impl io::Write for Script<'_> {
 
 /// Lets these events happen to writers of this data. `is_ready`: a writer may try the sink before
 /// poll(2) was asked.
-fn happen(events: &[Event], data: &[u8], full: bool, is_ready: bool) {
+fn happen(events: &[Event], data: &[u8], extent: Extent, is_ready: bool) {
     let mut rig = Rig::new(is_ready);
     let mut script = Script { events };
     let mut blocked: Option<Writer> = None;
@@ -95,7 +95,7 @@ fn happen(events: &[Event], data: &[u8], full: bool, is_ready: bool) {
                 assert_eq!(rig.advance(&mut writer, data, &mut Silent), Answer::Blocked);
                 writer
             }
-            None => rig.begin(full),
+            None => rig.begin(extent),
         };
         let answer = match event {
             Cancel => {
@@ -120,39 +120,43 @@ fn happen(events: &[Event], data: &[u8], full: bool, is_ready: bool) {
     }
 }
 
-fn happens_to(full: bool, is_ready: bool) -> usize {
+fn happens_to(extent: Extent, is_ready: bool) -> usize {
     script::for_each(6, &EVENTS, shows, &mut |events| {
-        happen(events, b"abcd", full, is_ready)
+        happen(events, b"abcd", extent, is_ready)
     })
 }
 
 pub fn to_a_write() -> usize {
-    happens_to(false, true)
+    happens_to(Extent::Once, true)
 }
 
 pub fn to_a_write_that_must_poll_first() -> usize {
-    happens_to(false, false)
+    happens_to(Extent::Once, false)
 }
 
 pub fn to_a_full_write() -> usize {
-    happens_to(true, true)
+    happens_to(Extent::Full, true)
 }
 
 pub fn to_a_full_write_that_must_poll_first() -> usize {
-    happens_to(true, false)
+    happens_to(Extent::Full, false)
+}
+
+pub fn to_a_write_of_all() -> usize {
+    happens_to(Extent::All, true)
 }
 
 /// A write of nothing ends at once and leaves the sink alone.
 pub fn to_a_write_of_nothing() -> usize {
-    for full in [false, true] {
+    for extent in [Extent::Once, Extent::Full, Extent::All] {
         let mut rig = Rig::new(true);
-        let mut writer = rig.begin(full);
+        let mut writer = rig.begin(extent);
         assert_eq!(
             rig.advance(&mut writer, b"", &mut Silent),
             Answer::Ended(End::Complete, 0)
         );
     }
-    2
+    3
 }
 
 /// It takes all that it is offered.
@@ -172,14 +176,14 @@ impl io::Write for Endless {
 /// share and yields.
 fn happen_after_a_share(events: &[Event], data: &[u8]) {
     let mut rig = Rig::new(true);
-    let mut writer = rig.begin(true);
+    let mut writer = rig.begin(Extent::Full);
     for event in events {
         match event {
             Due => {
                 rig.time_out(&mut writer, data);
-                writer = rig.begin(true);
+                writer = rig.begin(Extent::Full);
             }
-            Cancel => writer = rig.begin(true),
+            Cancel => writer = rig.begin(Extent::Full),
             _ => assert_eq!(rig.advance(&mut writer, data, &mut Endless), Answer::Yield),
         }
     }

@@ -1,5 +1,6 @@
 //! What one of N waiters costs, for N from 1,000 to 64,000: writes queued on one file, readers
-//! queued on it that time out, and joiners of one task.
+//! queued on it that time out, joiners of one task, and tasks that wait for the items of a queue,
+//! one each, or until it is closed.
 //!
 //!     cargo run --release -- [N...]
 //!
@@ -17,16 +18,18 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use asyncfile::{done, sleep, AsyncFile, JoinHandle, Scheduler};
+use asyncfile::{again, done, queue, sleep, AsyncFile, JoinHandle, Scheduler};
 
 type Tried = Result<Duration, Box<dyn Error>>;
 /// Makes N waiters, and returns the CPU time of all.
 type Work = fn(usize) -> Tried;
 
-const WORKS: [(&str, Work); 4] = [
+const WORKS: [(&str, Work); 6] = [
     ("writes queued on one file", queued_writes),
     ("readers that time out", readers_that_time_out),
     ("joiners of one task", joiners),
+    ("takers of a queue's items", takers),
+    ("waiters for a queue's end", latched),
     ("sleepers, for comparison", sleepers),
 ];
 const TRIES: usize = 3;
@@ -127,6 +130,48 @@ fn joiners(n: usize) -> Tried {
     for _ in 0..n {
         sched.spawn(one.finished(), |task| done(task.ok()?));
     }
+    sched.run()?;
+    Ok(user_cpu() - begun)
+}
+
+/// Each waits for an item, and takes it. The queue is much shorter than its wait list.
+fn takers(n: usize) -> Tried {
+    let items = queue(16);
+    let mut sched = Scheduler::new();
+    let begun = user_cpu();
+    for _ in 0..n {
+        let own = items.clone();
+        sched.spawn(items.ready(), move |task| {
+            task.ok()?;
+            own.pop().expect("it is its turn");
+            done(())
+        });
+    }
+    let mut left = n;
+    sched.spawn(items.room(), move |task| {
+        task.ok()?;
+        while left > 0 && items.push(left).is_ok() {
+            left -= 1;
+        }
+        if left > 0 {
+            again()
+        } else {
+            done(())
+        }
+    });
+    sched.run()?;
+    Ok(user_cpu() - begun)
+}
+
+fn latched(n: usize) -> Tried {
+    let latch = queue::<()>(0);
+    let mut sched = Scheduler::new();
+    let begun = user_cpu();
+    for _ in 0..n {
+        sched.spawn(latch.ready(), |task| done(task.ok()?));
+    }
+    sched.turn(Some(Duration::ZERO))?;
+    latch.close();
     sched.run()?;
     Ok(user_cpu() - begun)
 }

@@ -1,0 +1,153 @@
+//! A beat that does not drift.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::error::{Cause, Milliseconds};
+use crate::machine::End;
+use crate::op::deadline::OwnDeadline;
+use crate::op::operate::{face, Context, Op, Operate, Progress, Value};
+use crate::operation::{Operation, Sealed};
+use crate::sys::clock::{self, nanoseconds, Moment};
+use crate::task::Task;
+
+/// See [`ticks`].
+#[derive(Clone)]
+#[must_use = "an operation does nothing until a task waits for it"]
+pub struct Ticks {
+    /// Nanoseconds; `u64::MAX`: for ever.
+    period: u64,
+    /// When it was made: the multiple 0.
+    began: Moment,
+    /// The last multiple that ended a wait. Clones share it.
+    last: Rc<Cell<u64>>,
+    deadline: OwnDeadline,
+}
+
+/// Waits for the next multiple of the period, counted from this call. A wait ends at once if a
+/// multiple has passed since the last one that ended a wait; if several have, they count as one.
+/// However late the task comes, the beat stays where it is: it never drifts, and no tick is early.
+///
+/// Clones share what has ended: after a tick, a clone waits for the next one, also in a new
+/// [`first`](crate::first). A multiple ends one wait, so two tasks that both want every tick take
+/// two `ticks`.
+///
+/// `Duration::ZERO` is [`io::ErrorKind::InvalidInput`] when it is waited for; `Duration::MAX` never
+/// ticks.
+///
+/// # Example
+///
+/// This shows a report every millisecond beside a flood of lines. The beat stands first, so that it
+/// wins; no line is lost when it does:
+///
+/// ```
+/// use asyncfile::{again, done, first, ticks, AsyncFile, Op, Scheduler};
+/// use std::time::Duration;
+///
+/// let file = AsyncFile::new(std::fs::File::open("Cargo.toml")?)?;
+/// let beat = ticks(Duration::from_millis(1));
+/// let mut sched = Scheduler::new();
+/// let (mut lines, mut reports) = (0, 0);
+/// let both = first([Op::from(beat), file.readline().into()]);
+/// let counter = sched.spawn(both, move |task| match task.which() {
+///     0 => { reports += 1; again() }
+///     _ => match task.line()? {
+///         Some(_line) => { lines += 1; again() }
+///         None => done((lines, reports)),
+///     },
+/// });
+/// assert!(sched.join(counter)?.0 > 10);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn ticks(period: Duration) -> Ticks {
+    Ticks {
+        period: nanoseconds(period),
+        began: clock::now(),
+        last: Rc::default(),
+        deadline: OwnDeadline::NEVER,
+    }
+}
+
+impl Ticks {
+    /// The most one wait may take, counted from when it first has to wait. Then:
+    /// [`io::ErrorKind::TimedOut`], and the beat goes on.
+    pub fn timeout(mut self, after: Duration) -> Ticks {
+        self.deadline.timeout.set_after(after);
+        self
+    }
+
+    /// When the next multiple comes. None: one has passed, and ends this wait.
+    fn next(&self, now: Moment) -> Option<Moment> {
+        let last = self.last.get();
+        let passed = now.periods_since(self.began, self.period);
+        if passed > last && self.period != u64::MAX {
+            self.last.set(passed);
+            return None;
+        }
+        let until_next = self.period.saturating_mul(last.saturating_add(1));
+        Some(self.began.after(until_next))
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.period {
+            u64::MAX => f.write_str("ticks without end"),
+            period => write!(f, "ticks, {} apart", Milliseconds(period)),
+        }
+    }
+}
+
+face!(Ticks, op => Op::other(op), op.deadline.timeout);
+
+impl Operate for Ticks {
+    fn advance(&mut self, cx: &Context<'_>) -> Progress {
+        if self.period == 0 {
+            let cause = Cause::Says(io::ErrorKind::InvalidInput, "a period of 0");
+            return Progress::failed(End::Failed, "ticks", -1, cause);
+        }
+        match self.next(cx.reactor.now()) {
+            None => Progress::complete(Value::Nothing),
+            Some(_) if self.deadline.has_come(cx) => {
+                let cause = self.deadline.timeout.cause(0, "");
+                Progress::failed(End::TimedOut, "ticks", -1, cause)
+            }
+            Some(next) => Progress::Blocked(next.min(self.deadline.begin(cx))),
+        }
+    }
+
+    /// It waits nowhere but for its task's deadline.
+    fn leave(&mut self) {}
+
+    fn restart(&mut self) -> bool {
+        self.deadline.reset();
+        true
+    }
+
+    fn name(&self) -> &'static str {
+        "ticks"
+    }
+
+    fn accessors(&self) -> &'static [&'static str] {
+        &["ok()"]
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ticks::describe(self, f)
+    }
+
+    #[cfg(any(test, fuzzing))]
+    fn is_waiting(&self, at: &crate::op::operate::Standing<'_>) -> bool {
+        at.has_deadline || self.period == u64::MAX
+    }
+}
+
+impl Sealed for Ticks {}
+
+impl Operation for Ticks {
+    type Output = ();
+    fn output(task: &mut Task<'_, '_>) -> io::Result<()> {
+        task.ok()
+    }
+}

@@ -1,0 +1,54 @@
+//! Calls of the scheduler by what has no scheduler at hand: an operation that leaves something
+//! hidden behind, another thread. They are made at the end of the turn, in their order.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::Scheduler;
+use crate::reactor::Reactor;
+
+pub(super) type Call = Box<dyn FnOnce(&mut Scheduler<'_>)>;
+
+/// See the head of this file. One for each scheduler, beside its reactor.
+#[derive(Default)]
+pub(crate) struct Calls {
+    queue: RefCell<VecDeque<Call>>,
+    /// A call was left since the last one was made.
+    has_any: Cell<bool>,
+}
+
+impl Calls {
+    /// Those of a new scheduler.
+    pub(super) fn beside(reactor: &Reactor) -> Rc<Calls> {
+        let calls = Rc::new(Calls::default());
+        reactor.keep(Rc::clone(&calls) as Rc<_>);
+        calls
+    }
+
+    /// Those of this reactor's scheduler; None if that is gone.
+    pub fn of(reactor: &Reactor) -> Option<Rc<Calls>> {
+        reactor.kept()
+    }
+
+    /// Has `call` called at the end of this turn, or when the next drive begins. No task is
+    /// advanced meanwhile: it may drive the scheduler in turn, and even put another one in its
+    /// place.
+    pub fn leave(&self, call: impl FnOnce(&mut Scheduler<'_>) + 'static) {
+        self.queue.borrow_mut().push_back(Box::new(call));
+        self.has_any.set(true);
+    }
+
+    #[inline]
+    pub(super) fn has_any(&self) -> bool {
+        self.has_any.get()
+    }
+
+    pub(super) fn set_any(&self, has_any: bool) {
+        self.has_any.set(has_any);
+    }
+
+    pub(super) fn next(&self) -> Option<Call> {
+        self.queue.borrow_mut().pop_front()
+    }
+}

@@ -1,0 +1,95 @@
+//! Another process that has an open file description of the library's, and is faster: between
+//! poll(2) and the library's call it takes bytes that poll(2) has answered for, or the room.
+//!
+//! Its bytes are real: what it reads is gone from the stream, and what it writes the peer reads.
+//! Where the library's call would wait in the kernel, it leaves a byte, or the room that POLLOUT
+//! stands for: such a call can block, says the documentation of `duplicate`, so nothing is promised
+//! of it that a simulation could check.
+
+use std::os::unix::io::RawFd;
+
+use super::table::{Id, Object};
+use super::{Act, Kernel, Passed};
+
+/// The most that it writes to a regular file at a time.
+const LONGEST: usize = 20;
+
+impl Kernel {
+    /// Gives the open file description to a second user, until these acts are over. How often it is
+    /// faster than the library is told by `faults`.
+    pub fn share(&mut self, fd: RawFd, acts: Vec<Act>) {
+        let id = self.lookup(fd).expect("what is shared is open");
+        self.add_actor(acts, vec![Some(id)], None, None);
+    }
+
+    /// Whether a second user has it now. A child's end of a pipe is another description.
+    fn is_shared(&self, id: Id) -> bool {
+        let description = &self.descriptions[id];
+        description.has_actor() && !description.is_own && !description.is_wake
+    }
+
+    /// The library is about to read: the second user may read before it.
+    pub(super) fn read_before(&mut self, fd: RawFd, id: Id, may_wait: bool) {
+        let there = match &self.descriptions[id].object {
+            Object::Reader(stream) | Object::Socket { input: stream, .. } => {
+                let there = self.streams[*stream].bytes.len();
+                there.saturating_sub(usize::from(may_wait))
+            }
+            Object::Regular { contents, position } => contents.len().saturating_sub(*position),
+            Object::Writer(_) | Object::Pidfd(_) | Object::Null => 0,
+        };
+        if !self.is_faster(
+            id,
+            there,
+            self.faults.second_user_reads,
+            "second user reads",
+        ) {
+            return;
+        }
+        let mut bytes = vec![0; self.part_of(there)];
+        let size = self.take(id, &mut bytes).expect("there is so much");
+        bytes.truncate(size);
+        self.note(|| format!("the second user of fd {fd} has read {size} bytes"));
+        self.passed.push((fd, Passed::ReadByAnother(bytes)));
+    }
+
+    /// The library is about to write: the second user may write before it.
+    pub(super) fn write_before(&mut self, fd: RawFd, id: Id, may_wait: bool) {
+        let room = match self.descriptions[id].object {
+            Object::Writer(stream) | Object::Socket { output: stream, .. } => {
+                let stream = &self.streams[stream];
+                let left = if may_wait { stream.whole() } else { 0 };
+                match stream.has_reader {
+                    true => stream.room().saturating_sub(left),
+                    false => 0, // SIGPIPE would end it
+                }
+            }
+            Object::Regular { .. } => LONGEST,
+            Object::Reader(_) | Object::Pidfd(_) | Object::Null => 0,
+        };
+        let rate = self.faults.second_user_writes;
+        if !self.is_faster(id, room, rate, "second user writes") {
+            return;
+        }
+        let size = self.part_of(room);
+        let salt = self.choose(90) as usize;
+        let bytes: Vec<u8> = (salt..salt + size)
+            .map(|at| b'!' + (at % 94) as u8)
+            .collect();
+        let size = self.put(id, &bytes).expect("there is so much room");
+        self.note(|| format!("the second user of fd {fd} has written {size} bytes"));
+        self.passed.push((fd, Passed::WrittenByAnother(bytes)));
+    }
+
+    fn is_faster(&mut self, id: Id, size: usize, rate: u8, name: &'static str) -> bool {
+        size > 0 && self.is_shared(id) && self.hit(rate, name)
+    }
+
+    /// All of it as often as a part.
+    fn part_of(&mut self, size: usize) -> usize {
+        match self.choose(2) {
+            0 => size,
+            _ => 1 + self.choose(size as u32) as usize,
+        }
+    }
+}
