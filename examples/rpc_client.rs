@@ -24,8 +24,7 @@ use std::process::{Command, ExitCode};
 use std::rc::Rc;
 use std::time::Duration;
 
-const USAGE: &str =
-    "usage: rpc_client [--timeout SECONDS] [--server COMMAND] [METHOD [PARAMS]]...";
+const USAGE: &str = "usage: rpc_client [--timeout SECONDS] [--server COMMAND] [METHOD [PARAMS]]...";
 /// A longer header line, or message, is no message.
 const LONGEST_HEADER: usize = 1024;
 const LONGEST_MESSAGE: usize = 64 * 1024 * 1024;
@@ -140,21 +139,32 @@ impl Client {
     fn answer(&self, id: u64, answer: &Queue<Value>, task: &mut Task) -> io::Result<Value> {
         let mut waiting = self.waiting.borrow_mut();
         waiting.answers.remove(&id);
-        task.ok()?;
+        task.ok().map_err(|error| match error.kind() {
+            ErrorKind::TimedOut => io::Error::new(ErrorKind::TimedOut, "no answer in time"),
+            _ => error,
+        })?;
         let mut answer = answer.pop().ok_or_else(|| {
-            let failure = waiting.failure.as_deref().unwrap_or("the connection is closed");
+            let failure = waiting
+                .failure
+                .as_deref()
+                .unwrap_or("the connection is closed");
             io::Error::new(ErrorKind::ConnectionAborted, failure)
         })?;
         match answer.get_mut("result").map(Value::take) {
             Some(result) => Ok(result),
-            None => Err(io::Error::new(ErrorKind::Other, answer["error"].to_string())),
+            None => Err(io::Error::new(
+                ErrorKind::Other,
+                answer["error"].to_string(),
+            )),
         }
     }
 
     /// Hands an answer to the task that waits for it. What is no answer is a request or a
     /// notification of the server's: this client has no use for them.
     fn deliver(&self, message: Value) {
-        let id = message["id"].as_u64().filter(|_| message["method"].is_null());
+        let id = message["id"]
+            .as_u64()
+            .filter(|_| message["method"].is_null());
         if let Some(answer) = id.and_then(|id| self.waiting.borrow_mut().answers.remove(&id)) {
             let _ = answer.push(message); // it is closed if the connection has failed
         }
@@ -169,7 +179,11 @@ impl Client {
 }
 
 /// Writes requests in their order. The server's stdin is closed when the queue is.
-fn writer(stdin: AsyncFile, outgoing: Queue<Vec<u8>>, client: Client) -> impl FnMut(&mut Task) -> Flow {
+fn writer(
+    stdin: AsyncFile,
+    outgoing: Queue<Vec<u8>>,
+    client: Client,
+) -> impl FnMut(&mut Task) -> Flow {
     move |task| {
         if let Err(error) = task.ok() {
             client.fail(&format!("the server takes no requests: {error}"));
@@ -209,7 +223,11 @@ impl Reader {
         };
         match (line.split_once(':'), self.length) {
             (Some((name, value)), _) if name.eq_ignore_ascii_case("content-length") => {
-                self.length = value.trim().parse().ok().filter(|len| *len <= LONGEST_MESSAGE);
+                self.length = value
+                    .trim()
+                    .parse()
+                    .ok()
+                    .filter(|len| *len <= LONGEST_MESSAGE);
                 Next::again(Self::header)
             }
             (Some(_), _) => Next::again(Self::header), // another header
@@ -295,11 +313,16 @@ struct Options {
 }
 
 fn arguments(args: impl Iterator<Item = std::ffi::OsString>) -> Result<Options, String> {
-    let mut args = args.map(|arg| arg.to_string_lossy().into_owned()).peekable();
+    let mut args = args
+        .map(|arg| arg.to_string_lossy().into_owned())
+        .peekable();
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut options = Options {
         is_server: false,
-        server: format!("exec '{}' --serve", own.display().to_string().replace('\'', r"'\''")),
+        server: format!(
+            "exec '{}' --serve",
+            own.display().to_string().replace('\'', r"'\''")
+        ),
         timeout: Duration::from_secs(10),
         requests: Vec::new(),
     };

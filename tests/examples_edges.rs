@@ -22,7 +22,7 @@ use std::process::{Child, Command, Output, Stdio};
 use support::{watchdog, Fifo};
 
 /// Each example with arguments with which it prints something, and its stdin.
-const ALONE: [(&str, &[&str], &str); 14] = [
+const ALONE: [(&str, &[&str], &str); 16] = [
     ("chat_server", &[], ""),
     ("echo_server", &[], ""),
     ("expect", &["ADDRESS"], ""),
@@ -38,16 +38,19 @@ const ALONE: [(&str, &[&str], &str); 14] = [
     ("pipe_csum", &["Cargo.toml", "README.md"], ""),
     ("pipe_grep", &["a", "Cargo.toml"], ""),
     ("repl", &["sh"], "echo said\n"),
+    ("rpc_client", &[], ""),
     ("socket_afile", &[], ""),
+    ("supervise", &["SERVICES"], ""),
     ("tail_f", &["Cargo.toml"], ""),
     ("workers", &["--threads", "2", "FIFO", "Cargo.toml"], ""),
 ];
 
 /// The examples that wait for more, or for ever, when their stdout takes what they print.
-const ENDLESS: [&str; 5] = [
+const ENDLESS: [&str; 6] = [
     "chat_server",
     "echo_server",
     "parallel",
+    "supervise",
     "tail_f",
     "workers",
 ];
@@ -62,6 +65,8 @@ fn example(name: &str) -> Command {
 /// Runs it to its end, with a peer for `expect` and a FIFO that nobody writes to.
 fn run(name: &str, args: &[&str], stdin: &str, how: impl FnOnce(&mut Command)) -> Output {
     let fifo = Fifo::new();
+    let services = tempfile::NamedTempFile::new().unwrap();
+    fs::write(services.path(), "a: echo b; exec sleep 1000\n").unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let mut command = example(name);
@@ -69,6 +74,7 @@ fn run(name: &str, args: &[&str], stdin: &str, how: impl FnOnce(&mut Command)) -
     command.args(args.iter().map(|arg| match *arg {
         "ADDRESS" => OsStr::new(&address),
         "FIFO" => fifo.path().as_os_str(),
+        "SERVICES" => services.path().as_os_str(),
         arg => OsStr::new(arg),
     }));
     command.stdin(Stdio::piped()).stderr(Stdio::piped());
