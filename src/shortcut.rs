@@ -31,7 +31,7 @@ where
                 Ok(_) if task.has_unseen_failure() => task.fail(),
                 Ok(Step::Wait(op)) => {
                     *task.op = op;
-                    if !task.behind.is_empty() && task.takes_line_of_new_readline() {
+                    if !task.behind.is_empty() && task.takes_next_line_rarely() {
                         continue;
                     }
                     Resumed::Waits
@@ -54,9 +54,9 @@ where
 }
 
 impl<'e, 't> Task<'e, 't> {
-    /// As `takes_next_line`, for a new operation: only a readline of the same file has its run on.
+    /// As `takes_next_line`, where it is not worth the space of an inlined copy.
     #[inline(never)]
-    fn takes_line_of_new_readline(&mut self) -> bool {
+    fn takes_next_line_rarely(&mut self) -> bool {
         self.takes_next_line()
     }
 
@@ -64,6 +64,27 @@ impl<'e, 't> Task<'e, 't> {
     /// line as the outcome.
     #[inline(always)]
     fn takes_next_line(&mut self) -> bool {
+        self.scheduler.share.resumes -= 1;
+        if self.scheduler.share.resumes == 0 {
+            return self.looks_at_its_share();
+        }
+        if self.takes_line_at_hand() {
+            return true;
+        }
+        self.scheduler.share.resumes += 1;
+        false
+    }
+
+    /// The resume is counted once more: by the line, or by the look that ends the share.
+    #[cold]
+    fn looks_at_its_share(&mut self) -> bool {
+        let goes_on = self.scheduler.look();
+        self.scheduler.share.resumes += 1;
+        goes_on && self.takes_next_line_rarely()
+    }
+
+    #[inline(always)]
+    fn takes_line_at_hand(&mut self) -> bool {
         let read = match &self.op.0 {
             Kind::Read(read) => read,
             _ => return false,
@@ -77,11 +98,6 @@ impl<'e, 't> Task<'e, 't> {
         if !file.run.is_on() || reactor.has_notes() || reactor.is_stopping() {
             return false;
         }
-        self.scheduler.resumes -= 1;
-        if self.scheduler.resumes == 0 {
-            self.scheduler.resumes = 1; // for the look that ends the share
-            return false;
-        }
         let window = &self.behind[..self.behind.len().min(limit)];
         match memchr::memchr(b'\n', window) {
             Some(at) => {
@@ -92,7 +108,6 @@ impl<'e, 't> Task<'e, 't> {
                 true
             }
             None => {
-                self.scheduler.resumes += 1;
                 file.run.searched(window.len());
                 false
             }
