@@ -41,7 +41,7 @@
 //! | 2 reactor | `reactor`, `reactor/registry`, `chore` | what poll(2) is asked, the ready queue, `Watch`; the reactors of a thread; work that is no task's |
 //! | 2 files | `port`, `port/calls`, `descriptor`, `descriptor/interest`, `descriptor/standing`, `descriptor/run`, `descriptor/hand_over`, `descriptor/watchers` | a descriptor that never waits and knows its own readiness; an open file: port, buffer, wait lists; what poll(2) is asked of it; whether it is open; line after line without a look at it; its next owner; bare readiness |
 //! | 3 operations | `op/operate`, `op/read`, `op/write`, `op/sleep`, `op/timeout`, `op/deadline`, `op/ready`, `op/faces`, `op/described` | `Op` and `Operate`; the everyday operations, in which data beats deadline; how long one may take, and one that waits for other moments, too; bare readiness; the names users know; how errors and observers show them |
-//! | 4 loop | `scheduler`, `scheduler/turn`, `scheduler/resume`, `scheduler/drive`, `scheduler/calls`, `scheduler/foreign` | the beginning and end of a task; the turn: *ask, fall due, advance*; one resume; run, join, block_on and failures; what is done between two turns; foreign loops |
+//! | 4 loop | `scheduler`, `scheduler/turn`, `scheduler/share`, `scheduler/resume`, `scheduler/drive`, `scheduler/calls`, `scheduler/foreign` | the beginning and end of a task; the turn: *ask, fall due, advance*; how long one task goes on; one resume; run, join, block_on and failures; what is done between two turns; foreign loops |
 //! | 4 tasks | `task`, `handle`, `shortcut`, `state_fn`, `spawn`, `operation`, `trace` | what a running task sees; the two ends of a task; the next line without a return to the scheduler; state functions; where tasks are started; owned outputs; what an observer sees |
 //! | 5 face | `file` | [`AsyncFile`] |
 //! | annex child | `child`, `child/pipe`, `child/spawn`, `child/process`, `child/processes`, `child/dropped`, `child/waiters`, `child/exit`, `child/exit_all`, `child/stop`, `child/communicate`, `child/streams`, `child/conversation`, `child/input`, `machine/communicate`, `machine/exit` | [`AsyncPipe`]: spawning, exits, dropped children, communicate |
@@ -63,6 +63,7 @@
 //! 4. The cost: no allocation for an everyday operation, a resume, a line.
 
 #![deny(unsafe_code)]
+#![warn(missing_debug_implementations)]
 #![warn(missing_docs)]
 
 // The simulation's programs (`tests/simulation`, part of `sim/seeds`) call the library by its name,

@@ -65,10 +65,37 @@ impl<'e, 't> Task<'e, 't> {
         self.line.last() == Some(&delimiter) && self.takes_next_line()
     }
 
+    /// As `takes_next_line`, where it is not worth the space of an inlined copy.
+    #[inline(never)]
+    fn takes_next_line_rarely(&mut self) -> bool {
+        self.takes_next_line()
+    }
+
     /// If the next line is at hand, and the task may be resumed once more before others: takes that
     /// line as the outcome.
     #[inline(always)]
     fn takes_next_line(&mut self) -> bool {
+        self.scheduler.share.resumes -= 1;
+        if self.scheduler.share.resumes == 0 {
+            return self.looks_at_its_share();
+        }
+        if self.takes_line_at_hand() {
+            return true;
+        }
+        self.scheduler.share.resumes += 1;
+        false
+    }
+
+    /// The resume is counted once more: by the line, or by the look that ends the share.
+    #[cold]
+    fn looks_at_its_share(&mut self) -> bool {
+        let goes_on = self.scheduler.look();
+        self.scheduler.share.resumes += 1;
+        goes_on && self.takes_next_line_rarely()
+    }
+
+    #[inline(always)]
+    fn takes_line_at_hand(&mut self) -> bool {
         let read = match &self.op.0 {
             Kind::Read(read) => read,
             _ => return false,
@@ -82,11 +109,6 @@ impl<'e, 't> Task<'e, 't> {
         if !file.run.is_on() || reactor.has_notes() || reactor.is_stopping() {
             return false;
         }
-        self.scheduler.resumes -= 1;
-        if self.scheduler.resumes == 0 {
-            self.scheduler.resumes = 1; // for the look that ends the share
-            return false;
-        }
         let window = &self.behind[..self.behind.len().min(limit)];
         match memchr::memchr(read.machine.delimiter(), window) {
             Some(at) => {
@@ -97,7 +119,6 @@ impl<'e, 't> Task<'e, 't> {
                 true
             }
             None => {
-                self.scheduler.resumes += 1;
                 file.run.searched(window.len());
                 false
             }

@@ -14,6 +14,8 @@ mod actor;
 mod child;
 #[cfg(test)]
 mod differential;
+#[cfg(test)]
+mod fairness;
 mod faults;
 #[cfg(test)]
 mod firsts;

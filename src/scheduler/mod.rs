@@ -1,6 +1,7 @@
 //! The scheduler: tasks, and what drives them.
 //!
 //! * [`turn`](self::turn): one turn. *Ask, fall due, advance.*
+//! * [`share`](self::share): how long one task goes on.
 //! * [`resume`](self::resume): one call of a task's body.
 //! * [`drive`](self::drive): `run`, `join`, `block_on` and `turn`, which make the turns, and from
 //!   which failures come out.
@@ -15,6 +16,7 @@ mod foreign;
 #[cfg(any(test, fuzzing))]
 mod invariants;
 mod resume;
+mod share;
 mod turn;
 
 use std::any::Any;
@@ -23,6 +25,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
 use std::time::Instant;
 
+use self::share::Share;
 use crate::deadlines::{Deadline, Deadlines};
 use crate::error::{Milliseconds, TaskError};
 use crate::handle::{self, Alive, Body, JoinHandle};
@@ -76,8 +79,8 @@ pub struct Scheduler<'t> {
     /// How many hidden tasks have not ended.
     hidden: usize,
     deadlines: Deadlines,
-    /// How often the running task may still be resumed in this advance.
-    pub(crate) resumes: u32,
+    /// The running task's, of this advance.
+    pub(crate) share: Share,
     /// `join` and `block_on` wait for one task; the failures of others wait for the next drive.
     holds_failures: bool,
     epoch: Epoch,
@@ -98,7 +101,7 @@ impl<'t> Scheduler<'t> {
             alive: 0,
             hidden: 0,
             deadlines: Deadlines::default(),
-            resumes: 0,
+            share: Share::default(),
             holds_failures: false,
             epoch: Epoch::of_thread(),
             observer: None,

@@ -19,9 +19,6 @@ use crate::trace::Event;
 /// more, so that poll(2) is asked although more tasks are ready.
 const ADVANCES: usize = 1024;
 
-/// How often a task may be resumed in one advance before others have theirs.
-const RESUMES: u32 = 512;
-
 impl<'t> Scheduler<'t> {
     /// One turn, which sleeps as long as `wait` says if there is nothing to do.
     pub(super) fn turn_once(&mut self, wait: Wait) -> Result<(), TaskError> {
@@ -114,7 +111,7 @@ impl<'t> Scheduler<'t> {
             Some(task) => task,
             None => return, // it has ended
         };
-        self.resumes = RESUMES;
+        self.share.begin();
         let deadline = loop {
             match self.step(key, &mut task) {
                 Progress::Blocked(deadline) => break deadline,
@@ -175,8 +172,8 @@ impl<'t> Scheduler<'t> {
     /// Whether the running task may be resumed once more in this advance.
     #[inline]
     pub(crate) fn may_resume(&mut self) -> bool {
-        self.resumes -= 1;
-        self.resumes > 0 && !self.must_return()
+        self.share.resumes -= 1;
+        (self.share.resumes > 0 || self.look()) && !self.must_return()
     }
 
     /// No further task is advanced in this turn: a failure has to come out, or a stop was asked
