@@ -12,8 +12,8 @@
 //! Blocked   ── the deadline has come ──► Ended
 //! ```
 //!
-//! Where messages are kept apart (datagrams), one write is one message, also an empty one, and it is
-//! never split.
+//! Where messages are kept apart (datagrams), one write is one message, also an empty one, and it
+//! is never split.
 //!
 //! It tries first and polls only after EAGAIN: a write that fits costs one system call. POLLOUT
 //! says that something fits, not that everything does, so each write may take a part.

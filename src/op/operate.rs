@@ -15,6 +15,8 @@ use std::os::unix::io::RawFd;
 use std::process::{ExitStatus, Output};
 use std::rc::Rc;
 
+use libc::c_short;
+
 use super::read::Reading;
 use super::sleep::{Sleep, YieldNow};
 use super::write::Writing;
@@ -139,6 +141,8 @@ pub(crate) enum Value {
     /// How many, and whether they are all.
     Written(usize, bool),
     Exit(ExitStatus),
+    /// What poll(2) has answered.
+    Revents(c_short),
     /// Until the task takes it.
     Output(Cell<Option<Box<Output>>>),
     /// Until the task takes it.
