@@ -36,7 +36,7 @@
 //! | 0 kernel | `sys`, `sys/clock`, `sys/process`, `sys/sigpipe` | every kernel call, the clock, and every `unsafe`; in test builds a simulated kernel stands behind the same functions |
 //! | 0 bytes | `line_buffer`, `line_buffer/lent`, `pool`, `data` | the line parser, bytes in and lines out; free buffers; bytes to be written |
 //! | 0 errors | `error` | errors as codes that are printed late; how a task ends without value |
-//! | 1 machines | `machine`, `machine/read`, `machine/write`, `machine/table` | the sans-IO machines, each with its table of transitions; what a source and a sink are |
+//! | 1 machines | `machine`, `machine/read`, `machine/message`, `machine/write`, `machine/table` | the sans-IO machines, each with its table of transitions; one read as one message; what a source and a sink are |
 //! | 1 structures | `task_table`, `wait_list`, `deadlines`, `poll_set` | slots, keys and generations; a queue with O(1) enter and leave; the heap of deadlines; the entries that poll(2) is given, and their owners |
 //! | 2 reactor | `reactor`, `reactor/registry`, `chore` | what poll(2) is asked, the ready queue, `Watch`; the reactors of a thread; work that is no task's |
 //! | 2 files | `port`, `port/calls`, `descriptor`, `descriptor/interest`, `descriptor/standing`, `descriptor/run`, `descriptor/hand_over`, `descriptor/watchers` | a descriptor that never waits and knows its own readiness; an open file: port, buffer, wait lists; what poll(2) is asked of it; whether it is open; line after line without a look at it; its next owner; bare readiness |

@@ -4,6 +4,7 @@
 //! here is a signature, in the order of the contract, and nobody calls it. A signature without
 //! `impl Trait` is a coercion to a function pointer; one with it is called with each type that it
 //! must take. `where` clauses are no wider than the contract's.
+#![allow(clippy::needless_borrows_for_generic_args)]
 #![allow(dead_code, clippy::extra_unused_lifetimes, clippy::type_complexity)]
 
 use std::borrow::BorrowMut;
@@ -82,7 +83,7 @@ impl Echo {
         match *task.bytes()? {
             [] => Next::done(),
             [0, ..] => Next::again(Self::header),
-            [a, b, c, d] => then(self.sock.write(&[a, b, c, d]).full(), Self::idle),
+            [a, b, c, d] => then(self.sock.write([a, b, c, d]).full(), Self::idle),
             _ => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }

@@ -171,7 +171,7 @@ impl Writer {
     /// for.
     pub fn time_out(&mut self) -> Advance {
         self.go("the deadline has come", State::Ended);
-        match self.written.0 {
+        match self.written() {
             _ if self.extent == Extent::All => Advance::Failed(io::ErrorKind::TimedOut.into()),
             0 => Advance::Failed(io::ErrorKind::TimedOut.into()),
             written => Advance::Ended(End::TimedOut, written),
