@@ -6,10 +6,12 @@ use std::io;
 use std::os::unix::io::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
+use libc::c_short;
+
 use crate::data::Data;
 use crate::descriptor::Descriptor;
 use crate::error;
-use crate::op::{Read, ReadToEnd, Readline, Readlines, Ready, Write};
+use crate::op::{Read, ReadToEnd, Readline, Readlines, Ready, Shutdown, Write};
 use crate::port::{Direction, Port};
 
 /// A pipe, socket, terminal, FIFO or any other descriptor, to be read and written by tasks.
@@ -272,7 +274,10 @@ impl AsyncFile {
     }
 
     /// Waits until a read would not wait: bytes are buffered, or poll(2) said IN, HUP or ERR. Takes
-    /// nothing and does not queue: for a listener's accept, for example.
+    /// nothing and does not queue: for a listener's accept, for example. When accept(2) fails with
+    /// EMFILE or ENFILE the client is still there, and the listener stays readable: the task waits
+    /// for a [`sleep`](crate::sleep) before it tries again, or for one of its connections to end
+    /// (`examples/echo_server.rs`).
     ///
     /// # Example
     ///
@@ -303,9 +308,119 @@ impl AsyncFile {
         Ready::new(&self.descriptor, Direction::Read)
     }
 
-    /// Waits until poll(2) says OUT, HUP or ERR. Takes nothing and does not queue.
+    /// Waits until poll(2) says OUT, HUP or ERR. Takes nothing and does not queue: for a connection
+    /// that is being made, for example.
+    ///
+    /// # Example
+    ///
+    /// This shows how to connect without waiting in the kernel. The socket is writable when the
+    /// connection is made or has failed, and SO_ERROR tells which (connect(2), EINPROGRESS):
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    /// use socket2::{Domain, Socket, Type};
+    /// use std::{net::{SocketAddr, TcpListener}, time::Duration};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let address: SocketAddr = listener.local_addr()?;
+    /// let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    /// socket.set_nonblocking(true)?;
+    /// match socket.connect(&address.into()) {
+    ///     Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+    ///     _ => {}
+    /// }
+    /// let file = AsyncFile::new(socket)?;
+    /// let mut sched = Scheduler::new();
+    /// sched.block_on(file.writable().timeout(Duration::from_secs(10)))?;
+    /// if let Some(error) = Socket::from(file.try_clone_to_owned()?).take_error()? {
+    ///     return Err(error);                              // ECONNREFUSED, for example
+    /// }
+    /// sched.block_on(file.write_all("hello"))?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn writable(&self) -> Ready {
         Ready::new(&self.descriptor, Direction::Write)
+    }
+
+    /// Waits until poll(2) says any of these events, or POLLHUP, POLLERR or POLLNVAL, which come
+    /// unasked: [`Task::revents`](crate::Task::revents). 0 waits for the hangup alone. It takes
+    /// nothing, does not queue, and knows nothing of what is buffered: for urgent data (POLLPRI), a
+    /// sysfs attribute, a peer that has gone (POLLRDHUP) while nobody reads.
+    ///
+    /// # Example
+    ///
+    /// This shows how a server that only writes learns that its client has gone:
+    ///
+    /// ```
+    /// use asyncfile::{done, AsyncFile, Scheduler};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let (theirs, ours) = UnixStream::pair()?;
+    /// let mut sched = Scheduler::new();
+    /// let gone = AsyncFile::new(ours)?.readiness(0);
+    /// let watch = sched.spawn(gone, |task| done(task.revents()?));
+    /// drop(theirs);
+    /// assert!(sched.join(watch)? & libc::POLLHUP != 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn readiness(&self, events: c_short) -> Ready {
+        Ready::for_events(&self.descriptor, events)
+    }
+
+    /// Tells a socket's peer that no more comes, which reads its end of file; reading goes on. It
+    /// queues behind the writes that were waited for before it, then calls shutdown(2):
+    /// [`Task::ok`](crate::Task::ok). Later writes are [`io::ErrorKind::BrokenPipe`].
+    ///
+    /// # Errors
+    ///
+    /// Those of shutdown(2): ENOTSOCK for what is no socket, ENOTCONN.
+    ///
+    /// # Example
+    ///
+    /// This shows a request that ends, and its answer:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    /// use std::{io::{Read, Write}, os::unix::net::UnixStream};
+    ///
+    /// let (mut theirs, ours) = UnixStream::pair()?;
+    /// let (file, mut sched) = (AsyncFile::new(ours)?, Scheduler::new());
+    /// sched.block_on(file.write_all("request"))?;
+    /// sched.block_on(file.shutdown_write())?;
+    /// let mut request = String::new();
+    /// theirs.read_to_string(&mut request)?;               // until its end of file
+    /// theirs.write_all(request.to_uppercase().as_bytes())?;
+    /// assert_eq!(sched.block_on(file.read(100))?, b"REQUEST");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn shutdown_write(&self) -> Shutdown {
+        Shutdown::new(&self.descriptor)
+    }
+
+    /// Another descriptor of the same open file, for what the library has no operation for: socket
+    /// options, SO_ERROR, accept. It does not share what was read ahead, and with
+    /// [`AsyncFile::new`] both have O_NONBLOCK.
+    ///
+    /// # Errors
+    ///
+    /// Those of fcntl(2): EMFILE; [`io::ErrorKind::NotConnected`] for a file that was closed.
+    ///
+    /// # Example
+    ///
+    /// This shows how to set an option of a connection that the library has:
+    ///
+    /// ```
+    /// use asyncfile::AsyncFile;
+    /// use std::net::{TcpListener, TcpStream};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let file = AsyncFile::new(TcpStream::connect(listener.local_addr()?)?)?;
+    /// TcpStream::from(file.try_clone_to_owned()?).set_nodelay(true)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn try_clone_to_owned(&self) -> io::Result<OwnedFd> {
+        let named = |cause| error::named("try_clone_to_owned", self.descriptor.fd(), cause);
+        self.descriptor.try_clone().map_err(named)
     }
 
     /// How many bytes were read ahead and not handed over.

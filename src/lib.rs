@@ -36,11 +36,11 @@
 //! | 0 kernel | `sys`, `sys/clock`, `sys/process`, `sys/sigpipe` | every kernel call, the clock, and every `unsafe`; in test builds a simulated kernel stands behind the same functions |
 //! | 0 bytes | `line_buffer`, `line_buffer/lent`, `pool`, `data` | the line parser, bytes in and lines out; free buffers; bytes to be written |
 //! | 0 errors | `error` | errors as codes that are printed late; how a task ends without value |
-//! | 1 machines | `machine`, `machine/read`, `machine/write`, `machine/table` | the sans-IO machines, each with its table of transitions; what a source and a sink are |
+//! | 1 machines | `machine`, `machine/read`, `machine/message`, `machine/write`, `machine/table` | the sans-IO machines, each with its table of transitions; one read as one message; what a source and a sink are |
 //! | 1 structures | `task_table`, `wait_list`, `deadlines`, `poll_set` | slots, keys and generations; a queue with O(1) enter and leave; the heap of deadlines; the entries that poll(2) is given, and their owners |
 //! | 2 reactor | `reactor`, `reactor/registry`, `chore` | what poll(2) is asked, the ready queue, `Watch`; the reactors of a thread; work that is no task's |
 //! | 2 files | `port`, `port/calls`, `descriptor`, `descriptor/interest`, `descriptor/standing`, `descriptor/run`, `descriptor/hand_over`, `descriptor/watchers` | a descriptor that never waits and knows its own readiness; an open file: port, buffer, wait lists; what poll(2) is asked of it; whether it is open; line after line without a look at it; its next owner; bare readiness |
-//! | 3 operations | `op/operate`, `op/read`, `op/write`, `op/sleep`, `op/timeout`, `op/deadline`, `op/ready`, `op/faces`, `op/described` | `Op` and `Operate`; the everyday operations, in which data beats deadline; how long one may take, and one that waits for other moments, too; bare readiness; the names users know; how errors and observers show them |
+//! | 3 operations | `op/operate`, `op/read`, `op/write`, `op/sleep`, `op/timeout`, `op/deadline`, `op/ready`, `op/shutdown`, `op/faces`, `op/described` | `Op` and `Operate`; the everyday operations, in which data beats deadline; how long one may take, and one that waits for other moments, too; bare readiness; a half-close; the names users know; how errors and observers show them |
 //! | 4 loop | `scheduler`, `scheduler/turn`, `scheduler/share`, `scheduler/resume`, `scheduler/drive`, `scheduler/calls`, `scheduler/foreign` | the beginning and end of a task; the turn: *ask, fall due, advance*; how long one task goes on; one resume; run, join, block_on and failures; what is done between two turns; foreign loops |
 //! | 4 tasks | `task`, `handle`, `shortcut`, `state_fn`, `spawn`, `operation`, `trace` | what a running task sees; the two ends of a task; the next line without a return to the scheduler; state functions; where tasks are started; owned outputs; what an observer sees |
 //! | 5 face | `file` | [`AsyncFile`] |
@@ -114,6 +114,7 @@ pub mod op {
     pub(crate) mod operate;
     pub(crate) mod read;
     pub(crate) mod ready;
+    pub(crate) mod shutdown;
     pub(crate) mod sleep;
     pub(crate) mod timeout;
     pub(crate) mod write;
@@ -124,6 +125,7 @@ pub mod op {
     pub use faces::{Read, ReadToEnd, Readline, Readlines, Write};
     pub use operate::Op;
     pub use ready::Ready;
+    pub use shutdown::Shutdown;
     pub use sleep::{Sleep, YieldNow};
 }
 

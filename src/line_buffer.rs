@@ -266,16 +266,6 @@ impl LineBuffer {
         }
     }
 
-    /// Lends the first `len` bytes and keeps them.
-    pub(crate) fn show(&self, len: usize) -> Lent {
-        Lent {
-            storage: self.storage.clone(),
-            start: self.start,
-            len,
-            behind: 0,
-        }
-    }
-
     /// Takes back the last `size` of the bytes that were lent. Only if nothing came in since.
     pub(crate) fn put_back(&mut self, lent: &mut Lent, size: usize) {
         let storage = lent.storage.take();

@@ -4,7 +4,9 @@
 use std::io;
 
 use crate::machine::End;
-use crate::op::{Op, Read, ReadToEnd, Readline, Readlines, Ready, Sleep, Write, YieldNow};
+use crate::op::{
+    Op, Read, ReadToEnd, Readline, Readlines, Ready, Shutdown, Sleep, Write, YieldNow,
+};
 use crate::task::Task;
 
 /// An operation that [`Scheduler::block_on`](crate::Scheduler::block_on) can wait for from ordinary
@@ -27,6 +29,7 @@ impl Sealed for Readline {}
 impl Sealed for Readlines {}
 impl Sealed for Write {}
 impl Sealed for Ready {}
+impl Sealed for Shutdown {}
 impl Sealed for Sleep {}
 impl Sealed for YieldNow {}
 
@@ -77,6 +80,13 @@ impl Operation for Write {
 }
 
 impl Operation for Ready {
+    type Output = ();
+    fn output(task: &mut Task<'_, '_>) -> io::Result<()> {
+        task.ok()
+    }
+}
+
+impl Operation for Shutdown {
     type Output = ();
     fn output(task: &mut Task<'_, '_>) -> io::Result<()> {
         task.ok()

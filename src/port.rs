@@ -305,6 +305,22 @@ impl Port {
         }
     }
 
+    /// The socket sends no more.
+    pub fn shut_down(&self) -> io::Result<()> {
+        match self.is_lost.get() {
+            true => Err(io::Error::from_raw_os_error(libc::EBADF)),
+            false => sys::shut_down_write(self.fd),
+        }
+    }
+
+    /// Another descriptor of the same description, for a new owner.
+    pub fn try_clone(&self) -> io::Result<OwnedFd> {
+        match self.is_lost.get() {
+            true => Err(io::Error::from_raw_os_error(libc::EBADF)),
+            false => sys::duplicate(self.fd).map(|fd| sys::owned(fd.into_number())),
+        }
+    }
+
     /// Closes the descriptor, once.
     pub fn close(&self) {
         sys::close(self.fd);

@@ -414,6 +414,11 @@ pub(crate) fn poll(set: &mut [pollfd], timeout: Option<Duration>) -> Option<io::
     with(|kernel| kernel.poll(set, timeout))
 }
 
+/// No program of the simulation calls it.
+pub(crate) fn shut_down_write(_: RawFd) -> Option<io::Result<()>> {
+    with(|_| unreachable!("the simulated kernel knows no half-closed socket"))
+}
+
 /// No socket of the simulated kernel keeps messages apart.
 pub(crate) fn receive(_: RawFd, _: &mut [u8], _: bool) -> Option<io::Result<(usize, bool)>> {
     with(|_| unreachable!("no socket keeps messages apart"))

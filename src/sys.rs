@@ -237,6 +237,16 @@ pub(crate) fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     })
 }
 
+/// shutdown(2) with SHUT_WR: the other side reads its end of file.
+pub(crate) fn shut_down_write(fd: RawFd) -> io::Result<()> {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::shut_down_write(fd) {
+        return answer;
+    }
+    // SAFETY: takes numbers, touches no memory of ours.
+    check(unsafe { libc::shutdown(fd, libc::SHUT_WR) } as isize).map(drop)
+}
+
 /// close(2). Its errors are of no use: the descriptor is gone in any case on Linux, and a second
 /// try could close another file (close(2), "Dealing with error returns from close()").
 pub(crate) fn close(fd: RawFd) {

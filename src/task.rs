@@ -7,6 +7,8 @@ use std::io;
 use std::process::{ExitStatus, Output};
 use std::time::Instant;
 
+use libc::c_short;
+
 use crate::error::{self, Cause};
 use crate::handle::{JoinHandle, Resumed};
 use crate::machine::End;
@@ -115,6 +117,8 @@ pub enum Outcome<'e> {
     Bytes(&'e [u8]),
     /// After write.
     Written(usize),
+    /// After readiness.
+    Revents(c_short),
     /// After communicate.
     Output(Output),
     /// After exit.
@@ -214,6 +218,15 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
+    /// After [`AsyncFile::readiness`](crate::AsyncFile::readiness): what poll(2) has answered, of
+    /// the events that were asked for, and POLLHUP, POLLERR and POLLNVAL, which come unasked.
+    pub fn revents(&mut self) -> io::Result<c_short> {
+        match self.value {
+            Value::Revents(revents) => Ok(*revents),
+            _ => self.other("revents()"),
+        }
+    }
+
     /// After [`AsyncPipe::exit`](crate::AsyncPipe::exit): how the child ended.
     pub fn exit(&mut self) -> io::Result<ExitStatus> {
         match self.value {
@@ -231,15 +244,15 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// After anything that hands over no data: write, sleep, yield_now, join, readable and
-    /// writable. A write that took less than all is an error that says how much:
+    /// After anything that hands over no data: write, sleep, yield_now, join, readiness and
+    /// shutdown_write. A write that took less than all is an error that says how much:
     /// [`io::ErrorKind::WriteZero`], or [`io::ErrorKind::TimedOut`] if its timeout cut it. After a
     /// plain write [`written`](Task::written) gives the count;
     /// [`write_all`](crate::AsyncFile::write_all) writes all.
     #[inline]
     pub fn ok(&mut self) -> io::Result<()> {
         match self.value {
-            Value::Nothing | Value::Written(_, true) => Ok(()),
+            Value::Nothing | Value::Revents(_) | Value::Written(_, true) => Ok(()),
             Value::Written(size, false) => Err(self.cut(*size)),
             _ => self.other("ok()"),
         }
@@ -261,6 +274,7 @@ impl<'e, 't> Task<'e, 't> {
     pub fn outcome(&mut self) -> Outcome<'e> {
         match self.value {
             Value::Nothing => Outcome::Ok,
+            Value::Revents(revents) => Outcome::Revents(*revents),
             Value::Line(_) => Outcome::Line(Some(self.line).filter(|line| !line.is_empty())),
             Value::Lines(lent, taken) => Outcome::Lines(Lines {
                 rest: lent.bytes(),

@@ -4,6 +4,7 @@
 //! here is a signature, in the order of the contract, and nobody calls it. A signature without
 //! `impl Trait` is a coercion to a function pointer; one with it is called with each type that it
 //! must take. `where` clauses are no wider than the contract's.
+#![allow(clippy::needless_borrows_for_generic_args)]
 #![allow(dead_code, clippy::extra_unused_lifetimes, clippy::type_complexity)]
 
 use std::borrow::BorrowMut;
@@ -82,7 +83,7 @@ impl Echo {
         match *task.bytes()? {
             [] => Next::done(),
             [0, ..] => Next::again(Self::header),
-            [a, b, c, d] => then(self.sock.write(&[a, b, c, d]).full(), Self::idle),
+            [a, b, c, d] => then(self.sock.write([a, b, c, d]).full(), Self::idle),
             _ => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
@@ -230,6 +231,7 @@ fn operations_and_what_they_hand_over() {
     is_an_operation::<op::Readlines, Vec<Vec<u8>>>();
     is_an_operation::<op::Write, usize>();
     is_an_operation::<op::Ready, ()>();
+    is_an_operation::<op::Shutdown, ()>();
     is_an_operation::<op::Sleep, ()>();
     is_an_operation::<op::YieldNow, ()>();
     is_an_operation::<op::Ticks, ()>();
@@ -345,6 +347,7 @@ fn task<'e, 't: 'e>() {
     let _: fn(&mut Task<'e, 't>) -> io::Result<ExitStatus> = Task::exit;
     let _: fn(&mut Task<'e, 't>) -> io::Result<Vec<ExitStatus>> = Task::exits;
     let _: fn(&mut Task<'e, 't>) -> io::Result<()> = Task::ok;
+    let _: fn(&mut Task<'e, 't>) -> io::Result<libc::c_short> = Task::revents;
     let _: fn(&Task<'e, 't>) -> End = Task::end;
     let _: fn(&Task<'e, 't>) -> usize = Task::which;
     let _: fn(&Task<'e, 't>) -> TaskId = Task::id;
@@ -387,6 +390,7 @@ fn outcomes(outcome: Outcome<'_>) {
         Outcome::Lines(lines) => is::<Lines<'_>>(lines),
         Outcome::Bytes(bytes) => is::<&[u8]>(bytes),
         Outcome::Written(size) => is::<usize>(size),
+        Outcome::Revents(revents) => is::<libc::c_short>(revents),
         Outcome::Output(output) => is::<Output>(output),
         Outcome::Exit(status) => is::<ExitStatus>(status),
         Outcome::Exits(statuses) => is::<Vec<ExitStatus>>(statuses),
@@ -471,6 +475,11 @@ fn file() {
     let _: fn(op::Write) -> op::Write = op::Write::full;
     let _: fn(&AsyncFile) -> op::Ready = AsyncFile::readable;
     let _: fn(&AsyncFile) -> op::Ready = AsyncFile::writable;
+    let _: fn(&AsyncFile, libc::c_short) -> op::Ready = AsyncFile::readiness;
+    let _: fn(&AsyncFile) -> op::Shutdown = AsyncFile::shutdown_write;
+    let _: fn(op::Shutdown, Duration) -> op::Shutdown = op::Shutdown::timeout;
+    let _: fn(op::Shutdown, Instant) -> op::Shutdown = op::Shutdown::until;
+    let _: fn(&AsyncFile) -> io::Result<OwnedFd> = AsyncFile::try_clone_to_owned;
     let _: fn(&AsyncFile) -> usize = AsyncFile::buffered;
     let _: fn(&AsyncFile) = AsyncFile::close;
     let _: fn(AsyncFile) -> Result<(OwnedFd, Vec<u8>), AsyncFile> = AsyncFile::into_inner;

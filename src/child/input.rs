@@ -28,7 +28,6 @@ impl fmt::Debug for Input {
         match &self.0 {
             Feed::Nothing => f.write_str("nothing"),
             Feed::Bytes(data) => data.fmt(f),
-            Feed::File(file, _) => write!(f, "file fd {}", file.number()),
             Feed::Stream(file) => file.fmt(f),
             Feed::Broken(error) => error.fmt(f),
         }

@@ -4,6 +4,7 @@ use std::os::unix::io::OwnedFd;
 
 use super::standing::{Standing, Stream};
 use super::Descriptor;
+use crate::error::Cause;
 
 impl Descriptor {
     /// Hands the descriptor over to a new owner, its flags and its readiness as they are, with the
@@ -19,6 +20,14 @@ impl Descriptor {
         state.standing = Standing::Absent(stream);
         self.wake_waiting(state);
         Some(descriptor)
+    }
+
+    /// Another descriptor of the same open file.
+    pub fn try_clone(&self) -> Result<OwnedFd, Cause> {
+        match self.state().standing.refusal() {
+            Some(refusal) => Err(refusal),
+            None => self.port.try_clone().map_err(Cause::System),
+        }
     }
 
     /// Gives the descriptor up, its flags as they were found, with the bytes that were read ahead.

@@ -13,7 +13,7 @@ pub(crate) struct Interest(c_short);
 impl Interest {
     pub const NONE: Interest = Interest(0);
     /// A bit that is no event: interest in a hangup alone is not nothing.
-    const SOME: c_short = 1 << 14;
+    pub const SOME: c_short = 1 << 14;
 
     #[inline]
     pub fn of(events: c_short) -> Interest {

@@ -1,5 +1,6 @@
 //! Bytes that have left a line buffer, for one resume.
 
+use super::LineBuffer;
 use crate::pool::{self, Storage};
 
 /// See the head of this file.
@@ -40,6 +41,18 @@ impl Lent {
         match &self.storage {
             Some(storage) => &storage[start..start + len],
             None => &[],
+        }
+    }
+}
+
+impl LineBuffer {
+    /// Lends the first `len` bytes and keeps them.
+    pub(crate) fn show(&self, len: usize) -> Lent {
+        Lent {
+            storage: self.storage.clone(),
+            start: self.start,
+            len,
+            behind: 0,
         }
     }
 }

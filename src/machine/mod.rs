@@ -11,6 +11,7 @@
 
 pub mod communicate;
 pub mod exit;
+pub mod message;
 pub mod read;
 #[cfg(any(test, fuzzing))]
 pub mod table;
@@ -18,8 +19,6 @@ pub mod write;
 
 use std::fmt;
 use std::io;
-
-use crate::line_buffer::LineBuffer;
 
 /// Why an operation ended. See [`Task::end`](crate::Task::end).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,29 +60,6 @@ pub trait Source {
 
     /// As read(2): 0 is the end. `WouldBlock` says "not now" as well.
     fn read(&mut self, window: &mut [u8]) -> io::Result<usize>;
-}
-
-/// Where a reader's messages come from: a source that keeps them apart.
-pub trait MessageSource: Source {
-    /// Appends the next message to the buffer, which is empty: at most so many bytes of it. A peek
-    /// leaves the message in the source.
-    fn receive(
-        &mut self,
-        buffer: &mut LineBuffer,
-        most: usize,
-        is_peek: bool,
-    ) -> io::Result<Message>;
-}
-
-/// What came of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Message {
-    /// All of it. It may be empty.
-    Whole,
-    /// Its beginning. The rest is gone.
-    Cut,
-    /// No message comes any more.
-    End,
 }
 
 /// Where a writer's bytes go.

@@ -18,15 +18,12 @@
 //! Filling   ── a message, or their end ──► Ended
 //! ```
 //!
-//! Where messages are kept apart (datagrams), one read is one message, and the machine never goes
-//! back to looking: there is nothing to put together.
-//!
-//! Looking comes before filling: buffered bytes come before an error or an end that lies behind
-//! them.
+//! The last two are for [`message`](super::message)s. Looking comes before filling: buffered bytes
+//! come before an error or an end that lies behind them.
 
 use std::io;
 
-use super::{Advance, End, Message, MessageSource, Source, SHARE};
+use super::{Advance, End, Source, SHARE};
 use crate::line_buffer::LineBuffer;
 
 /// What satisfies a reader. Sizes and limits are bytes.
@@ -225,7 +222,7 @@ impl Reader {
 
     /// The only place where the state changes.
     #[inline(always)]
-    fn go(&mut self, cause: &'static str, to: State) {
+    pub(super) fn go(&mut self, cause: &'static str, to: State) {
         #[cfg(any(test, fuzzing))]
         super::table::take(TRANSITIONS, (self.state, cause, to));
         let _ = cause;
@@ -279,56 +276,8 @@ impl Reader {
         }
     }
 
-    /// As `advance`, for one message. What was put back is one, too: bytes that are buffered, or
-    /// (`ended`) an empty message.
-    pub fn advance_message(
-        &mut self,
-        inflow: &mut Inflow,
-        source: &mut (impl MessageSource + ?Sized),
-    ) -> Advance {
-        if self.state == State::Blocked {
-            self.go("advanced again", State::Looking);
-        }
-        let size = match self.want {
-            Want::Some(size) => size,
-            _ => {
-                self.go("a message is no stream", State::Ended);
-                return Advance::Failed(io::ErrorKind::InvalidInput.into());
-            }
-        };
-        if size == 0 || !inflow.is_empty() {
-            inflow.ended &= size == 0 || self.is_peek;
-            self.go("enough is buffered, or the end has come", State::Ended);
-            return match inflow.len() {
-                len if len > size && size > 0 => Advance::Ended(End::Limit, size),
-                len => Advance::Ended(End::Complete, len.min(size)),
-            };
-        }
-        loop {
-            self.go("not enough yet", State::Filling);
-            if !source.is_ready() {
-                return self.block();
-            }
-            let end = match source.receive(&mut inflow.buffer, size, self.is_peek) {
-                Ok(Message::Whole) => End::Complete,
-                Ok(Message::Cut) => End::Limit,
-                Ok(Message::End) => End::Eof,
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => {
-                        self.go("EINTR", State::Looking);
-                        continue;
-                    }
-                    io::ErrorKind::WouldBlock => return self.block(),
-                    _ => return self.fail(error),
-                },
-            };
-            self.go("a message, or their end", State::Ended);
-            return Advance::Ended(end, inflow.len());
-        }
-    }
-
     #[inline]
-    fn block(&mut self) -> Advance {
+    pub(super) fn block(&mut self) -> Advance {
         self.go("the source says \"not now\"", State::Blocked);
         Advance::Blocked
     }
@@ -358,7 +307,7 @@ impl Reader {
     }
 
     #[cold]
-    fn fail(&mut self, error: io::Error) -> Advance {
+    pub(super) fn fail(&mut self, error: io::Error) -> Advance {
         self.go("an error", State::Ended);
         Advance::Failed(error)
     }

@@ -12,8 +12,8 @@
 //! Blocked   ── the deadline has come ──► Ended
 //! ```
 //!
-//! Where messages are kept apart (datagrams), one write is one message, also an empty one, and it is
-//! never split.
+//! Where messages are kept apart (datagrams), one write is one message, also an empty one, and it
+//! is never split.
 //!
 //! It tries first and polls only after EAGAIN: a write that fits costs one system call. POLLOUT
 //! says that something fits, not that everything does, so each write may take a part.
@@ -171,7 +171,7 @@ impl Writer {
     /// for.
     pub fn time_out(&mut self) -> Advance {
         self.go("the deadline has come", State::Ended);
-        match self.written.0 {
+        match self.written() {
             _ if self.extent == Extent::All => Advance::Failed(io::ErrorKind::TimedOut.into()),
             0 => Advance::Failed(io::ErrorKind::TimedOut.into()),
             written => Advance::Ended(End::TimedOut, written),

@@ -15,6 +15,8 @@ use std::os::unix::io::RawFd;
 use std::process::{ExitStatus, Output};
 use std::rc::Rc;
 
+use libc::c_short;
+
 use super::read::Reading;
 use super::sleep::{Sleep, YieldNow};
 use super::write::Writing;
@@ -140,6 +142,8 @@ pub(crate) enum Value {
     Written(usize, bool),
     Exit(ExitStatus),
     Exits(Box<[ExitStatus]>),
+    /// What poll(2) has answered.
+    Revents(c_short),
     /// Until the task takes it.
     Output(Cell<Option<Box<Output>>>),
     /// Until the task takes it.

@@ -6,10 +6,12 @@ use std::os::unix::io::RawFd;
 use std::rc::Rc;
 use std::time::Duration;
 
+use libc::c_short;
+
 use super::operate::{face, Context, Op, Operate, Progress, Value};
 use super::timeout::Timeout;
 use crate::descriptor::watchers::Place;
-use crate::descriptor::Descriptor;
+use crate::descriptor::{Descriptor, Interest};
 use crate::error::Cause;
 use crate::machine::End;
 use crate::port::Direction;
@@ -38,6 +40,11 @@ pub(crate) trait Readiness {
         false
     }
 
+    /// What it hands over when it is ready.
+    fn value(&self) -> Value {
+        Value::Nothing
+    }
+
     /// What the operation is called, and its descriptor, if it has one.
     fn name(&self) -> (&'static str, RawFd);
 
@@ -63,6 +70,15 @@ impl Ready {
         Ready::of(FileReady {
             file: Rc::clone(file),
             direction,
+            place: Place::default(),
+        })
+    }
+
+    pub(crate) fn for_events(file: &Rc<Descriptor>, events: c_short) -> Ready {
+        Ready::of(FileEvents {
+            file: Rc::clone(file),
+            events: events & !Interest::SOME,
+            revents: 0,
             place: Place::default(),
         })
     }
@@ -107,7 +123,7 @@ impl Operate for Ready {
             self.source.leave();
         }
         match end {
-            Ok(Some(end)) => Progress::Ended(end, Value::Nothing),
+            Ok(Some(end)) => Progress::Ended(end, self.source.value()),
             Ok(None) => Progress::failed(End::TimedOut, name, fd, self.timeout.cause(0, "")),
             Err(cause) => Progress::failed(End::Failed, name, fd, cause),
         }
@@ -127,7 +143,10 @@ impl Operate for Ready {
     }
 
     fn accessors(&self) -> &'static [&'static str] {
-        &["ok()"]
+        match self.source.value() {
+            Value::Revents(_) => &["revents()", "ok()"],
+            _ => &["ok()"],
+        }
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -187,6 +206,57 @@ impl Readiness for FileReady {
             file,
             direction: self.direction,
             place: Place::default(),
+        })
+    }
+
+    #[cfg(any(test, fuzzing))]
+    fn is_waiting(&self, _: &super::operate::Standing<'_>) -> bool {
+        self.file.is_watched(&self.place)
+    }
+}
+
+/// What poll(2) says of a descriptor, whatever is buffered.
+struct FileEvents {
+    file: Rc<Descriptor>,
+    events: c_short,
+    /// poll(2)'s answer.
+    revents: c_short,
+    /// Among the file's watchers.
+    place: Place,
+}
+
+impl Readiness for FileEvents {
+    fn end(&mut self, cx: &Context<'_>) -> Result<Option<End>, Cause> {
+        self.file.state().admit(cx.reactor)?;
+        if !self.file.is_ours() {
+            let error = std::io::Error::from_raw_os_error(libc::EBADF);
+            return Err(Cause::System(error));
+        }
+        self.revents = self.file.watch(&mut self.place, cx.at(), self.events)?;
+        Ok(Some(End::Complete).filter(|_| self.revents != 0))
+    }
+
+    fn leave(&mut self) {
+        self.file.unwatch(&mut self.place);
+    }
+
+    fn value(&self) -> Value {
+        Value::Revents(self.revents)
+    }
+
+    fn name(&self) -> (&'static str, RawFd) {
+        ("readiness", self.file.fd())
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "readiness {:#x} of {:?}", self.events, self.file)
+    }
+
+    fn fresh(&self) -> Box<dyn Readiness> {
+        Box::new(FileEvents {
+            file: Rc::clone(&self.file),
+            place: Place::default(),
+            ..*self
         })
     }
 

@@ -8,7 +8,7 @@ use super::timeout::Timeout;
 use crate::machine::End;
 use crate::sys::clock::Moment;
 
-/// See [`sleep`], [`sleep_until`] and [`never`].
+/// See [`sleep`], [`sleep_until`] and [`never`](never()).
 #[derive(Clone)]
 #[must_use = "an operation does nothing until a task waits for it"]
 pub struct Sleep {

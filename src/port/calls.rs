@@ -7,7 +7,8 @@ use libc::{c_short, pollfd, POLLERR, POLLHUP, POLLIN, POLLNVAL};
 
 use super::{Direction, Mode, Port};
 use crate::line_buffer::LineBuffer;
-use crate::machine::{Message, MessageSource, Sink, Source};
+use crate::machine::message::{Message, MessageSource};
+use crate::machine::{Sink, Source};
 use crate::pool::CHUNK;
 use crate::sys::{self, Wait};
 

@@ -7,8 +7,9 @@
 use std::io::{self, ErrorKind};
 
 use asyncfile::line_buffer::LineBuffer;
+use asyncfile::machine::message::{Message, MessageSource};
 use asyncfile::machine::read::{Inflow, Reader, State, Want};
-use asyncfile::machine::{Advance, End, Message, MessageSource, Source};
+use asyncfile::machine::{Advance, End, Source};
 
 use super::naive::reading::{Answer, Rig};
 use super::script::{self, AtEnd, Silent};

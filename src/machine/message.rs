@@ -1,0 +1,83 @@
+//! The reading machine where messages are kept apart (datagrams): one read is one message.
+//!
+//! There is nothing to put together, so the machine goes from filling to its end, and never back to
+//! looking.
+
+use std::io;
+
+use super::read::{Inflow, Reader, State, Want};
+use super::{Advance, End, Source};
+use crate::line_buffer::LineBuffer;
+
+/// Where a reader's messages come from: a source that keeps them apart.
+pub trait MessageSource: Source {
+    /// Appends the next message to the buffer, which is empty: at most so many bytes of it. A peek
+    /// leaves the message in the source.
+    fn receive(
+        &mut self,
+        buffer: &mut LineBuffer,
+        most: usize,
+        is_peek: bool,
+    ) -> io::Result<Message>;
+}
+
+/// What came of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// All of it. It may be empty.
+    Whole,
+    /// Its beginning. The rest is gone.
+    Cut,
+    /// No message comes any more.
+    End,
+}
+
+impl Reader {
+    /// As `advance`, for one message. What was put back is one, too: bytes that are buffered, or
+    /// (`ended`) an empty message.
+    pub fn advance_message(
+        &mut self,
+        inflow: &mut Inflow,
+        source: &mut (impl MessageSource + ?Sized),
+    ) -> Advance {
+        if self.state() == State::Blocked {
+            self.go("advanced again", State::Looking);
+        }
+        let size = match self.want() {
+            Want::Some(size) => size,
+            _ => {
+                self.go("a message is no stream", State::Ended);
+                return Advance::Failed(io::ErrorKind::InvalidInput.into());
+            }
+        };
+        if size == 0 || !inflow.is_empty() {
+            inflow.ended &= size == 0 || self.is_peek();
+            self.go("enough is buffered, or the end has come", State::Ended);
+            return match inflow.len() {
+                len if len > size && size > 0 => Advance::Ended(End::Limit, size),
+                len => Advance::Ended(End::Complete, len.min(size)),
+            };
+        }
+        loop {
+            self.go("not enough yet", State::Filling);
+            if !source.is_ready() {
+                return self.block();
+            }
+            let end = match source.receive(&mut inflow.buffer, size, self.is_peek()) {
+                Ok(Message::Whole) => End::Complete,
+                Ok(Message::Cut) => End::Limit,
+                Ok(Message::End) => End::Eof,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {
+                        self.go("EINTR", State::Looking);
+                        continue;
+                    }
+                    io::ErrorKind::WouldBlock => return self.block(),
+                    _ => return self.fail(error),
+                },
+            };
+            self.go("a message, or their end", State::Ended);
+            return Advance::Ended(end, inflow.len());
+        }
+    }
+}
