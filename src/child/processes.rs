@@ -147,8 +147,9 @@ impl Processes {
     /// A signal to every child, and to its group if it leads one. The first failure, after all were
     /// tried.
     pub fn signal_all(&self, signal: i32) -> Result<(), Cause> {
-        let answers = self.children.iter().map(|child| child.signal_all(signal));
-        answers.fold(Ok(()), |before, answer| before.and(answer))
+        let children = self.children.iter();
+        let answers: Vec<_> = children.map(|child| child.signal_all(signal)).collect();
+        answers.into_iter().collect()
     }
 
     /// Closes the streams. Children that live on are reaped when they have ended.
