@@ -42,6 +42,9 @@ impl Direction {
 enum Mode {
     /// O_NONBLOCK is set on the open file description.
     Nonblocking,
+    /// RWF_NOWAIT with each call, for a pipe that the library made: that saves the call that sets
+    /// O_NONBLOCK. Where the kernel has none, the first call sets O_NONBLOCK.
+    Own,
     /// MSG_DONTWAIT with each call; the description's flags are left alone.
     Socket,
     /// A regular file never makes its reader wait, says poll(2); in truth its calls wait for the
@@ -100,13 +103,20 @@ impl Port {
 
     /// Takes over an end of a pipe that the library made: nobody else has its description, so no
     /// flag is put back, and its flags are known.
-    pub fn of_own_pipe(fd: Owned, direction: Direction) -> io::Result<Port> {
+    pub fn of_own_pipe(fd: Owned, direction: Direction) -> Port {
         let access = match direction {
             Direction::Read => libc::O_RDONLY,
             Direction::Write => libc::O_WRONLY,
         };
-        sys::set_status_flags(fd.number(), libc::O_NONBLOCK)?;
-        Ok(Port::new(fd, Mode::Nonblocking, Kind::Pipe, access))
+        Port::new(fd, Mode::Own, Kind::Pipe, access)
+    }
+
+    /// The kernel has no RWF_NOWAIT for a pipe.
+    #[cold]
+    fn set_nonblocking(&self) -> io::Result<()> {
+        sys::set_status_flags(self.fd, libc::O_NONBLOCK)?;
+        self.mode.set(Mode::Nonblocking);
+        Ok(())
     }
 
     /// A second descriptor of a description that another owner keeps, whose flags are never
@@ -201,7 +211,7 @@ impl Port {
     #[inline]
     pub fn forget_polled(&self, direction: Direction) {
         match self.mode.get() {
-            Mode::Nonblocking | Mode::Socket | Mode::Regular => {}
+            Mode::Nonblocking | Mode::Own | Mode::Socket | Mode::Regular => {}
             Mode::CarefulNowait if direction == Direction::Read => {}
             Mode::Careful | Mode::CarefulNowait => self.set_ready(direction, false),
         }

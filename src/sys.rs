@@ -155,6 +155,41 @@ pub(crate) fn write(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     })
 }
 
+/// pwritev2(2) with RWF_NOWAIT, as [`read_nowait`] reads: for pipes, since Linux 6.4.
+pub(crate) fn write_nowait(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::write(fd, bytes, sim::Call::Nowait) {
+        return answer;
+    }
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        let part = libc::iovec {
+            iov_base: bytes.as_ptr() as *mut _,
+            iov_len: bytes.len(),
+        };
+        // SAFETY: the vector is one part, and that is a live slice, which is only read. The position
+        // is as for a read.
+        let call = || unsafe {
+            let (number, here) = (libc::SYS_pwritev2, -1_isize);
+            libc::syscall(number, fd, &part, 1, here, here, RWF_NOWAIT)
+        };
+        match sigpipe::held_back(|| check(call() as isize)) {
+            // As for a read; EPERM is a sandbox's.
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(
+                        libc::ENOSYS | libc::EOPNOTSUPP | libc::EINVAL | libc::ESPIPE | libc::EPERM
+                    )
+                ) => {}
+            answer => return answer,
+        }
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (fd, bytes);
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// send(2) with MSG_DONTWAIT and without SIGPIPE.
 pub(crate) fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     #[cfg(any(test, fuzzing))]

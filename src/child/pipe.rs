@@ -75,13 +75,7 @@ impl AsyncPipe {
 
     fn of_host(children: Vec<Process>) -> io::Result<AsyncPipe> {
         dropped::reap();
-        match Processes::new(children, None) {
-            Ok(processes) => Ok(AsyncPipe::of(processes)),
-            Err(mut refused) => {
-                refused.children.drain(..).for_each(dropped::leave);
-                Err(refused.error("AsyncPipe::new", String::new()))
-            }
-        }
+        Processes::new(children, None).map(AsyncPipe::of)
     }
 
     fn of(processes: Processes) -> AsyncPipe {
@@ -95,7 +89,7 @@ impl AsyncPipe {
     ///
     /// # Errors
     ///
-    /// Those of [`Command::spawn`], pipe(2) and fcntl(2): NotFound, PermissionDenied, ETXTBSY,
+    /// Those of [`Command::spawn`] and pipe(2): NotFound, PermissionDenied, ETXTBSY,
     /// E2BIG, EMFILE, EAGAIN (no more processes), ... [`OperationError`](crate::OperationError) has
     /// the errno. The text names the program, its stage in a pipeline, and the working directory if
     /// that is what is missing. Nothing is left behind: no child, no descriptor.

@@ -82,6 +82,13 @@ impl Calls<'_> {
         match self.port.mode.get() {
             Mode::Nonblocking | Mode::Regular | Mode::Careful => sys::read(fd, window),
             Mode::Socket => sys::recv(fd, window),
+            Mode::Own => match sys::read_nowait(fd, window) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    self.port.set_nonblocking()?;
+                    sys::read(fd, window)
+                }
+                answer => answer,
+            },
             Mode::CarefulNowait => match sys::read_nowait(fd, window) {
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                     self.port.mode.set(Mode::Careful);
@@ -141,6 +148,13 @@ impl Sink for Calls<'_> {
         let answer = match self.port.mode.get() {
             Mode::Nonblocking | Mode::Regular => sys::write(fd, bytes),
             Mode::Socket => sys::send(fd, bytes),
+            Mode::Own => match sys::write_nowait(fd, bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    self.port.set_nonblocking()?;
+                    sys::write(fd, bytes)
+                }
+                answer => answer,
+            },
             // POLLOUT on a pipe: at least PIPE_BUF bytes fit (pipe(7), Linux's pipe_poll).
             Mode::Careful | Mode::CarefulNowait => {
                 let answer = sys::write(fd, &bytes[..bytes.len().min(PIPE_BUF)]);
