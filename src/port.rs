@@ -42,6 +42,9 @@ impl Direction {
 enum Mode {
     /// O_NONBLOCK is set on the open file description.
     Nonblocking,
+    /// RWF_NOWAIT with each call, for a pipe that the library made: that saves the call that sets
+    /// O_NONBLOCK. Where the kernel has none, the first call sets O_NONBLOCK.
+    Own,
     /// MSG_DONTWAIT with each call; the description's flags are left alone.
     Socket,
     /// As Socket, for messages that are kept apart: datagrams, which have no end.
@@ -108,13 +111,20 @@ impl Port {
 
     /// Takes over an end of a pipe that the library made: nobody else has its description, so no
     /// flag is put back, and its flags are known.
-    pub fn of_own_pipe(fd: Owned, direction: Direction) -> io::Result<Port> {
+    pub fn of_own_pipe(fd: Owned, direction: Direction) -> Port {
         let access = match direction {
             Direction::Read => libc::O_RDONLY,
             Direction::Write => libc::O_WRONLY,
         };
-        sys::set_status_flags(fd.number(), libc::O_NONBLOCK)?;
-        Ok(Port::new(fd, Mode::Nonblocking, Kind::Pipe, access))
+        Port::new(fd, Mode::Own, Kind::Pipe, access)
+    }
+
+    /// The kernel has no RWF_NOWAIT for a pipe.
+    #[cold]
+    fn set_nonblocking(&self) -> io::Result<()> {
+        sys::set_status_flags(self.fd, libc::O_NONBLOCK)?;
+        self.mode.set(Mode::Nonblocking);
+        Ok(())
     }
 
     /// A second descriptor of a description that another owner keeps, whose flags are never
@@ -227,7 +237,7 @@ impl Port {
     fn may_be_tried(&self, direction: Direction) -> bool {
         match self.mode.get() {
             Mode::Socket | Mode::Datagram | Mode::Seqpacket => true,
-            Mode::Nonblocking => direction == Direction::Write,
+            Mode::Nonblocking | Mode::Own => direction == Direction::Write,
             Mode::Regular | Mode::Careful | Mode::CarefulNowait => false,
         }
     }
@@ -250,7 +260,7 @@ impl Port {
     #[inline]
     pub fn forget_polled(&self, direction: Direction) {
         match self.mode.get() {
-            Mode::Nonblocking | Mode::Regular => {}
+            Mode::Nonblocking | Mode::Own | Mode::Regular => {}
             Mode::Socket | Mode::Datagram | Mode::Seqpacket => {}
             Mode::CarefulNowait if direction == Direction::Read => {}
             Mode::Careful | Mode::CarefulNowait => self.set_ready(direction, false),

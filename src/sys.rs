@@ -154,33 +154,44 @@ pub(crate) fn read_nowait(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
     if let Some(answer) = sim::read(fd, bytes, sim::Call::Nowait) {
         return answer;
     }
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    {
-        let part = libc::iovec {
-            iov_base: bytes.as_mut_ptr().cast(),
-            iov_len: bytes.len(),
-        };
-        // By number: Android's and old C libraries have no wrapper. The position is split into two
-        // halves (low, high), and -1 is -1 in both. SAFETY: the vector is one part, and that is a
-        // live, exclusive slice.
-        let answer = unsafe {
-            libc::syscall(
-                libc::SYS_preadv2,
-                fd,
-                &part,
-                1,
-                -1_isize,
-                -1_isize,
-                RWF_NOWAIT,
-            )
-        };
-        match check(answer as isize) {
-            Err(error) if is_refused(&error) => {}
-            answer => return answer,
-        }
+    let part = libc::iovec {
+        iov_base: bytes.as_mut_ptr().cast(),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: the part is a live, exclusive slice.
+    unsafe { move_nowait(Way::In, fd, part) }
+}
+
+/// Which way bytes are moved: preadv2(2), pwritev2(2).
+#[derive(Clone, Copy)]
+enum Way {
+    In,
+    Out,
+}
+
+/// Moves the bytes of one part at the file's own position, and does not wait.
+///
+/// # Safety
+///
+/// The part must be live; for `Way::In` it must be exclusive.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+unsafe fn move_nowait(way: Way, fd: RawFd, part: libc::iovec) -> io::Result<usize> {
+    // By number: Android's and old C libraries have no wrapper. The position is split into two
+    // halves (low, high), and -1 is -1 in both.
+    let number = match way {
+        Way::In => libc::SYS_preadv2,
+        Way::Out => libc::SYS_pwritev2,
+    };
+    // SAFETY: the vector is one part, for which the caller vouches.
+    let answer = unsafe { libc::syscall(number, fd, &part, 1, -1_isize, -1_isize, RWF_NOWAIT) };
+    match check(answer as isize) {
+        Err(error) if is_refused(&error) => Err(io::ErrorKind::Unsupported.into()),
+        answer => answer,
     }
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let _ = (fd, bytes);
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+unsafe fn move_nowait(_: Way, _: RawFd, _: libc::iovec) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -215,6 +226,20 @@ pub(crate) fn write(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
         // SAFETY: the pointer and the length are those of a live slice.
         check(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) })
     })
+}
+
+/// pwritev2(2) with RWF_NOWAIT, as [`read_nowait`] reads: for pipes, since Linux 6.4.
+pub(crate) fn write_nowait(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    #[cfg(any(test, fuzzing))]
+    if let Some(answer) = sim::write(fd, bytes, sim::Call::Nowait) {
+        return answer;
+    }
+    let part = libc::iovec {
+        iov_base: bytes.as_ptr() as *mut _,
+        iov_len: bytes.len(),
+    };
+    // SAFETY: the part is a live slice, which is only read.
+    sigpipe::held_back(|| unsafe { move_nowait(Way::Out, fd, part) })
 }
 
 /// send(2) with MSG_DONTWAIT and without SIGPIPE.

@@ -11,6 +11,8 @@ mod descriptors;
 
 #[path = "costs/calls.rs"]
 mod calls;
+#[path = "costs/children.rs"]
+mod children;
 #[path = "costs/counters.rs"]
 mod counters;
 #[path = "costs/lines.rs"]

@@ -4,7 +4,6 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::unix::io::RawFd;
 use std::process::ExitStatus;
 use std::rc::Rc;
 
@@ -38,18 +37,11 @@ pub(crate) struct Processes {
     killer: Cell<u32>,
 }
 
-/// A stream that cannot be taken over, and the children that are left without a pipe.
-pub(crate) struct Refused {
-    pub stream: Stream,
-    pub fd: RawFd,
-    pub error: io::Error,
-    pub children: Vec<Rc<ChildProcess>>,
-}
-
 impl Processes {
     /// Takes over the streams that were piped. `began`: when the children were started, if that was
-    /// here: the pipes to them are nobody else's.
-    pub fn new(mut children: Vec<Process>, began: Option<Moment>) -> Result<Processes, Refused> {
+    /// here: the pipes to them are nobody else's, and can be taken over in any case. Children of the
+    /// host whose streams cannot live on without a pipe.
+    pub fn new(mut children: Vec<Process>, began: Option<Moment>) -> io::Result<Processes> {
         let end = |child: Option<&mut Process>, stream| child.and_then(|child| child.take(stream));
         let stdin = end(children.first_mut(), STDIN_FILENO);
         let stdout = end(children.last_mut(), STDOUT_FILENO);
@@ -61,7 +53,7 @@ impl Processes {
         let child = |process| Rc::new(ChildProcess::new(process, began));
         let children: Vec<_> = children.into_iter().map(child).collect();
         let is_own = began.is_some();
-        let streams = || {
+        let streams = || -> io::Result<_> {
             Ok([
                 stream(Stream::Stdin, stdin, is_own)?,
                 stream(Stream::Stdout, stdout, is_own)?,
@@ -77,12 +69,10 @@ impl Processes {
                 conversation: RefCell::default(),
                 killer: Cell::new(0),
             }),
-            Err((stream, fd, error)) => Err(Refused {
-                stream,
-                fd,
-                error,
-                children,
-            }),
+            Err(error) => {
+                children.into_iter().for_each(dropped::leave);
+                Err(error)
+            }
         }
     }
 
@@ -147,8 +137,9 @@ impl Processes {
     /// A signal to every child, and to its group if it leads one. The first failure, after all were
     /// tried.
     pub fn signal_all(&self, signal: i32) -> Result<(), Cause> {
-        let answers = self.children.iter().map(|child| child.signal_all(signal));
-        answers.fold(Ok(()), |before, answer| before.and(answer))
+        let children = self.children.iter();
+        let answers: Vec<_> = children.map(|child| child.signal_all(signal)).collect();
+        answers.into_iter().collect()
     }
 
     /// Closes the streams. Children that live on are reaped when they have ended.
@@ -169,21 +160,8 @@ impl Drop for Processes {
     }
 }
 
-impl Refused {
-    /// The error; `name` names the children, and ends before the stream's name.
-    pub fn error(self, operation: &'static str, mut name: String) -> io::Error {
-        name.push_str(self.stream.name());
-        let error = self.error;
-        error::named(operation, self.fd, Cause::Named { name, error })
-    }
-}
-
 /// The parent's end of a child's stream.
-fn stream(
-    stream: Stream,
-    fd: Option<Owned>,
-    is_own: bool,
-) -> Result<AsyncFile, (Stream, RawFd, io::Error)> {
+fn stream(stream: Stream, fd: Option<Owned>, is_own: bool) -> io::Result<AsyncFile> {
     let direction = match stream {
         Stream::Stdin => Direction::Write,
         Stream::Stdout | Stream::Stderr => Direction::Read,
@@ -193,10 +171,13 @@ fn stream(
         None => return Ok(AsyncFile::from_descriptor(Descriptor::absent(stream))),
     };
     let number = fd.number();
+    let named = |error| {
+        let name = stream.name().to_string();
+        error::named("AsyncPipe::new", number, Cause::Named { name, error })
+    };
     let port = match is_own {
         true => Port::of_own_pipe(fd, direction),
-        false => Port::take_over(fd),
+        false => Port::take_over(fd).map_err(named)?,
     };
-    let port = port.map_err(|error| (stream, number, error))?;
     Ok(AsyncFile::from_descriptor(Descriptor::new(port)))
 }

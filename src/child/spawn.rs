@@ -7,8 +7,7 @@ use std::rc::Rc;
 
 use super::dropped;
 use super::process::ChildProcess;
-use super::processes::{Processes, Refused};
-use crate::descriptor::Stream;
+use super::processes::Processes;
 use crate::error::{self, Cause};
 use crate::sys::clock;
 use crate::sys::process::{Process, Stderr, Stdin};
@@ -20,7 +19,7 @@ type Stage = (usize, usize);
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Processes> {
     dropped::reap();
     let child = Process::spawn(command).map_err(|error| failed(command, (0, 1), error))?;
-    own(vec![child], &[command])
+    Processes::new(vec![child], Some(clock::now()))
 }
 
 /// Starts commands, each stdout piped into the next stdin, with pipes at both ends. If one cannot
@@ -48,22 +47,7 @@ pub(crate) fn pipeline(commands: &mut [&mut Command], stderr: Stderr) -> io::Res
     if started.is_empty() {
         return Err(error::invalid("spawn", "a pipeline of no commands"));
     }
-    own(started, commands)
-}
-
-/// The children of these commands, which nobody else knows. If their streams cannot be taken over,
-/// they are killed and reaped.
-fn own(started: Vec<Process>, commands: &[&mut Command]) -> io::Result<Processes> {
-    Processes::new(started, Some(clock::now())).map_err(|mut refused: Refused| {
-        refused.children.drain(..).for_each(kill);
-        let index = match refused.stream {
-            Stream::Stdin => 0,
-            Stream::Stdout | Stream::Stderr => commands.len() - 1,
-        };
-        let mut name = name(commands[index], (index, commands.len()));
-        name.push_str(", ");
-        refused.error("spawn", name)
-    })
+    Processes::new(started, Some(clock::now()))
 }
 
 /// The error of a command that cannot be started. A missing working directory reads as a missing

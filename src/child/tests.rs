@@ -188,3 +188,63 @@ fn a_first_of_many_exits_again_and_again_opens_each_pidfd_once() {
         assert_eq!(with(|kernel| kernel.pidfds()), Some(0));
     });
 }
+
+#[test]
+fn of_two_thousand_dropped_children_a_turn_has_64_entries_and_no_call_more() {
+    let (kernel, lines) = kernel();
+    kernel.run(|| {
+        drop((0..2000).map(|_| nap()).collect::<Vec<_>>());
+        let mut sched = Scheduler::new();
+        (0..20).for_each(|_| assert!(sched.turn(Some(Duration::ZERO)).is_ok()));
+        assert_eq!(with(|kernel| kernel.pidfds()), Some(64));
+        assert_eq!(with(|kernel| kernel.descriptors().len()), Some(64));
+        let (before, asked) = (calls(), count(&lines, "waitpid"));
+        turns(&mut sched, 1000);
+        let (after, asked) = (calls(), count(&lines, "waitpid") - asked);
+        assert!(asked <= 16, "{asked} in one drive");
+        let polls = after.1 - before.1;
+        assert_eq!(after.0 - before.0, polls + asked as u64);
+        sched.block_on(sleep(100 * SECOND)).unwrap();
+        while children() != (0, 0) {
+            let before = count(&lines, "waitpid");
+            sched.turn(Some(Duration::ZERO)).unwrap();
+            let asked = count(&lines, "waitpid") - before;
+            assert!(asked <= 128, "{asked}"); // those of the poll set, and two askings
+        }
+        assert_eq!(with(|kernel| kernel.descriptors().len()), Some(0));
+    });
+}
+
+/// The simulated kernel asserts that no signal goes to a number that was reaped.
+#[test]
+fn no_signal_goes_to_a_group_whose_leader_was_reaped() {
+    let (mut kernel, lines) = kernel();
+    let acts = vec![Act::Leave(vec![Act::Sleep(60 * SECOND)])];
+    let tree = Program {
+        acts,
+        stderr: false,
+        group: true,
+    };
+    kernel.program("tree", tree);
+    kernel.run(|| {
+        let mut sched = Scheduler::new();
+        let pipe = AsyncPipe::piped(Command::new("tree")).unwrap();
+        sched.block_on(pipe.exit()).unwrap();
+        assert_eq!(children(), (0, 1), "the leader is kept");
+        pipe.signal_group(libc::SIGWINCH).unwrap();
+        // What it has left behind ends in the grace, by the hidden task, after the last handle.
+        sched.block_on(pipe.stop(SECOND)).unwrap();
+        drop(pipe);
+        sched.block_on(sleep(SECOND / 2)).unwrap();
+        assert_eq!((children(), count(&lines, ", 9)")), ((0, 1), 0));
+        sched.block_on(sleep(SECOND)).unwrap();
+        assert_eq!((children(), count(&lines, ", 9)")), ((0, 0), 1));
+        // A drop that kills does so before it lets the leader go.
+        let pipe = AsyncPipe::piped(Command::new("tree"))
+            .unwrap()
+            .kill_on_drop();
+        sched.block_on(pipe.exit()).unwrap();
+        drop(pipe);
+        assert_eq!((children(), count(&lines, ", 9)")), ((0, 0), 2));
+    });
+}

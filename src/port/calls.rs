@@ -146,6 +146,13 @@ impl Calls<'_> {
     fn call_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self.port.mode.get() {
             Mode::Socket | Mode::Datagram | Mode::Seqpacket => sys::send(self.port.fd, bytes),
+            Mode::Own => match sys::write_nowait(self.port.fd, bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    self.port.set_nonblocking()?;
+                    sys::write(self.port.fd, bytes)
+                }
+                answer => answer,
+            },
             _ => sys::write(self.port.fd, bytes),
         }
     }
@@ -156,6 +163,13 @@ impl Calls<'_> {
             Mode::Careful if self.port.is_tty => self.read_terminal(window),
             Mode::Nonblocking | Mode::Regular | Mode::Careful => sys::read(fd, window),
             Mode::Socket | Mode::Datagram | Mode::Seqpacket => sys::recv(fd, window),
+            Mode::Own => match sys::read_nowait(fd, window) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    self.port.set_nonblocking()?;
+                    sys::read(fd, window)
+                }
+                answer => answer,
+            },
             Mode::CarefulNowait => match sys::read_nowait(fd, window) {
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                     self.port.mode.set(Mode::Careful);

@@ -110,6 +110,8 @@ impl Kernel {
             &self.descriptions[id].object,
         ) {
             (Some(has_nowait), _) => has_nowait,
+            // Of all pipes to children the same: what is drawn does not depend on them.
+            _ if self.descriptions[id].is_own => self.faults.nowait_unsupported < 64,
             (None, Object::Reader(_) | Object::Regular { .. }) => {
                 let has_nowait =
                     !self.hit(self.faults.nowait_unsupported, "RWF_NOWAIT unsupported");
@@ -208,6 +210,9 @@ impl Kernel {
         };
         if call == Call::Socket && !is_socket {
             return Err(errno(libc::ENOTSOCK));
+        }
+        if call == Call::Nowait && !self.has_nowait(id) {
+            return Err(io::ErrorKind::Unsupported.into());
         }
         if let Some(error) = self.write_fault(is_socket, stream.is_none()) {
             return Err(error);

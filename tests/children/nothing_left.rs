@@ -338,3 +338,32 @@ fn a_child_that_outlives_its_thread_is_reaped_by_another_thread() -> Test {
         Ok(())
     })
 }
+
+/// Of two thousand children whose pipes were dropped, 64 pidfds are held, and nothing in the end.
+#[test]
+fn two_thousand_children_that_are_dropped_alive_hold_64_descriptors() -> Test {
+    alone(|| {
+        let _watchdog = watchdog();
+        let mut sched = Scheduler::new();
+        sched.block_on(yield_now())?;
+        let before = Belongings::count();
+        for _ in 0..2000 {
+            let mut command = Command::new("sleep");
+            command
+                .arg("100")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null());
+            drop(AsyncPipe::spawn(command)?);
+            sched.turn(Some(Duration::ZERO))?;
+        }
+        let alive = Belongings::count();
+        assert_eq!(alive.children - before.children, 2000);
+        assert_eq!(alive.descriptors - before.descriptors, 64);
+        for (id, _) in children() {
+            crate::help::kill(id, libc::SIGKILL);
+        }
+        turn_until(&mut sched, || children().is_empty());
+        assert_eq!(Belongings::count(), before);
+        Ok(())
+    })
+}
