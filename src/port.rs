@@ -55,8 +55,8 @@ enum Mode {
     /// disk.
     Regular,
     /// The description is shared, its flags not ours to change: one small call after poll(2) said
-    /// that it will not wait. Of a terminal, a read of what is there, and no write: POLLOUT promises
-    /// far less than PIPE_BUF bytes of room.
+    /// that it will not wait. Of a terminal: a read of what is there, and no write, because POLLOUT
+    /// promises far less than PIPE_BUF bytes of room.
     Careful,
     /// As Careful, but RWF_NOWAIT keeps reads from waiting.
     CarefulNowait,
