@@ -1,5 +1,6 @@
 //! Bytes to be written: to a file, or to a child.
 
+use std::fmt;
 use std::rc::Rc;
 
 use crate::pool::{self, Storage};
@@ -67,6 +68,12 @@ impl Data {
     /// How many bytes there are.
     pub(crate) fn len(&self) -> usize {
         self.bytes(&mut [0; 16]).len()
+    }
+}
+
+impl fmt::Debug for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} B", self.len())
     }
 }
 

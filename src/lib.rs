@@ -63,6 +63,7 @@
 //! 4. The cost: no allocation for an everyday operation, a resume, a line.
 
 #![deny(unsafe_code)]
+#![warn(missing_debug_implementations)]
 #![warn(missing_docs)]
 
 // The simulation's programs (`tests/simulation`, part of `sim/seeds`) call the library by its name,
@@ -91,6 +92,7 @@ mod reactor;
 mod scheduler;
 mod shortcut;
 #[cfg(any(test, fuzzing))]
+#[allow(missing_debug_implementations)]
 pub mod sim;
 mod spawn;
 mod state_fn;

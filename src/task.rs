@@ -2,6 +2,7 @@
 //! in.
 
 use std::cell::Cell;
+use std::fmt;
 use std::io;
 use std::process::{ExitStatus, Output};
 use std::time::Instant;
@@ -363,6 +364,13 @@ impl<'e, 't> Task<'e, 't> {
     fn misuse(&self, cause: Cause) -> io::Error {
         let op = self.op.ended();
         error::named(op.name(), op.fd(), cause)
+    }
+}
+
+impl fmt::Debug for Task<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (id, op, end) = (self.id(), self.op.ended(), self.end);
+        write!(f, "Task {id} after {op:?}: {end:?}")
     }
 }
 

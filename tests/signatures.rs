@@ -606,7 +606,10 @@ fn what_is_printed_for_debugging<'t>() {
     is_debug::<Queue<Plain>>();
     is_debug::<AsyncFile>();
     is_debug::<AsyncPipe>();
+    is_debug::<Task<'t, 't>>();
     is_debug::<Op>();
+    is_debug::<op::Data>();
+    is_debug::<op::Input>();
     is_debug::<op::Read>();
     is_debug::<op::ReadToEnd>();
     is_debug::<op::Readline>();
@@ -619,6 +622,8 @@ fn what_is_printed_for_debugging<'t>() {
     is_debug::<op::Join>();
     is_debug::<op::Communicate>();
     is_debug::<op::Exit>();
+    is_debug::<Next<Plain>>();
+    is_debug::<asyncfile::trace::Event<'t>>();
     is_debug::<Step<u8>>();
     is_debug::<End>();
     is_debug::<Outcome<'t>>();

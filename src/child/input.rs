@@ -1,5 +1,6 @@
 //! What a child is fed.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::io::OwnedFd;
@@ -24,6 +25,18 @@ pub(crate) enum Feed {
     Stream(Rc<Descriptor>),
     /// It could not be made asynchronous.
     Broken(io::Error),
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Feed::Nothing => f.write_str("nothing"),
+            Feed::Bytes(data) => data.fmt(f),
+            Feed::File(file, _) => write!(f, "file fd {}", file.number()),
+            Feed::Stream(file) => file.fmt(f),
+            Feed::Broken(error) => error.fmt(f),
+        }
+    }
 }
 
 impl Feed {

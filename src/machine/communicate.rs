@@ -45,6 +45,7 @@ use super::{Advance, End, Sink, Source, SHARE};
 use crate::pool::CHUNK;
 
 /// What is fed to the child.
+#[derive(Debug)]
 pub enum Input<'a> {
     /// Nothing, or nothing any more.
     None,
@@ -57,6 +58,7 @@ pub enum Input<'a> {
 }
 
 /// The child's stdin.
+#[derive(Debug)]
 pub struct Stdin<'a> {
     /// Where bytes go.
     pub sink: &'a mut dyn Sink,
@@ -65,6 +67,7 @@ pub struct Stdin<'a> {
 }
 
 /// The child's stdout or stderr.
+#[derive(Debug)]
 pub struct Tap<'a> {
     /// What came in.
     pub inflow: &'a mut Inflow,
@@ -85,6 +88,7 @@ pub enum Child {
 
 /// The machine's input for one advance. A stream is None if it was not piped, or if another
 /// operation uses it first.
+#[derive(Debug)]
 pub struct Given<'a> {
     /// What to feed.
     pub input: Input<'a>,

@@ -16,6 +16,7 @@ pub mod read;
 pub mod table;
 pub mod write;
 
+use std::fmt;
 use std::io;
 
 /// Why an operation ended. See [`Task::end`](crate::Task::end).
@@ -67,6 +68,18 @@ pub trait Sink {
 
     /// As write(2). `WouldBlock` says "not now" as well.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+}
+
+impl fmt::Debug for dyn Source + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Source")
+    }
+}
+
+impl fmt::Debug for dyn Sink + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sink")
+    }
 }
 
 impl<T: io::Read + ?Sized> Source for T {

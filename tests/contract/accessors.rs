@@ -365,3 +365,33 @@ fn after_first_the_accessor_of_the_one_that_ended_fits() -> Test {
     assert_eq!(sched.join(task)?, 2);
     Ok(())
 }
+
+/// Debug of a task, inside its body: which it is, what has ended, and how. It is no look at it.
+#[test]
+fn a_task_is_printed_with_what_it_waited_for() -> Test {
+    let _guard = guard();
+    let mut sched = Scheduler::new();
+    let task = sched.spawn(sleep(ms(1)), |task| {
+        let printed = format!("{task:?}");
+        assert_eq!(printed, format!("Task {} after sleep: Complete", task.id()));
+        done(task.ok()?)
+    });
+    sched.join(task)?;
+    let cut = sched.spawn(sleep(ms(2)).timeout(ms(1)), |task| {
+        assert!(format!("{task:?}").ends_with("after sleep: TimedOut"));
+        done(())
+    });
+    assert!(matches!(
+        sched.join(cut),
+        Err(asyncfile::TaskError::Failed(_))
+    ));
+    Ok(())
+}
+
+#[test]
+fn what_is_written_and_fed_is_printed_by_its_size() {
+    use asyncfile::op::{Data, Input};
+    assert_eq!(format!("{:?}", Data::from("four")), "4 B");
+    assert_eq!(format!("{:?}", Input::from(vec![0; 5000])), "5000 B");
+    assert_eq!(format!("{:?}", Input::from(())), "nothing");
+}
