@@ -23,7 +23,7 @@ const SEEDS: u64 = 10_000;
 
 /// What all programs together must have met: operations and how they ended, and the states of the
 /// machines.
-const MET: [(&str, &[&str]); 16] = [
+const MET: [(&str, &[&str]); 19] = [
     ("read", &["Complete", "Eof", "TimedOut", "Failed"]),
     ("read full", &["Complete", "Eof", "TimedOut", "Failed"]),
     ("read_to_end", &["Limit", "Eof", "TimedOut", "Failed"]),
@@ -48,6 +48,9 @@ const MET: [(&str, &[&str]); 16] = [
     ),
     ("exit", &["Complete", "TimedOut", "Failed"]),
     ("message", &["Complete", "Eof", "TimedOut"]),
+    ("queue ready", &["Complete", "Eof", "TimedOut"]),
+    ("queue room", &["Complete", "Eof", "TimedOut"]),
+    ("on_failure", &["told"]),
     (
         "state",
         &[
