@@ -92,6 +92,7 @@ mod reactor;
 mod scheduler;
 mod shortcut;
 #[cfg(any(test, fuzzing))]
+#[allow(missing_debug_implementations)]
 pub mod sim;
 mod spawn;
 mod state_fn;

@@ -23,7 +23,7 @@ const SEEDS: u64 = 10_000;
 
 /// What all programs together must have met: operations and how they ended, and the states of the
 /// machines.
-const MET: [(&str, &[&str]); 17] = [
+const MET: [(&str, &[&str]); 20] = [
     ("read", &["Complete", "Eof", "TimedOut", "Failed"]),
     ("read full", &["Complete", "Eof", "TimedOut", "Failed"]),
     ("read_to_end", &["Limit", "Eof", "TimedOut", "Failed"]),
@@ -49,6 +49,9 @@ const MET: [(&str, &[&str]); 17] = [
     ("exit", &["Complete", "TimedOut", "Failed"]),
     ("message", &["Complete", "Eof", "TimedOut"]),
     ("second user", &["Read", "Written"]),
+    ("queue ready", &["Complete", "Eof", "TimedOut"]),
+    ("queue room", &["Complete", "Eof", "TimedOut"]),
+    ("on_failure", &["told"]),
     (
         "state",
         &[

@@ -58,6 +58,23 @@ pub fn drive(is_calm: bool, traces: bool) -> Ends {
             _ => world.is_looking_away.set(false),
         });
     }
+    if chance(160) {
+        let capacity = one_of(&[1, 2, 0, 5]);
+        let mut queue = world.queue.borrow_mut();
+        (queue.handle, queue.capacity) = (Some(asyncfile::queue(capacity)), capacity);
+    }
+    if chance(96) {
+        let world = Rc::clone(&world);
+        world.are_failures_told.set(true);
+        sched.on_failure(move |_, error| {
+            world.trace(|| format!("told: {error}"));
+            world.count("on_failure", "told".into());
+            world.pay(&error);
+            if chance(20) {
+                act(&world, Some(0)); // as a task may
+            }
+        });
+    }
     for _ in 0..1 + choose(5) {
         spawn(&world, |op, body| sched.spawn(op, body));
     }
@@ -286,6 +303,7 @@ fn end_well(world: &Rc<World>, sched: &mut Scheduler<'static>) {
     }
     // Now what only the program itself could end.
     world.channel.borrow_mut().sender = None;
+    world.queue.borrow_mut().close();
     *world.remote.borrow_mut() = None;
     let files = world.files.borrow().len();
     (0..files).for_each(|file| world.close(file));
@@ -333,7 +351,7 @@ fn may_hang(world: &World, task: TaskId, model: &operations::Model) -> bool {
             matches!(pipes[*pipe].input, Input::Stream(_))
                 || pipes[*pipe].files[1..].iter().flatten().any(is_behind)
         }
-        Join(_) | Message { .. } => true,
+        Join(_) | Message { .. } | Queue { .. } => true,
         Sleep(time) => *time == Duration::MAX,
         First(models) => models.iter().all(|model| may_hang(world, task, model)),
         Yield | Exit { .. } => false,

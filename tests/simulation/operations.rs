@@ -48,6 +48,11 @@ pub enum Model {
     Message {
         timeout: Option<Duration>,
     },
+    /// For an item of the queue, or for room in it.
+    Queue {
+        room: bool,
+        timeout: Option<Duration>,
+    },
 }
 
 impl Model {
@@ -71,6 +76,8 @@ impl Model {
             Model::Communicate { .. } => "communicate",
             Model::Exit { .. } => "exit",
             Model::Message { .. } => "message",
+            Model::Queue { room: false, .. } => "queue ready",
+            Model::Queue { .. } => "queue room",
         }
     }
 
@@ -86,7 +93,11 @@ impl Model {
     pub fn can_be_repeated(&self) -> bool {
         matches!(
             self,
-            Model::Read { .. } | Model::Sleep(_) | Model::Yield | Model::Exit { .. }
+            Model::Read { .. }
+                | Model::Sleep(_)
+                | Model::Yield
+                | Model::Exit { .. }
+                | Model::Queue { .. }
         )
     }
 
@@ -98,6 +109,7 @@ impl Model {
                 | Model::First(_)
                 | Model::Communicate { .. }
                 | Model::Message { .. }
+                | Model::Queue { .. }
         )
     }
 }
@@ -333,7 +345,7 @@ fn communicating(world: &World) -> Option<(Op, Model)> {
 }
 
 fn plain(world: &World, task: TaskId) -> (Op, Model) {
-    let found = match choose(12) {
+    let found = match choose(14) {
         0..=5 => reading(world),
         6 => {
             let write = choose(2) == 1;
@@ -400,9 +412,18 @@ fn plain(world: &World, task: TaskId) -> (Op, Model) {
                 )
             })
         }
+        12 | 13 => queueing(world),
         _ => None,
     };
     found.unwrap_or_else(|| (yield_now().into(), Model::Yield))
+}
+
+fn queueing(world: &World) -> Option<(Op, Model)> {
+    let handle = world.queue.borrow().handle.clone()?;
+    let (room, timeout) = (choose(2) == 1, timeout());
+    let op = if room { handle.room() } else { handle.ready() };
+    let op = with_timeout(timeout, op, |op, after| op.timeout(after));
+    Some((op.into(), Model::Queue { room, timeout }))
 }
 
 fn reading(world: &World) -> Option<(Op, Model)> {
@@ -481,5 +502,11 @@ fn stand(world: &World, task: TaskId, model: &Model) {
         }
         Model::Ready { .. } | Model::Sleep(_) | Model::Yield | Model::Join(_) => {}
         Model::Exit { .. } | Model::Message { .. } => {}
+        Model::Queue { room, .. } => {
+            let waiters = &mut world.queue.borrow_mut().waiters[usize::from(*room)];
+            if !waiters.contains(&task) {
+                waiters.push_back(task);
+            }
+        }
     }
 }

@@ -193,6 +193,25 @@ fn hand_over(
             }
             Ok(())
         }
+        Model::Queue { room, .. } => {
+            task.ok()?;
+            let mut queue = world.queue.borrow_mut();
+            if end == End::Eof {
+                let is_over = queue.is_closed && (*room || queue.items.is_empty());
+                assert!(is_over, "the end of a queue");
+                return Ok(());
+            }
+            assert!(
+                queue.has_for(*room, me),
+                "task {me} was served before its turn"
+            );
+            match room {
+                _ if chance(40) => {} // the next one's
+                true => queue.push(),
+                false => queue.pop(),
+            }
+            Ok(())
+        }
         Model::Message { .. } => {
             task.ok()?;
             let mut channel = world.channel.borrow_mut();
@@ -414,7 +433,8 @@ pub fn assert_allowed(
             | Model::Ready { timeout, .. } => *timeout,
             Model::Communicate { timeout, .. }
             | Model::Exit { timeout, .. }
-            | Model::Message { timeout } => *timeout,
+            | Model::Message { timeout }
+            | Model::Queue { timeout, .. } => *timeout,
             Model::Sleep(_) | Model::Yield | Model::Join(_) | Model::First(_) => None,
         };
         assert_due(world, timeout, since);
@@ -444,7 +464,7 @@ pub fn assert_allowed(
         ),
         Model::Exit { .. } => kind == ErrorKind::Other && !world.is_calm,
         Model::Sleep(_) | Model::Yield | Model::Join(_) | Model::First(_) => false,
-        Model::Message { .. } => false,
+        Model::Message { .. } | Model::Queue { .. } => false,
     };
     let by_socket = matches!(model, Model::Read { .. }) && kind == ErrorKind::ConnectionReset;
     let is_injected = !world.is_calm && error.to_string().contains("os error");
@@ -466,6 +486,10 @@ fn source_is_os_error(error: &io::Error) -> bool {
 
 /// What could be had at its deadline is had: bytes, and an end behind them. `taken`: so many were.
 fn assert_nothing_was_there(world: &World, me: TaskId, model: &Model, taken: usize) {
+    if let Model::Queue { room, .. } = model {
+        let is_there = world.queue.borrow().has_for(*room, me);
+        assert!(!is_there, "{model:?} timed out in its turn");
+    }
     if !world.is_calm {
         return;
     }

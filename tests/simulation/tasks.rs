@@ -22,7 +22,7 @@ pub fn act(world: &Rc<World>, me: Option<TaskId>) {
         return;
     }
     let tasks = world.tasks.borrow().len() as u32;
-    match choose(15) {
+    match choose(18) {
         0 | 1 if tasks > 0 => cancel(world, choose(tasks) as usize),
         2 => {
             let files = world.files.borrow().len() as u32;
@@ -104,6 +104,13 @@ pub fn act(world: &Rc<World>, me: Option<TaskId>) {
             drop(files);
             drop(handle);
         }
+        15 if tasks > 0 => {
+            world.sync();
+            world.drop_cancelling(choose(tasks) as usize, choose(4) == 3);
+        }
+        16 => world.queue.borrow_mut().push(),
+        17 if chance(10) => world.queue.borrow_mut().close(),
+        17 => world.queue.borrow_mut().pop(),
         _ => {}
     }
 }

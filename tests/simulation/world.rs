@@ -6,7 +6,9 @@ use std::os::unix::io::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use asyncfile::sim::{self, Passed};
-use asyncfile::{AsyncFile, AsyncPipe, End, JoinHandle, Receiver, Remote, Sender, TaskError};
+use asyncfile::{
+    AsyncFile, AsyncPipe, End, JoinHandle, Queue, Receiver, Remote, Sender, TaskError,
+};
 
 use super::operations::Model;
 
@@ -27,6 +29,7 @@ pub struct World {
     /// Those of tasks that did not look whether they had failed.
     pub perhaps_owed: Cell<usize>,
     pub channel: RefCell<Channel>,
+    pub queue: RefCell<QueueModel>,
     pub remote: RefCell<Option<Remote>>,
     /// Closures sent by a Remote.
     pub sent_calls: Cell<u64>,
@@ -47,6 +50,66 @@ pub struct World {
     pub is_looking_away: Cell<bool>,
     /// Nobody begins anything any more.
     pub is_finale: Cell<bool>,
+    /// Failures go to `on_failure`, and not out of a drive.
+    pub are_failures_told: Cell<bool>,
+}
+
+/// A queue between tasks, what is in it, and who waits for it, in order.
+#[derive(Default)]
+pub struct QueueModel {
+    pub handle: Option<Queue<u64>>,
+    pub capacity: usize,
+    pub items: VecDeque<u64>,
+    pub next: u64,
+    pub is_closed: bool,
+    /// For an item, and for room.
+    pub waiters: [VecDeque<TaskId>; 2],
+}
+
+impl QueueModel {
+    /// Whether there is room, or an item.
+    pub fn has(&self, room: bool) -> bool {
+        match room {
+            true => self.items.len() < self.capacity && !self.is_closed,
+            false => !self.items.is_empty(),
+        }
+    }
+
+    /// Something for this task, and it is its turn.
+    pub fn has_for(&self, room: bool, task: TaskId) -> bool {
+        self.has(room) && self.waiters[usize::from(room)].front() == Some(&task)
+    }
+
+    pub fn push(&mut self) {
+        let handle = match self.handle.clone() {
+            Some(handle) => handle,
+            None => return,
+        };
+        let pushed = handle.push(self.next);
+        match self.has(true) {
+            true => {
+                assert_eq!(pushed, Ok(()), "there is room");
+                self.items.push_back(self.next);
+            }
+            false => assert_eq!(pushed, Err(self.next), "it comes back"),
+        }
+        self.next += 1;
+        assert_eq!(handle.len(), self.items.len());
+    }
+
+    pub fn pop(&mut self) {
+        if let Some(handle) = self.handle.clone() {
+            assert_eq!(handle.pop(), self.items.pop_front(), "items in their order");
+            assert_eq!(handle.len(), self.items.len());
+        }
+    }
+
+    pub fn close(&mut self) {
+        if let Some(handle) = &self.handle {
+            handle.close();
+            self.is_closed = true;
+        }
+    }
 }
 
 /// Messages in order.
@@ -331,6 +394,9 @@ impl World {
             file.readers.retain(|reader| *reader != task);
             file.writers.retain(|writer| writer.task != task);
         }
+        for waiters in &mut self.queue.borrow_mut().waiters {
+            waiters.retain(|waiter| *waiter != task);
+        }
         let model = self.tasks.borrow_mut()[task].model.take();
         if let Some(Model::Communicate { pipe, .. }) = model {
             let pipe = &mut self.pipes.borrow_mut()[pipe];
@@ -410,9 +476,40 @@ impl World {
         }
     }
 
+    /// Drops the task's handle, or what cancels it by its drop.
+    pub fn drop_cancelling(&self, task: TaskId, gives_back: bool) {
+        let handle = self.tasks.borrow_mut()[task].handle.take();
+        let handle = match handle {
+            Some(handle) => handle.cancel_on_drop(),
+            None => return,
+        };
+        if gives_back {
+            self.tasks.borrow_mut()[task].handle = Some(handle.into_handle());
+            return;
+        }
+        self.trace(|| format!("task {task}'s handle cancels it"));
+        if self.tasks.borrow()[task].ending == Ending::Running {
+            self.end(task, Ending::Cancelled);
+        } else if !self.tasks.borrow()[task].is_told {
+            self.owe(&mut self.tasks.borrow_mut()[task]);
+        }
+        drop(handle);
+    }
+
     /// A drive has ended with this.
     pub fn accept(&self, error: &TaskError) {
         self.trace(|| format!("the drive ends: {error}"));
+        let text = error.to_string();
+        let is_no_tasks = text.starts_with("poll: ") || text.starts_with("wake on fd");
+        assert!(
+            is_no_tasks || !self.are_failures_told.get(),
+            "a drive ends with what is to be told: {text}"
+        );
+        self.pay(error);
+    }
+
+    /// The failure is one that is owed.
+    pub fn pay(&self, error: &TaskError) {
         let message = match error {
             TaskError::Panicked(message) => message.clone(),
             other => other.to_string(),
