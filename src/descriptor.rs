@@ -19,12 +19,10 @@ use std::io;
 use std::os::unix::io::RawFd;
 use std::rc::Rc;
 
-use libc::{c_short, POLLIN, POLLNVAL, POLLOUT};
-
 use crate::error::Cause;
 use crate::machine::read::Inflow;
 use crate::port::{Direction, Port};
-use crate::reactor::{Reactor, Watch};
+use crate::reactor::Reactor;
 use crate::task_table::Key;
 use crate::wait_list::{Ticket, WaitList};
 use standing::Standing;
@@ -200,84 +198,6 @@ impl Descriptor {
             }
         }
     }
-
-    /// Brings the poll set up to date with what the waiting tasks are interested in.
-    #[inline]
-    fn update(self: &Rc<Self>, state: &mut State) {
-        if state.interest() != state.registered {
-            self.register(state);
-        }
-    }
-
-    fn register(self: &Rc<Self>, state: &mut State) {
-        let interest = state.interest();
-        let reactor = match &state.reactor {
-            Some(reactor) => reactor,
-            None => return,
-        };
-        state.registered = interest;
-        match interest {
-            Interest::NONE => reactor.unwatch(self.fd()),
-            _ => reactor.watch(
-                self.fd(),
-                interest.events(),
-                Rc::clone(self) as Rc<dyn Watch>,
-            ),
-        }
-    }
-
-    /// Wakes the tasks that poll(2)'s answer concerns. (A number that is another file's by now
-    /// counts as NVAL.) HUP, ERR and NVAL wake both directions: the next read or write shows what
-    /// has happened.
-    #[inline]
-    fn take_answer(&self, state: &mut State, revents: c_short) {
-        let asked = state.parked.events();
-        let answered = match revents & ALWAYS {
-            0 => asked & revents,
-            _ => asked,
-        };
-        state.parked = state.parked.without(answered);
-        let reactor = match &state.reactor {
-            Some(reactor) => reactor,
-            None => return,
-        };
-        if answered & POLLIN != 0 {
-            self.port.set_polled(Direction::Read, revents);
-            reactor.wake_front(&state.readers);
-        }
-        if answered & POLLOUT != 0 {
-            self.port.set_polled(Direction::Write, revents);
-            reactor.wake_front(&state.writers);
-        }
-        if let Some(watchers) = &mut state.watchers {
-            watchers.take_answer(revents, reactor);
-        }
-    }
-
-    fn mark_lost(&self, state: &mut State) {
-        state.standing = Standing::Lost;
-        self.port.mark_lost();
-    }
-}
-
-impl Watch for Descriptor {
-    fn on_ready(self: Rc<Self>, revents: c_short) {
-        let mut state = self.state();
-        state.registered = Interest::NONE;
-        // Darwin says NVAL also of devices that are open: then, too, the system call decides.
-        if revents & POLLNVAL != 0 && !self.port.is_there() {
-            self.mark_lost(&mut state);
-        }
-        self.take_answer(&mut state, revents);
-        self.update(&mut state);
-    }
-
-    fn on_lost(self: Rc<Self>) {
-        let mut state = self.state();
-        state.registered = Interest::NONE;
-        self.mark_lost(&mut state);
-        self.take_answer(&mut state, POLLNVAL);
-    }
 }
 
 impl State {
@@ -345,16 +265,6 @@ impl State {
         match &self.reactor {
             Some(ours) if Rc::ptr_eq(ours, reactor) => {}
             _ => self.reactor = Some(Rc::clone(reactor)),
-        }
-    }
-
-    /// What poll(2) is to be asked.
-    #[inline]
-    fn interest(&self) -> Interest {
-        match &self.watchers {
-            _ if self.standing != Standing::Open => Interest::NONE,
-            None => self.parked,
-            Some(watchers) => self.parked.and(watchers.interest()),
         }
     }
 }

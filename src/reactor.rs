@@ -10,8 +10,10 @@
 //! The reactor knows neither files nor children nor threads: an entry of the poll set belongs to a
 //! [`Watch`].
 
+mod foreign;
 #[cfg(any(test, fuzzing))]
 mod invariants;
+mod notes;
 mod registry;
 #[cfg(test)]
 mod tests;
@@ -25,14 +27,14 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use libc::{c_short, pollfd};
+use libc::c_short;
 
-use crate::error::TaskError;
 use crate::poll_set::PollSet;
 use crate::sys::clock::{self, Moment};
 use crate::sys::{self, Wait};
 use crate::task_table::Key;
 use crate::wait_list::WaitList;
+use notes::Notes;
 
 /// The owner of an entry of the poll set.
 pub(crate) trait Watch {
@@ -63,12 +65,7 @@ pub(crate) struct Reactor {
     urgent: Cell<usize>,
     /// To be advanced in the next turn: they had their share of this one.
     later: RefCell<Vec<Key>>,
-    /// To be dropped before another task is resumed.
-    cancelled: RefCell<Vec<Key>>,
-    /// Failures that no handle will tell of, and whose they are, if a task's.
-    failures: RefCell<VecDeque<(Option<Key>, TaskError)>>,
-    /// A task was cancelled, or a failure was reported: the one flag that the common path looks at.
-    has_notes: Cell<bool>,
+    notes: Notes,
     /// The drive ends after this advance. Other threads set it, and signal handlers.
     pub stop: Arc<AtomicBool>,
     /// How many things outside this thread may wake a task: as long as there is one, nothing is
@@ -146,25 +143,6 @@ impl Reactor {
         Ok(())
     }
 
-    /// Appends the entries to a foreign loop's poll set.
-    pub fn show(&self, set: &mut Vec<pollfd>) {
-        self.poll_set.borrow_mut().show(set);
-    }
-
-    /// Whether the descriptor was shown to a foreign loop, which may be asleep.
-    pub fn is_shown(&self, fd: RawFd) -> bool {
-        self.poll_set.borrow().is_shown(fd)
-    }
-
-    /// A foreign loop's poll(2) has answered for this descriptor. The answer counts only for an
-    /// owner that was in the set shown last: the number may have been used again since.
-    pub fn answered(&self, fd: RawFd, revents: c_short) {
-        let owner = self.poll_set.borrow_mut().take_shown(fd);
-        if let Some(owner) = owner {
-            owner.on_ready(revents);
-        }
-    }
-
     /// The task can go on, in this turn if one is running.
     #[inline]
     pub fn wake(&self, key: Key) {
@@ -228,54 +206,7 @@ impl Reactor {
     /// A task can be advanced or dropped without waiting. (A failure alone is no work: while `join`
     /// keeps it for the next drive, nothing is to be done about it.)
     pub fn has_work(&self) -> bool {
-        !self.ready.borrow().is_empty()
-            || !self.later.borrow().is_empty()
-            || (self.has_notes.get() && !self.cancelled.borrow().is_empty())
-    }
-
-    /// Marks the task to be dropped.
-    pub fn cancel(&self, key: Key) {
-        self.cancelled.borrow_mut().push(key);
-        self.has_notes.set(true);
-    }
-
-    pub fn is_cancelled(&self, key: Key) -> bool {
-        self.cancelled.borrow().contains(&key)
-    }
-
-    pub fn next_cancelled(&self) -> Option<Key> {
-        let next = self.cancelled.borrow_mut().pop();
-        self.has_notes
-            .set(next.is_some() || !self.failures.borrow().is_empty());
-        next
-    }
-
-    /// No handle will tell of this failure: it comes out of the next drive, or goes to what takes
-    /// the failures of tasks. None: it is no task's.
-    pub fn report(&self, task: Option<Key>, failure: TaskError) {
-        if self.is_closed.get() {
-            return;
-        }
-        self.failures.borrow_mut().push_back((task, failure));
-        self.has_notes.set(true);
-    }
-
-    pub fn has_failures(&self) -> bool {
-        self.has_notes.get() && !self.failures.borrow().is_empty()
-    }
-
-    /// The next failure; the next that is a task's, if only that is asked for.
-    pub fn next_failure(&self, is_a_tasks: bool) -> Option<(Option<Key>, TaskError)> {
-        let mut failures = self.failures.borrow_mut();
-        let mut all = failures.iter();
-        let place = all.position(|(task, _)| task.is_some() || !is_a_tasks)?;
-        failures.remove(place)
-    }
-
-    /// A task was cancelled or has failed, and the scheduler has not yet looked.
-    #[inline]
-    pub fn has_notes(&self) -> bool {
-        self.has_notes.get()
+        !self.ready.borrow().is_empty() || !self.later.borrow().is_empty() || self.has_cancelled()
     }
 
     /// The drive ends after this advance.
@@ -314,13 +245,11 @@ impl Reactor {
     /// of the user's is left in it.
     pub fn close(&self) {
         self.is_closed.set(true);
-        self.has_notes.set(false);
         drop(self.poll_set.take());
-        drop(self.failures.take());
+        self.drop_notes();
         drop(self.kept.take());
         self.ready.take();
         self.later.take();
-        self.cancelled.take();
     }
 }
 

@@ -1,6 +1,8 @@
 //! What a running task sees: the outcome of the operation it waited for, and the scheduler it runs
 //! in.
 
+mod lines;
+
 use std::cell::Cell;
 use std::fmt;
 use std::io;
@@ -16,6 +18,8 @@ use crate::op::operate::{Kind, Op, Value};
 use crate::scheduler::Scheduler;
 use crate::state_fn::StateFn;
 use crate::task_table::{Key, TaskId};
+
+pub use lines::Lines;
 
 /// What a task's body returns: what it waits for next, its value, or the error that ends it (`?`
 /// does).
@@ -409,69 +413,5 @@ impl fmt::Debug for Task<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (id, op, end) = (self.id(), self.op.ended(), self.end);
         write!(f, "Task {id} after {op:?}: {end:?}")
-    }
-}
-
-/// The lines of a readlines: see [`Task::lines`].
-#[derive(Clone, Debug)]
-pub struct Lines<'e> {
-    rest: &'e [u8],
-    /// How many bytes are before `rest`.
-    before: usize,
-    /// The most that any of the iterators over these lines has yielded.
-    taken: &'e Cell<usize>,
-    delimiter: u8,
-}
-
-impl<'e> Lines<'e> {
-    /// What this iterator has not yielded, in one piece: whole lines, or what a limit or the end of
-    /// file has cut. It counts as taken, and does not stay in the file.
-    ///
-    /// # Example
-    ///
-    /// This shows how to send all whole lines on as they are:
-    ///
-    /// ```
-    /// use asyncfile::{done, AsyncFile, Scheduler};
-    /// use std::{io::Write, os::unix::net::UnixStream};
-    ///
-    /// let (mut theirs, ours) = UnixStream::pair()?;
-    /// theirs.write_all(b"one\ntwo\nthr")?;
-    /// let mut sched = Scheduler::new();
-    /// let task = sched.spawn(AsyncFile::new(ours)?.readlines(), |task| {
-    ///     done(task.lines()?.into_slice().to_vec())
-    /// });
-    /// assert_eq!(sched.join(task)?, b"one\ntwo\n");
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn into_slice(mut self) -> &'e [u8] {
-        let rest = std::mem::take(&mut self.rest);
-        self.has_taken(rest.len());
-        rest
-    }
-
-    /// So many bytes are taken.
-    #[inline]
-    fn has_taken(&mut self, len: usize) {
-        self.before += len;
-        if self.before > self.taken.get() {
-            self.taken.set(self.before);
-        }
-    }
-}
-
-impl<'e> Iterator for Lines<'e> {
-    type Item = &'e [u8];
-
-    #[inline]
-    fn next(&mut self) -> Option<&'e [u8]> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let len = memchr::memchr(self.delimiter, self.rest).map_or(self.rest.len(), |at| at + 1);
-        let (line, rest) = self.rest.split_at(len);
-        self.rest = rest;
-        self.has_taken(len);
-        Some(line)
     }
 }

@@ -1,6 +1,13 @@
-//! What poll(2) is asked of a file.
+//! The file's entry in the poll set: what poll(2) is asked, and whom its answer wakes.
 
-use libc::{c_short, POLLERR, POLLHUP, POLLNVAL};
+use std::rc::Rc;
+
+use libc::{c_short, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT};
+
+use super::standing::Standing;
+use super::{Descriptor, State};
+use crate::port::Direction;
+use crate::reactor::Watch;
 
 /// What poll(2) answers unasked. Each of these wakes reader and writer: the system call then
 /// decides.
@@ -40,6 +47,98 @@ impl Interest {
         match self.events() & !events {
             0 => Interest::NONE,
             rest => Interest::of(rest),
+        }
+    }
+}
+
+impl Descriptor {
+    /// Brings the poll set up to date with what the waiting tasks are interested in.
+    #[inline]
+    pub(super) fn update(self: &Rc<Self>, state: &mut State) {
+        if state.interest() != state.registered {
+            self.register(state);
+        }
+    }
+
+    fn register(self: &Rc<Self>, state: &mut State) {
+        let interest = state.interest();
+        let reactor = match &state.reactor {
+            Some(reactor) => reactor,
+            None => return,
+        };
+        state.registered = interest;
+        match interest {
+            Interest::NONE => reactor.unwatch(self.fd()),
+            _ => reactor.watch(
+                self.fd(),
+                interest.events(),
+                Rc::clone(self) as Rc<dyn Watch>,
+            ),
+        }
+    }
+
+    /// Wakes the tasks that poll(2)'s answer concerns. (A number that is another file's by now
+    /// counts as NVAL.) HUP, ERR and NVAL wake both directions: the next read or write shows what
+    /// has happened.
+    #[inline]
+    fn take_answer(&self, state: &mut State, revents: c_short) {
+        let asked = state.parked.events();
+        let answered = match revents & ALWAYS {
+            0 => asked & revents,
+            _ => asked,
+        };
+        state.parked = state.parked.without(answered);
+        let reactor = match &state.reactor {
+            Some(reactor) => reactor,
+            None => return,
+        };
+        if answered & POLLIN != 0 {
+            self.port.set_polled(Direction::Read, revents);
+            reactor.wake_front(&state.readers);
+        }
+        if answered & POLLOUT != 0 {
+            self.port.set_polled(Direction::Write, revents);
+            reactor.wake_front(&state.writers);
+        }
+        if let Some(watchers) = &mut state.watchers {
+            watchers.take_answer(revents, reactor);
+        }
+    }
+
+    fn mark_lost(&self, state: &mut State) {
+        state.standing = Standing::Lost;
+        self.port.mark_lost();
+    }
+}
+
+impl Watch for Descriptor {
+    fn on_ready(self: Rc<Self>, revents: c_short) {
+        let mut state = self.state();
+        state.registered = Interest::NONE;
+        // Darwin says NVAL also of devices that are open: then, too, the system call decides.
+        if revents & POLLNVAL != 0 && !self.port.is_there() {
+            self.mark_lost(&mut state);
+        }
+        self.take_answer(&mut state, revents);
+        self.update(&mut state);
+    }
+
+    fn on_lost(self: Rc<Self>) {
+        let mut state = self.state();
+        state.registered = Interest::NONE;
+        self.mark_lost(&mut state);
+        self.take_answer(&mut state, POLLNVAL);
+    }
+}
+
+impl State {
+    /// What poll(2) is to be asked.
+    #[inline]
+    pub(super) fn interest(&self) -> Interest {
+        match &self.watchers {
+            _ if self.standing != Standing::Open => Interest::NONE,
+            None => self.parked,
+            Some(watchers) => self.parked.and(watchers.interest()),
         }
     }
 }

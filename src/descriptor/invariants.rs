@@ -1,6 +1,8 @@
 //! What must be true of an open file between turns: see
 //! [`Scheduler::check_invariants`](crate::Scheduler::check_invariants).
 
+use libc::c_short;
+
 use super::*;
 use crate::op::operate::Standing as At;
 

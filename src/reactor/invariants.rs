@@ -8,7 +8,7 @@ impl Reactor {
     pub fn is_queued(&self, key: Key) -> bool {
         self.ready.borrow().contains(&key)
             || self.later.borrow().contains(&key)
-            || self.cancelled.borrow().contains(&key)
+            || self.notes.cancelled.borrow().contains(&key)
     }
 
     /// What poll(2) is asked of this descriptor on behalf of this watch.

@@ -1,0 +1,80 @@
+//! Notes for the scheduler: tasks that were cancelled, and failures that no handle will tell of. A
+//! body may leave one in the middle of a turn; the turn reads them where nothing is borrowed.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use super::Reactor;
+use crate::error::TaskError;
+use crate::task_table::Key;
+
+/// See the head of this file.
+#[derive(Default)]
+pub(super) struct Notes {
+    /// The tasks to be dropped before another task is resumed.
+    pub(super) cancelled: RefCell<Vec<Key>>,
+    /// Failures of detached tasks, each with the task. None: it is no task's.
+    failures: RefCell<VecDeque<(Option<Key>, TaskError)>>,
+    /// Whether there is a note: the one flag that the common path looks at.
+    any: Cell<bool>,
+}
+
+impl Reactor {
+    /// Marks the task to be dropped.
+    pub fn cancel(&self, key: Key) {
+        self.notes.cancelled.borrow_mut().push(key);
+        self.notes.any.set(true);
+    }
+
+    pub fn is_cancelled(&self, key: Key) -> bool {
+        self.notes.cancelled.borrow().contains(&key)
+    }
+
+    pub fn next_cancelled(&self) -> Option<Key> {
+        let next = self.notes.cancelled.borrow_mut().pop();
+        self.notes
+            .any
+            .set(next.is_some() || !self.notes.failures.borrow().is_empty());
+        next
+    }
+
+    /// No handle will tell of this failure: it comes out of the next drive, or goes to what takes
+    /// the failures of tasks. None: it is no task's.
+    pub fn report(&self, task: Option<Key>, failure: TaskError) {
+        if self.is_closed.get() {
+            return;
+        }
+        self.notes.failures.borrow_mut().push_back((task, failure));
+        self.notes.any.set(true);
+    }
+
+    pub fn has_failures(&self) -> bool {
+        self.notes.any.get() && !self.notes.failures.borrow().is_empty()
+    }
+
+    /// The next failure; the next that is a task's, if only that is asked for.
+    pub fn next_failure(&self, is_a_tasks: bool) -> Option<(Option<Key>, TaskError)> {
+        let mut failures = self.notes.failures.borrow_mut();
+        let mut all = failures.iter();
+        let place = all.position(|(task, _)| task.is_some() || !is_a_tasks)?;
+        failures.remove(place)
+    }
+
+    /// A task was cancelled or has failed, and the scheduler has not yet looked.
+    #[inline]
+    pub fn has_notes(&self) -> bool {
+        self.notes.any.get()
+    }
+
+    /// Whether a task is to be dropped.
+    pub(super) fn has_cancelled(&self) -> bool {
+        self.notes.any.get() && !self.notes.cancelled.borrow().is_empty()
+    }
+
+    /// The scheduler is gone. (To drop a failure is user code: nothing is borrowed meanwhile.)
+    pub(super) fn drop_notes(&self) {
+        self.notes.any.set(false);
+        drop(self.notes.failures.take());
+        self.notes.cancelled.take();
+    }
+}
