@@ -3,8 +3,8 @@
 //! A task that was handed a line and asks for the next one, with `again()` or a new readline of the
 //! same file, mostly finds it in the same buffer. Then the line is handed over here, where the
 //! compiler sees the closure and can inline it: nothing is advanced, no queue entered, no borrow
-//! taken. The task takes lines out of the slice behind its line, which was whole: its end is theirs.
-//! They leave the file's buffer when its state is next looked at (a *run of lines*: see
+//! taken. The task takes lines out of the slice behind its line, which was whole: its end is
+//! theirs. They leave the file's buffer when its state is next looked at (a *run of lines*: see
 //! `descriptor/run`).
 //!
 //! A line goes the long way when it is not whole in the buffer, longer than the limit, behind the
