@@ -225,7 +225,8 @@ pub(crate) trait Body<'t> {
     /// Calls it with the outcome.
     fn resume(&mut self, task: &mut Task<'_, 't>) -> Resumed;
 
-    /// The task ends without value. If no handle is left, the failure is reported as that of `task`.
+    /// The task ends without value. If no handle is left, the failure is reported as that of
+    /// `task`.
     fn fail(&mut self, error: TaskError, reactor: &Reactor, task: Option<Key>);
 }
 

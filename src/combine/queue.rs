@@ -239,8 +239,8 @@ impl<T> Queue<T> {
     /// the queue is closed and empty ([`End::Eof`]). It takes no item, and keeps none for its task:
     /// other code may pop first.
     ///
-    /// The turn lasts until the operation is waited for again, or dropped because the task waits for
-    /// something else or ends. It fails only at its timeout, or if the queue is waited for in
+    /// The turn lasts until the operation is waited for again, or dropped because the task waits
+    /// for something else or ends. It fails only at its timeout, or if the queue is waited for in
     /// another scheduler at the same time ([`io::ErrorKind::InvalidInput`]).
     pub fn ready(&self) -> Ready {
         Ready::of(Waiter::new(&self.gates, Side::Ready))

@@ -51,8 +51,8 @@ impl<'t> Scheduler<'t> {
     ///             return wait(client.readline());
     ///         }
     ///         let line = match task.line()? { Some(line) => line, None => return done(()) };
-    ///         let number = std::str::from_utf8(line).ok().and_then(|text| text.trim().parse().ok());
-    ///         let number: u32 = number.ok_or_else(|| Error::new(InvalidData, "no number"))?;
+    ///         let text = std::str::from_utf8(line).unwrap_or_default().trim();
+    ///         let number: u32 = text.parse().map_err(|_| Error::new(InvalidData, "no number"))?;
     ///         is_answered = true;
     ///         wait(client.write(format!("{}\n", number + 1)).full())
     ///     });
