@@ -7,6 +7,9 @@ mod descriptors;
 
 #[path = "gotchas/cancelling.rs"]
 mod cancelling;
+#[cfg(target_os = "linux")]
+#[path = "gotchas/children.rs"]
+mod children;
 #[path = "gotchas/closing.rs"]
 mod closing;
 #[path = "gotchas/limits.rs"]

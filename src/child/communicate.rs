@@ -62,7 +62,8 @@ impl Communicate {
     /// The most it may take, all of it, counted from when it first has to wait. Then:
     /// [`io::ErrorKind::TimedOut`]; what was collected and what was not fed stay in the pipe, and
     /// `communicate(())` goes on. The child is not ended: [`kill`](crate::AsyncPipe::kill) does
-    /// that.
+    /// that, or [`kill_group`](crate::AsyncPipe::kill_group) with all that it has started; after a
+    /// kill, [`linger`](Communicate::linger) bounds the wait for a grandchild that keeps the pipe.
     pub fn timeout(mut self, after: Duration) -> Communicate {
         self.deadline.timeout.set_after(after);
         self

@@ -29,8 +29,10 @@ use crate::sys::process::{Process, Stderr};
 ///
 /// When the last handle is dropped, the streams are closed; an operation that was made from the
 /// pipe is a handle, an [`AsyncFile`] of its streams is not. A child that lives on is neither
-/// waited for nor killed. It is reaped by a later turn or spawn on this thread, or, once this
-/// thread has ended, on any.
+/// waited for nor killed (see [`kill_on_drop`](AsyncPipe::kill_on_drop)), but dies of SIGPIPE when
+/// it writes to a stdout that nobody has. It is reaped by a later turn or spawn on this thread, or,
+/// once this thread has ended, on any. A host that reaps the children of others, as PID 1 must,
+/// looks with waitid(2) and WNOWAIT, and reaps only what is not in [`ids`](AsyncPipe::ids).
 ///
 /// # Example
 ///
@@ -86,6 +88,10 @@ impl AsyncPipe {
 
     /// Starts a command as it says: of its streams, those that it says are piped are this pipe's.
     /// The command is left as it was.
+    ///
+    /// The child inherits the signal mask of the calling thread. With `uid`, `gid` or `pre_exec` in
+    /// the command std forks, which copies the page tables of the host: the whole loop waits for
+    /// that, 200 ms in a host of 2 GiB.
     ///
     /// # Errors
     ///
@@ -395,7 +401,9 @@ impl AsyncPipe {
         self.processes.close();
     }
 
-    /// SIGKILL to every child that was not reaped.
+    /// SIGKILL to every child that was not reaped. What they have started lives on, and may keep
+    /// stdout open: [`kill_group`](AsyncPipe::kill_group) ends it,
+    /// [`linger`](Communicate::linger) does not wait for it.
     ///
     /// # Errors
     ///
@@ -405,7 +413,8 @@ impl AsyncPipe {
     }
 
     /// A signal to every child that was not reaped; to one that was, nothing: its number may be
-    /// another process's.
+    /// another process's. Nothing tells of a child that a signal has stopped, such as one of a
+    /// background group that reads the terminal (SIGTTIN): SIGCONT lets it go on.
     ///
     /// # Errors
     ///

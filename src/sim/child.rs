@@ -198,11 +198,16 @@ impl Kernel {
     /// waitid(2) with WNOWAIT.
     fn peek(&mut self, process: u32) -> io::Result<Option<ExitStatus>> {
         self.enter();
-        let state = self.child(process).map(|child| child.state);
-        let answer = match state {
-            Ok(State::Running) => Ok(None),
-            Ok(State::Zombie(status)) => Ok(Some(ExitStatus::from_raw(status))),
-            Ok(State::Reaped) | Err(_) => Err(errno(libc::ECHILD)),
+        let answer = match self.child(process) {
+            Ok(child) => match child.state {
+                State::Running => Ok(None),
+                State::Zombie(status) => {
+                    child.not_yets = MOST_NOT_YETS; // an exit that was seen stays
+                    Ok(Some(ExitStatus::from_raw(status)))
+                }
+                State::Reaped => Err(errno(libc::ECHILD)),
+            },
+            Err(_) => Err(errno(libc::ECHILD)),
         };
         self.note(|| format!("waitid({process}, WNOWAIT) = {answer:?}"));
         answer

@@ -23,7 +23,7 @@ const SEEDS: u64 = 10_000;
 
 /// What all programs together must have met: operations and how they ended, and the states of the
 /// machines.
-const MET: [(&str, &[&str]); 20] = [
+const MET: [(&str, &[&str]); 22] = [
     ("read", &["Complete", "Eof", "TimedOut", "Failed"]),
     ("read full", &["Complete", "Eof", "TimedOut", "Failed"]),
     ("read_to_end", &["Limit", "Eof", "TimedOut", "Failed"]),
@@ -47,6 +47,8 @@ const MET: [(&str, &[&str]); 20] = [
         &["Complete", "Output", "Limit", "TimedOut", "Failed"],
     ),
     ("exit", &["Complete", "TimedOut", "Failed"]),
+    ("exit_all", &["Complete", "TimedOut"]),
+    ("stop", &["Complete", "Failed"]),
     ("message", &["Complete", "Eof", "TimedOut"]),
     ("second user", &["Read", "Written"]),
     ("queue ready", &["Complete", "Eof", "TimedOut"]),

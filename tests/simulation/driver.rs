@@ -354,7 +354,7 @@ fn may_hang(world: &World, task: TaskId, model: &operations::Model) -> bool {
         Join(_) | Message { .. } | Queue { .. } => true,
         Sleep(time) => *time == Duration::MAX,
         First(models) => models.iter().all(|model| may_hang(world, task, model)),
-        Yield | Exit { .. } => false,
+        Yield | Exit { .. } | ExitAll { .. } | Stop { .. } => false,
     }
 }
 

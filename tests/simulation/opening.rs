@@ -110,6 +110,7 @@ fn start(world: &Rc<World>) {
     };
     let mut commands: Vec<Command> = names.iter().map(Command::new).collect();
     for name in names {
+        let group = chance(64);
         let acts = match choose(4) {
             0 => vec![Act::Copy { from: 0, to: 1 }],
             _ => behave(stderr),
@@ -120,7 +121,7 @@ fn start(world: &Rc<World>) {
                 Program {
                     acts,
                     stderr: stderr && name == "last",
-                    group: false,
+                    group,
                 },
             )
         });
@@ -131,6 +132,10 @@ fn start(world: &Rc<World>) {
             assert!(!world.is_calm, "a child that does not start: {error}");
             return;
         }
+    };
+    let pipe = match chance(32) {
+        true => pipe.kill_on_drop(),
+        false => pipe,
     };
     let id = world.pipes.borrow().len();
     let streams = [pipe.stdin(), pipe.stdout(), pipe.stderr()].map(|stream| stream.map(fd));

@@ -45,6 +45,14 @@ pub enum Model {
         pipe: PipeId,
         timeout: Option<Duration>,
     },
+    ExitAll {
+        pipe: PipeId,
+        timeout: Option<Duration>,
+    },
+    Stop {
+        pipe: PipeId,
+        timeout: Option<Duration>,
+    },
     Message {
         timeout: Option<Duration>,
     },
@@ -75,6 +83,8 @@ impl Model {
             Model::First(_) => "first",
             Model::Communicate { .. } => "communicate",
             Model::Exit { .. } => "exit",
+            Model::ExitAll { .. } => "exit_all",
+            Model::Stop { .. } => "stop",
             Model::Message { .. } => "message",
             Model::Queue { room: false, .. } => "queue ready",
             Model::Queue { .. } => "queue room",
@@ -97,6 +107,7 @@ impl Model {
                 | Model::Sleep(_)
                 | Model::Yield
                 | Model::Exit { .. }
+                | Model::ExitAll { .. }
                 | Model::Queue { .. }
         )
     }
@@ -264,6 +275,11 @@ pub fn next(world: &World, task: TaskId) -> (Op, Model) {
             return found;
         }
     }
+    if chance(4) {
+        if let Some(found) = stopping(world) {
+            return found;
+        }
+    }
     plain(world, task)
 }
 
@@ -396,6 +412,7 @@ fn plain(world: &World, task: TaskId) -> (Op, Model) {
             op.filter(|_| target != task)
                 .map(|op| (op.into(), Model::Join(target)))
         }
+        9 if chance(64) => exiting_all(world),
         9 => exiting(world),
         10 => {
             let op = world
@@ -444,18 +461,35 @@ fn reading(world: &World) -> Option<(Op, Model)> {
 }
 
 fn exiting(world: &World) -> Option<(Op, Model)> {
-    let count = world.pipes.borrow().len() as u32;
-    if count == 0 {
-        return None;
-    }
-    let pipe = choose(count) as usize;
-    let timeout = timeout();
+    let (pipe, timeout) = (some_pipe(world)?, timeout());
     let op = with_timeout(
         timeout,
         world.pipes.borrow()[pipe].pipe.exit(),
         |op, after| op.timeout(after),
     );
     Some((op.into(), Model::Exit { pipe, timeout }))
+}
+
+fn exiting_all(world: &World) -> Option<(Op, Model)> {
+    let (pipe, timeout) = (some_pipe(world)?, timeout());
+    let op = world.pipes.borrow()[pipe].pipe.exit_all();
+    let op = with_timeout(timeout, op, |op, after| op.timeout(after));
+    Some((op.into(), Model::ExitAll { pipe, timeout }))
+}
+
+fn stopping(world: &World) -> Option<(Op, Model)> {
+    let (pipe, timeout) = (some_pipe(world)?, timeout());
+    let grace = Duration::from_millis(one_of(&[0, 1, 50, 3000]));
+    let op = world.pipes.borrow()[pipe].pipe.stop(grace);
+    let op = with_timeout(timeout, op, |op, after| op.timeout(after));
+    Some((op.into(), Model::Stop { pipe, timeout }))
+}
+
+fn some_pipe(world: &World) -> Option<PipeId> {
+    match world.pipes.borrow().len() as u32 {
+        0 => None,
+        count => Some(choose(count) as usize),
+    }
 }
 
 /// The task waits for this from here on.
@@ -501,7 +535,8 @@ fn stand(world: &World, task: TaskId, model: &Model) {
             }
         }
         Model::Ready { .. } | Model::Sleep(_) | Model::Yield | Model::Join(_) => {}
-        Model::Exit { .. } | Model::Message { .. } => {}
+        Model::Exit { .. } | Model::ExitAll { .. } | Model::Stop { .. } => {}
+        Model::Message { .. } => {}
         Model::Queue { room, .. } => {
             let waiters = &mut world.queue.borrow_mut().waiters[usize::from(*room)];
             if !waiters.contains(&task) {

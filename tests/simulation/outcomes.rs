@@ -149,6 +149,21 @@ fn hand_over(
             exited_at(world, *pipe, status);
             Ok(())
         }
+        Model::ExitAll { pipe, .. } => {
+            let (statuses, exits) = (task.exits()?, exits(world, *pipe));
+            assert_eq!(statuses.len(), exits.len());
+            for (status, (id, exit)) in statuses.into_iter().zip(exits) {
+                assert_eq!(Some(status), exit.map(|(status, _)| status), "child {id}");
+            }
+            Ok(())
+        }
+        Model::Stop { pipe, .. } => {
+            let status = task.exit()?;
+            exited_at(world, *pipe, status);
+            let all = exits(world, *pipe);
+            assert!(all.iter().all(|(_, exit)| exit.is_some()), "{all:?}");
+            Ok(())
+        }
         Model::Communicate {
             pipe,
             limit,
@@ -231,17 +246,19 @@ fn hand_over(
     }
 }
 
-/// The last child, and how and when it has exited.
-fn last_exit(world: &World, pipe: PipeId) -> (u32, Option<(ExitStatus, Duration)>) {
-    let last = world.pipes.borrow()[pipe]
-        .pipe
-        .ids()
-        .pop()
-        .expect("a chain is never empty");
-    (
-        last,
-        sim::with(|kernel| kernel.exit_of(last)).expect("a kernel"),
-    )
+/// How and when a child has exited.
+type Exit = Option<(ExitStatus, Duration)>;
+
+/// The children, and how and when each has exited.
+fn exits(world: &World, pipe: PipeId) -> Vec<(u32, Exit)> {
+    let ids = world.pipes.borrow()[pipe].pipe.ids();
+    let exit = |id| sim::with(|kernel| kernel.exit_of(id)).expect("a kernel");
+    ids.into_iter().map(|id| (id, exit(id))).collect()
+}
+
+fn last_exit(world: &World, pipe: PipeId) -> (u32, Exit) {
+    let mut exits = exits(world, pipe);
+    exits.pop().expect("a chain is never empty")
 }
 
 /// The last child has exited with this status. The answer is when.
@@ -433,6 +450,8 @@ pub fn assert_allowed(
             | Model::Ready { timeout, .. } => *timeout,
             Model::Communicate { timeout, .. }
             | Model::Exit { timeout, .. }
+            | Model::ExitAll { timeout, .. }
+            | Model::Stop { timeout, .. }
             | Model::Message { timeout }
             | Model::Queue { timeout, .. } => *timeout,
             Model::Sleep(_) | Model::Yield | Model::Join(_) | Model::First(_) => None,
@@ -462,7 +481,9 @@ pub fn assert_allowed(
                 | ErrorKind::InvalidInput
                 | ErrorKind::ConnectionReset
         ),
-        Model::Exit { .. } => kind == ErrorKind::Other && !world.is_calm,
+        Model::Exit { .. } | Model::ExitAll { .. } | Model::Stop { .. } => {
+            kind == ErrorKind::Other && !world.is_calm
+        }
         Model::Sleep(_) | Model::Yield | Model::Join(_) | Model::First(_) => false,
         Model::Message { .. } | Model::Queue { .. } => false,
     };
@@ -544,6 +565,14 @@ fn assert_nothing_was_there(world: &World, me: TaskId, model: &Model, taken: usi
             assert!(
                 !has_exited || !have_ended,
                 "{model:?} timed out, and child {last} has ended and all it said"
+            );
+        }
+        Model::ExitAll { pipe, .. } | Model::Stop { pipe, .. } => {
+            let is_over = |(_, exit): &(u32, Exit)| exit.is_some_and(|(_, at)| at < now());
+            let all = exits(world, *pipe);
+            assert!(
+                !all.iter().all(is_over),
+                "{model:?} timed out, and all have exited: {all:?}"
             );
         }
         Model::Exit { pipe, .. } => {

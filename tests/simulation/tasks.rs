@@ -78,7 +78,11 @@ pub fn act(world: &Rc<World>, me: Option<TaskId>) {
             let pipes = world.pipes.borrow();
             if !pipes.is_empty() {
                 let pipe = &pipes[choose(pipes.len() as u32) as usize];
-                let _ = pipe.pipe.signal(one_of(&[libc::SIGKILL, libc::SIGTERM, 0]));
+                let signal = one_of(&[libc::SIGKILL, libc::SIGTERM, 0]);
+                let _ = match chance(64) {
+                    true => pipe.pipe.signal_group(signal),
+                    false => pipe.pipe.signal(signal),
+                };
                 let _ = pipe.pipe.try_wait();
             }
         }
