@@ -187,7 +187,10 @@ fn read_from_outside(world: &Rc<World>, sched: &mut Scheduler<'static>) {
     let model = operations::Model::Read {
         file,
         want: Want::Full(size),
+        delimiter: b'\n',
+        is_peek: false,
         timeout: Some(time),
+        until: None,
     };
     world.sync();
     add_task(world, 0);
@@ -336,7 +339,7 @@ fn may_hang(world: &World, task: TaskId, model: &operations::Model) -> bool {
         Join(_) | Message { .. } => true,
         Sleep(time) => *time == Duration::MAX,
         First(models) => models.iter().all(|model| may_hang(world, task, model)),
-        Yield | Exit { .. } => false,
+        Yield | Ticks { .. } | Exit { .. } => false,
     }
 }
 
