@@ -182,7 +182,7 @@ impl LineBuffer {
 
     /// Space to read into, at the back: at least 1 byte, at most `most` (which must not be 0), and
     /// otherwise as much as there is. Call `filled` with how much of it was used.
-    #[inline]
+    #[inline(always)]
     pub fn room(&mut self, most: usize) -> &mut [u8] {
         assert!(most > 0, "room for nothing");
         match self.storage {

@@ -34,7 +34,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::io::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libc::{c_int, c_short, pollfd, POLLHUP, POLLIN, POLLOUT};
 
@@ -408,6 +408,12 @@ pub fn owned(fd: RawFd) -> OwnedFd {
 
 pub(crate) fn now() -> Option<Duration> {
     with(|kernel| kernel.time)
+}
+
+/// A time of the simulated clock as std's `Instant`, as `Task::clock` gives it.
+pub fn instant(time: Duration) -> Instant {
+    use crate::sys::clock::{nanoseconds, Epoch, Moment};
+    Epoch::of_thread().instant(Moment::ZERO.after(nanoseconds(time)))
 }
 
 pub(crate) fn poll(set: &mut [pollfd], timeout: Option<Duration>) -> Option<io::Result<usize>> {

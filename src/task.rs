@@ -13,6 +13,7 @@ use libc::c_short;
 
 use crate::error::{self, Cause};
 use crate::handle::{JoinHandle, Resumed};
+use crate::line_buffer::Lent;
 use crate::machine::End;
 use crate::op::operate::{Kind, Op, Value};
 use crate::scheduler::Scheduler;
@@ -181,12 +182,7 @@ impl<'e, 't> Task<'e, 't> {
     /// the body returns stays in the file. Empty at end of file.
     pub fn lines(&mut self) -> io::Result<Lines<'e>> {
         match self.value {
-            Value::Lines(lent, taken) => Ok(Lines {
-                rest: lent.bytes(),
-                before: 0,
-                taken,
-                delimiter: self.delimiter(),
-            }),
+            Value::Lines(lent, taken) => Ok(self.all_lines(lent, taken)),
             _ => self.other("lines()"),
         }
     }
@@ -280,12 +276,7 @@ impl<'e, 't> Task<'e, 't> {
             Value::Nothing => Outcome::Ok,
             Value::Revents(revents) => Outcome::Revents(*revents),
             Value::Line(_) => Outcome::Line(Some(self.line).filter(|line| !line.is_empty())),
-            Value::Lines(lent, taken) => Outcome::Lines(Lines {
-                rest: lent.bytes(),
-                before: 0,
-                taken,
-                delimiter: self.delimiter(),
-            }),
+            Value::Lines(lent, taken) => Outcome::Lines(self.all_lines(lent, taken)),
             Value::Bytes(lent) | Value::Shown(lent) => Outcome::Bytes(lent.bytes()),
             Value::Written(size, _) => Outcome::Written(*size),
             Value::Exit(status) => Outcome::Exit(*status),
@@ -395,11 +386,17 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// What ends a line.
-    fn delimiter(&self) -> u8 {
-        match &self.op.ended().0 {
+    #[inline(never)]
+    fn all_lines(&self, lent: &'e Lent, taken: &'e Cell<usize>) -> Lines<'e> {
+        let delimiter = match &self.op.ended().0 {
             Kind::Read(read) => read.machine.delimiter(),
             _ => unreachable!("only a read hands over lines"),
+        };
+        Lines {
+            rest: lent.bytes(),
+            before: 0,
+            taken,
+            delimiter,
         }
     }
 

@@ -60,6 +60,7 @@ impl Writing {
         let mut advance = Advance::Blocked;
         let mut few = [0; 16];
         let data = self.data.bytes(&mut few);
+        let all = data.len();
         if is_front || (data.is_empty() && !file.port.keeps_messages()) {
             let mut calls = file
                 .port
@@ -77,8 +78,7 @@ impl Writing {
         match advance {
             Advance::Ended(end, written) => {
                 file.leave(&mut state, &mut self.ticket, Direction::Write);
-                let is_all = written == self.data.len();
-                Progress::Ended(end, Value::Written(written, is_all))
+                Progress::Ended(end, Value::Written(written, written == all))
             }
             Advance::Failed(error) => {
                 drop(state);

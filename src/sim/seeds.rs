@@ -23,7 +23,7 @@ const SEEDS: u64 = 10_000;
 
 /// What all programs together must have met: operations and how they ended, and the states of the
 /// machines.
-const MET: [(&str, &[&str]); 22] = [
+const MET: [(&str, &[&str]); 26] = [
     ("read", &["Complete", "Eof", "TimedOut", "Failed"]),
     ("read full", &["Complete", "Eof", "TimedOut", "Failed"]),
     ("read_to_end", &["Limit", "Eof", "TimedOut", "Failed"]),
@@ -38,6 +38,13 @@ const MET: [(&str, &[&str]); 22] = [
     ("write", &["Complete", "TimedOut", "Failed"]),
     ("write full", &["Complete", "TimedOut", "Failed"]),
     ("ready", &["Complete", "TimedOut", "Failed"]),
+    ("peek", &["Complete", "Eof", "TimedOut", "Failed"]),
+    ("read_exact", &["Complete", "TimedOut", "Failed"]),
+    (
+        "read_until",
+        &["Complete", "Limit", "Eof", "TimedOut", "Failed"],
+    ),
+    ("ticks", &["Complete"]),
     ("sleep", &["Complete"]),
     ("yield_now", &["Complete"]),
     ("join", &["Complete"]),

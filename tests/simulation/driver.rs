@@ -204,7 +204,10 @@ fn read_from_outside(world: &Rc<World>, sched: &mut Scheduler<'static>) {
     let model = operations::Model::Read {
         file,
         want: Want::Full(size),
+        delimiter: b'\n',
+        is_peek: false,
         timeout: Some(time),
+        until: None,
     };
     world.sync();
     add_task(world, 0);
@@ -354,7 +357,7 @@ fn may_hang(world: &World, task: TaskId, model: &operations::Model) -> bool {
         Join(_) | Message { .. } | Queue { .. } => true,
         Sleep(time) => *time == Duration::MAX,
         First(models) => models.iter().all(|model| may_hang(world, task, model)),
-        Yield | Exit { .. } | ExitAll { .. } | Stop { .. } => false,
+        Yield | Ticks { .. } | Exit { .. } | ExitAll { .. } | Stop { .. } => false,
     }
 }
 

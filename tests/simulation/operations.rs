@@ -1,11 +1,12 @@
 //! Which operation a task waits for next, and who stands where when it does.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use asyncfile::machine::read::Want;
-use asyncfile::{first, sleep, yield_now, AsyncFile, Op};
+use asyncfile::{first, sim, sleep, ticks, yield_now, AsyncFile, Op};
 
 use super::world::{now, FileId, Input, PipeId, TaskId, World, Writer};
 use super::{chance, choose, one_of};
@@ -16,7 +17,12 @@ pub enum Model {
     Read {
         file: FileId,
         want: Want,
+        /// What ends a line.
+        delimiter: u8,
+        is_peek: bool,
         timeout: Option<Duration>,
+        /// A time of the simulated clock.
+        until: Option<Duration>,
     },
     Write {
         file: FileId,
@@ -32,6 +38,12 @@ pub enum Model {
         timeout: Option<Duration>,
     },
     Sleep(Duration),
+    /// `last`: the last multiple that ended a wait.
+    Ticks {
+        period: Duration,
+        made: Duration,
+        last: Rc<Cell<u32>>,
+    },
     Yield,
     Join(TaskId),
     First(Vec<Model>),
@@ -66,6 +78,12 @@ pub enum Model {
 impl Model {
     pub fn name(&self) -> &'static str {
         match self {
+            Model::Read { is_peek: true, .. } => "peek",
+            Model::Read {
+                want: Want::Line(_),
+                delimiter: ..=9 | 11..,
+                ..
+            } => "read_until",
             Model::Read { want, .. } => match want {
                 Want::Some(_) => "read",
                 Want::Full(_) => "read full",
@@ -78,6 +96,7 @@ impl Model {
             Model::Write { .. } => "write",
             Model::Ready { .. } => "ready",
             Model::Sleep(_) => "sleep",
+            Model::Ticks { .. } => "ticks",
             Model::Yield => "yield_now",
             Model::Join(_) => "join",
             Model::First(_) => "first",
@@ -105,6 +124,7 @@ impl Model {
             self,
             Model::Read { .. }
                 | Model::Sleep(_)
+                | Model::Ticks { .. }
                 | Model::Yield
                 | Model::Exit { .. }
                 | Model::ExitAll { .. }
@@ -199,36 +219,44 @@ fn with_timeout<T>(timeout: Option<Duration>, op: T, add: fn(T, Duration) -> T) 
     }
 }
 
-fn read_op(file: &AsyncFile, want: Want, timeout: Option<Duration>) -> Op {
-    match want {
-        Want::Some(size) => {
-            with_timeout(timeout, file.read(size), |op, after| op.timeout(after)).into()
-        }
-        Want::Full(size) => with_timeout(timeout, file.read(size).full(), |op, after| {
-            op.timeout(after)
-        })
-        .into(),
-        Want::Exact(size) => with_timeout(timeout, file.read_exact(size), |op, after| {
-            op.timeout(after)
-        })
-        .into(),
-        Want::ToEnd(limit) => {
-            with_timeout(timeout, file.read_to_end().limit(limit), |op, after| {
-                op.timeout(after)
-            })
-            .into()
-        }
+/// A read, as it is drawn.
+#[derive(Clone, Copy, Debug)]
+struct Drawn {
+    want: Want,
+    delimiter: u8,
+    is_peek: bool,
+    timeout: Option<Duration>,
+    until: Option<Duration>,
+}
+
+fn read_op(file: &AsyncFile, drawn: Drawn) -> Op {
+    macro_rules! limited {
+        ($op:expr) => {{
+            let op = with_timeout(drawn.timeout, $op, |op, after| op.timeout(after));
+            match drawn.until {
+                Some(until) => op.until(sim::instant(until)).into(),
+                None => op.into(),
+            }
+        }};
+    }
+    match drawn.want {
+        Want::Some(size) if drawn.is_peek => limited!(file.peek(size)),
+        Want::Full(size) if drawn.is_peek => limited!(file.peek(size).full()),
+        Want::Some(size) => limited!(file.read(size)),
+        Want::Full(size) => limited!(file.read(size).full()),
+        Want::Exact(size) => limited!(file.read_exact(size)),
+        Want::ToEnd(limit) => limited!(file.read_to_end().limit(limit)),
         Want::Line(limit) => {
-            let mut op = file.readline().limit(limit);
+            let mut op = match drawn.delimiter {
+                b'\n' => file.readline().limit(limit),
+                delimiter => file.read_until(delimiter).limit(limit),
+            };
             if chance(16) {
                 op = op.size_hint(one_of(&[7, 64, 1000]));
             }
-            with_timeout(timeout, op, |op, after| op.timeout(after)).into()
+            limited!(op)
         }
-        Want::Lines(limit) => with_timeout(timeout, file.readlines().limit(limit), |op, after| {
-            op.timeout(after)
-        })
-        .into(),
+        Want::Lines(limit) => limited!(file.readlines().limit(limit).delimiter(drawn.delimiter)),
     }
 }
 
@@ -361,7 +389,7 @@ fn communicating(world: &World) -> Option<(Op, Model)> {
 }
 
 fn plain(world: &World, task: TaskId) -> (Op, Model) {
-    let found = match choose(14) {
+    let found = match choose(15) {
         0..=5 => reading(world),
         6 => {
             let write = choose(2) == 1;
@@ -430,6 +458,7 @@ fn plain(world: &World, task: TaskId) -> (Op, Model) {
             })
         }
         12 | 13 => queueing(world),
+        14 => Some(ticking()),
         _ => None,
     };
     found.unwrap_or_else(|| (yield_now().into(), Model::Yield))
@@ -449,15 +478,50 @@ fn reading(world: &World) -> Option<(Op, Model)> {
     if chance(2) {
         want = one_of(&[Want::ToEnd(0), Want::Line(0), Want::Lines(0)]);
     }
-    let op = world.with_file(file, |handle| read_op(handle, want, timeout))?;
-    Some((
-        op,
-        Model::Read {
-            file,
-            want,
-            timeout,
-        },
-    ))
+    let mut drawn = Drawn {
+        want,
+        delimiter: b'\n',
+        is_peek: false,
+        timeout,
+        until: None,
+    };
+    match (choose(6), want) {
+        (1, Want::Some(_) | Want::Full(_)) => drawn.is_peek = true,
+        (2, Want::Full(size)) => drawn.want = Want::Exact(size),
+        (3, Want::Line(_) | Want::Lines(_)) => drawn.delimiter = one_of(&[0, b'a', 200]),
+        (4, _) => {
+            let ahead = Duration::from_millis(u64::from(choose(2000)));
+            drawn.until = Some((now() + ahead).saturating_sub(Duration::from_millis(200)));
+        }
+        _ => {}
+    }
+    let op = world.with_file(file, |handle| read_op(handle, drawn))?;
+    let Drawn {
+        want,
+        delimiter,
+        is_peek,
+        timeout,
+        until,
+    } = drawn;
+    let model = Model::Read {
+        file,
+        want,
+        delimiter,
+        is_peek,
+        timeout,
+        until,
+    };
+    Some((op, model))
+}
+
+fn ticking() -> (Op, Model) {
+    let period = Duration::from_micros(1 + u64::from(choose(100_000)));
+    let model = Model::Ticks {
+        period,
+        made: now(),
+        last: Rc::default(),
+    };
+    (ticks(period).into(), model)
 }
 
 fn exiting(world: &World) -> Option<(Op, Model)> {
@@ -535,6 +599,7 @@ fn stand(world: &World, task: TaskId, model: &Model) {
             }
         }
         Model::Ready { .. } | Model::Sleep(_) | Model::Yield | Model::Join(_) => {}
+        Model::Ticks { .. } => {}
         Model::Exit { .. } | Model::ExitAll { .. } | Model::Stop { .. } => {}
         Model::Message { .. } => {}
         Model::Queue { room, .. } => {

@@ -54,17 +54,20 @@ fn hand_over(
         Model::Read {
             file,
             want,
+            delimiter,
+            is_peek,
             timeout,
+            until,
         } => {
-            let bytes = read(world, me, *file, *want, task, end)?;
-            let wants_nothing = matches!(want, Want::Some(0) | Want::Full(0));
+            let bytes = read(world, me, *file, (*want, *delimiter, *is_peek), task, end)?;
+            let wants_nothing = matches!(want, Want::Some(0) | Want::Full(0) | Want::Exact(0));
             let may_be_out_of_turn = bytes == 0 && (end == End::TimedOut || wants_nothing);
             assert!(
                 may_be_out_of_turn || world.is_its_turn(me, *file),
                 "task {me} was served before its turn"
             );
             if end == End::TimedOut {
-                assert_due(world, *timeout, since);
+                assert_due(world, *timeout, *until, since);
                 assert_nothing_was_there(world, me, model, bytes);
             }
             Ok(())
@@ -87,7 +90,7 @@ fn hand_over(
             }
             let written = written?;
             if end == End::TimedOut {
-                assert_due(world, *timeout, since);
+                assert_due(world, *timeout, None, since);
                 assert!(
                     written > 0 && written < data.len(),
                     "{written} of {} bytes, and timed out",
@@ -123,6 +126,22 @@ fn hand_over(
                 "a sleep of {time:?} ended after {:?}",
                 now() - since
             );
+            Ok(())
+        }
+        Model::Ticks { period, made, last } => {
+            task.ok()?;
+            let passed = ((now() - *made).as_nanos() / period.as_nanos()) as u32;
+            assert!(passed > last.get(), "{model:?} has ticked early");
+            // Where the clock jumps, the library may have looked at it before the last jump.
+            last.set(if world.is_calm {
+                passed
+            } else {
+                last.get() + 1
+            });
+            if world.is_calm {
+                let next = *made + *period * passed;
+                assert!(now() == next || since > next, "{model:?} is late");
+            }
             Ok(())
         }
         Model::Join(target) => {
@@ -323,7 +342,7 @@ fn read(
     world: &World,
     me: TaskId,
     id: FileId,
-    want: Want,
+    (want, delimiter, is_peek): (Want, u8, bool),
     task: &mut Task<'_, '_>,
     end: End,
 ) -> io::Result<usize> {
@@ -350,7 +369,7 @@ fn read(
                 Ok(0)
             }
             Some(line) => {
-                let newline = line.iter().position(|byte| *byte == b'\n');
+                let newline = line.iter().position(|byte| *byte == delimiter);
                 let is_right = match end {
                     End::Complete => newline == Some(line.len() - 1) && line.len() <= limit,
                     End::Limit => newline.is_none() && line.len() == limit,
@@ -371,7 +390,8 @@ fn read(
                 usize::MAX
             };
             for line in lines.take(most) {
-                let is_whole = line.iter().position(|byte| *byte == b'\n') == Some(line.len() - 1);
+                let is_whole =
+                    line.iter().position(|byte| *byte == delimiter) == Some(line.len() - 1);
                 assert!(
                     !line.is_empty() && (is_whole || end != End::Complete),
                     "{end:?}: {line:?}"
@@ -407,22 +427,23 @@ fn read(
                 "{want:?} ended with {len} bytes, {end:?}, and {} were held",
                 held()
             );
-            world.deliver(me, id, bytes);
+            match is_peek {
+                false => world.deliver(me, id, bytes),
+                true => world.show(me, id, bytes),
+            }
             Ok(len)
         }
     }
 }
 
 /// It was not cut before its time.
-fn assert_due(world: &World, timeout: Option<Duration>, since: Duration) {
-    let timeout = timeout.expect("only what has a timeout times out");
-    let took = now() - since;
-    assert!(
-        took >= timeout,
-        "a timeout of {timeout:?} fell due after {took:?}"
-    );
+fn assert_due(world: &World, timeout: Option<Duration>, until: Option<Duration>, since: Duration) {
+    let span_ends = timeout.map(|timeout| since.saturating_add(timeout));
+    let due = span_ends.into_iter().chain(until).min();
+    let due = due.expect("only what has a timeout times out").max(since);
+    assert!(now() >= due, "{timeout:?}, {until:?}: it fell due early");
     if world.is_calm {
-        assert_eq!(took, timeout, "on a calm kernel it is to the instant");
+        assert_eq!(now(), due, "on a calm kernel it is to the instant");
     }
 }
 
@@ -444,6 +465,10 @@ pub fn assert_allowed(
     );
     if end == End::TimedOut {
         assert_eq!(kind, ErrorKind::TimedOut);
+        let until = match model {
+            Model::Read { until, .. } => *until,
+            _ => None,
+        };
         let timeout = match model {
             Model::Read { timeout, .. }
             | Model::Write { timeout, .. }
@@ -455,8 +480,9 @@ pub fn assert_allowed(
             | Model::Message { timeout }
             | Model::Queue { timeout, .. } => *timeout,
             Model::Sleep(_) | Model::Yield | Model::Join(_) | Model::First(_) => None,
+            Model::Ticks { .. } => None,
         };
-        assert_due(world, timeout, since);
+        assert_due(world, timeout, until, since);
         return assert_nothing_was_there(world, me, model, 0);
     }
     let closed = |file: FileId| world.may_be_closed(file);
@@ -466,6 +492,11 @@ pub fn assert_allowed(
             file,
             ..
         } => kind == ErrorKind::InvalidInput || closed(*file) && kind == ErrorKind::NotConnected,
+        Model::Read {
+            want: Want::Exact(_),
+            file,
+            ..
+        } if kind == ErrorKind::UnexpectedEof => world.files.borrow()[*file].has_ended,
         Model::Read { file, .. } | Model::Ready { file, .. } => {
             closed(*file) && kind == ErrorKind::NotConnected
         }
@@ -485,7 +516,7 @@ pub fn assert_allowed(
             kind == ErrorKind::Other && !world.is_calm
         }
         Model::Sleep(_) | Model::Yield | Model::Join(_) | Model::First(_) => false,
-        Model::Message { .. } | Model::Queue { .. } => false,
+        Model::Message { .. } | Model::Queue { .. } | Model::Ticks { .. } => false,
     };
     let by_socket = matches!(model, Model::Read { .. }) && kind == ErrorKind::ConnectionReset;
     let is_injected = !world.is_calm && error.to_string().contains("os error");

@@ -351,6 +351,16 @@ impl World {
         file.delivered += bytes.len();
     }
 
+    /// The task was shown these bytes of this file: they stay.
+    pub fn show(&self, task: TaskId, file: FileId, bytes: &[u8]) {
+        let file = &self.files.borrow()[file];
+        assert!(
+            self.is_tainted.get() || file.came[file.delivered..].starts_with(bytes),
+            "task {task} was shown {bytes:?} of fd {}",
+            file.fd
+        );
+    }
+
     /// It is this task's turn to have something of this file.
     pub fn is_its_turn(&self, task: TaskId, file: FileId) -> bool {
         let (files, tasks) = (self.files.borrow(), self.tasks.borrow());
