@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 
-use super::process::ChildProcess;
+use super::process::{ChildProcess, Status};
 use crate::chore;
 use crate::reactor::Reactor;
 use crate::sys::process::Process;
@@ -92,7 +92,8 @@ impl Dropped {
     /// the exit: then it is that of the task's scheduler.)
     fn watch(&self, child: &Rc<ChildProcess>) -> bool {
         let watch = |reactor| child.watch(&reactor);
-        self.watched.borrow().len() < WATCHED
+        child.status() == Status::Running
+            && self.watched.borrow().len() < WATCHED
             && (child.is_watched() || Reactor::any().map_or(false, watch))
     }
 

@@ -48,6 +48,8 @@ pub(crate) struct ChildProcess {
     /// the group's, and must not become another one's.
     leads_group: bool,
     holders: Cell<usize>,
+    /// The kernel knows the child no more.
+    is_reaped: Cell<bool>,
 }
 
 /// What tells of the child's end. A pidfd is kept from the first wait to the end: a task that waits
@@ -82,6 +84,7 @@ impl ChildProcess {
             is_dropped: Cell::new(false),
             leads_group: process::leads_group(id),
             holders: Cell::new(1),
+            is_reaped: Cell::new(false),
         }
     }
 
@@ -103,12 +106,10 @@ impl ChildProcess {
     /// waitid(2) is asked, and it is not reaped.)
     pub fn try_wait(&self) -> io::Result<Status> {
         if self.status.get() == Status::Running {
-            let mut process = self.process.borrow_mut();
-            let answer = match self.leads_group && self.holders.get() > 0 {
-                true => process.peek(),
-                false => process.try_wait(),
+            let answer = match self.is_held() {
+                true => self.process.borrow().peek(),
+                false => self.reap(),
             };
-            drop(process);
             match answer {
                 Ok(None) => {}
                 Ok(Some(status)) => self.has_ended(Status::Exited(status)),
@@ -121,18 +122,31 @@ impl ChildProcess {
         Ok(self.status.get())
     }
 
-    /// A leader has one holder more.
+    /// waitpid(2). After its answer, or ECHILD, the kernel knows the child no more.
+    fn reap(&self) -> io::Result<Option<ExitStatus>> {
+        let answer = self.process.borrow_mut().try_wait();
+        let is_reaped = match &answer {
+            Ok(status) => status.is_some(),
+            Err(error) => error.raw_os_error() == Some(libc::ECHILD),
+        };
+        self.is_reaped.set(is_reaped);
+        answer
+    }
+
+    /// Whether it is a leader that must not be reaped yet.
+    fn is_held(&self) -> bool {
+        self.leads_group && self.holders.get() > 0
+    }
+
+    /// Counts one more holder of a leader.
     pub fn hold(&self) {
         self.holders.set(self.holders.get() + 1);
     }
 
-    /// A leader has one holder less. After the last one it is reaped like any other child.
+    /// Counts one holder less. A leader without a holder is reaped like any other child.
     pub fn let_go(&self) {
         self.holders.set(self.holders.get() - 1);
-        let is_kept = matches!(self.status.get(), Status::Exited(_)) && self.leads_group;
-        if is_kept && self.holders.get() == 0 {
-            let _ = self.process.borrow_mut().try_wait(); // ECHILD in a fork of its parent
-        }
+        self.is_over();
     }
 
     pub fn leads_group(&self) -> bool {
@@ -143,8 +157,11 @@ impl ChildProcess {
     /// parent this reaps nothing: waitpid(2) says ECHILD there. Where a sandbox refuses waitpid(2)
     /// (EPERM), the child is asked again.
     pub fn is_over(&self) -> bool {
-        let _ = self.try_wait();
-        self.status() != Status::Running
+        let is_running = !matches!(self.try_wait(), Ok(Status::Exited(_) | Status::Unknown));
+        if !is_running && !self.is_reaped.get() && !self.is_held() {
+            let _ = self.reap(); // the end of a leader that was held
+        }
+        self.is_reaped.get()
     }
 
     /// Whether its end is known, or the task will be woken when it comes. False: the task must ask
@@ -292,7 +309,10 @@ impl ChildProcess {
         if self.signal(libc::SIGKILL).is_ok() && self.status() == Status::Running {
             let answer = self.process.borrow_mut().wait();
             match answer {
-                Ok(status) => self.has_ended(Status::Exited(status)),
+                Ok(status) => {
+                    self.is_reaped.set(true);
+                    self.has_ended(Status::Exited(status));
+                }
                 Err(_) => drop(self.is_over()), // it was killed; ECHILD: it is nobody's child
             }
         }

@@ -446,7 +446,7 @@ impl Readiness for Waiter {
     #[cfg(any(test, fuzzing))]
     fn is_waiting(&self, at: &crate::op::operate::Standing<'_>) -> bool {
         let gate = self.gates.gate(self.side).borrow();
-        let is_woken = |front| gate.is_passing && at.reactor.is_queued(front);
+        let is_woken = |front| at.reactor.is_queued(front);
         let front = gate.waiters.front.filter(|_| self.gates.has(self.side));
         self.ticket != Ticket::NONE
             && !self.gates.is_over(self.side)
