@@ -141,7 +141,7 @@ pub(crate) fn read_nowait(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const RWF_NOWAIT: c_int = 8; // linux/fs.h
+const RWF_NOWAIT: isize = 8; // linux/fs.h; a whole word, as the variadic call passes it on
 
 /// write(2), with the calling thread safe from SIGPIPE: a dead reader is EPIPE and nothing else.
 pub(crate) fn write(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
@@ -167,8 +167,8 @@ pub(crate) fn write_nowait(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
             iov_base: bytes.as_ptr() as *mut _,
             iov_len: bytes.len(),
         };
-        // SAFETY: the vector is one part, and that is a live slice, which is only read. The position
-        // is as for a read.
+        // SAFETY: the vector is one part, and that is a live slice, which is only read. The
+        // position is as for a read.
         let call = || unsafe {
             let (number, here) = (libc::SYS_pwritev2, -1_isize);
             libc::syscall(number, fd, &part, 1, here, here, RWF_NOWAIT)
