@@ -180,10 +180,9 @@ impl Floor {
     }
 
     fn kill(&self) {
-        self.running
-            .borrow()
-            .iter()
-            .for_each(|job| job.signal(libc::SIGKILL));
+        for job in self.running.borrow().iter() {
+            let _ = job.pipe.kill_group(); // one that cannot be killed is not waited for
+        }
     }
 
     fn table(&self, total: Duration) -> String {
@@ -215,11 +214,9 @@ impl Floor {
     }
 }
 
-/// A command that runs. Its shell leads the group. The shell is not reaped before its streams have
-/// ended, so the group's number cannot become another group's.
+/// A command that runs. Its shell leads a group, which gets the signals.
 struct Job {
     pipe: AsyncPipe,
-    group: i32,
     start: Instant,
     /// Why we have ended it, if we have.
     why: Cell<Option<&'static str>>,
@@ -238,7 +235,6 @@ impl Job {
             .stderr(Stdio::piped());
         let pipe = AsyncPipe::spawn(shell.process_group(0))?;
         Ok(Rc::new(Job {
-            group: pipe.ids()[0] as i32,
             pipe,
             start: Instant::now(),
             why: Cell::default(),
@@ -256,7 +252,7 @@ impl Job {
             match (steps.next().flatten(), job.upgrade()) {
                 (Some(signal), Some(job)) => {
                     job.why.set(job.why.get().or(Some(why)));
-                    job.signal(signal);
+                    let _ = job.pipe.signal_group(signal); // the exit is waited for in any case
                     return wait(sleep(GRACE));
                 }
                 (None, Some(job)) => job.pipe.close(),
@@ -265,11 +261,6 @@ impl Job {
             done(())
         });
         self.enders.borrow_mut().push(ender);
-    }
-
-    fn signal(&self, signal: i32) {
-        // SAFETY: kill takes two numbers. A group that is already empty is no error here.
-        unsafe { libc::kill(-self.group, signal) };
     }
 }
 

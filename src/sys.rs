@@ -132,7 +132,7 @@ unsafe fn move_nowait(_: Way, _: RawFd, _: libc::iovec) -> io::Result<usize> {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const RWF_NOWAIT: c_int = 8; // linux/fs.h
+const RWF_NOWAIT: isize = 8; // linux/fs.h; a whole word, as the variadic call passes it on
 
 /// The call is to be done another way: a kernel without it (ENOSYS) or without its flag (EINVAL,
 /// EOPNOTSUPP), a file that cannot do it (ESPIPE), or a sandbox that allows only what it knows

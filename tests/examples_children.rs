@@ -250,7 +250,12 @@ fn pipe_grep_tells_of_a_grep_that_is_not_there() {
         .env("PATH", files.0.path())
         .output()
         .unwrap();
-    assert_prints(&output, 2, "", "pipe_grep: spawn grep: No such file");
+    assert_prints(
+        &output,
+        2,
+        "",
+        "pipe_grep: spawn grep, stage 1 of 2: No such file",
+    );
 }
 
 // ------------------------------------------------------------------ pipe_csum

@@ -230,25 +230,34 @@ fn limit(what: libc::__rlimit_resource_t, most: u64) {
     assert_eq!(unsafe { libc::setrlimit(what, &limit) }, 0);
 }
 
-/// From here on this call fails with ENOMEM in this process, if its second argument is this one.
-fn fail(call: libc::c_long, second: libc::c_int) {
-    let load = |offset| filter(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset);
-    let is = |value| filter(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, value);
-    let answer = |value| filter(libc::BPF_RET | libc::BPF_K, 0, 0, value);
+const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+const IS: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+const ANSWER: u32 = libc::BPF_RET | libc::BPF_K;
+
+/// From here on F_SETFL fails with ENOMEM in this process.
+fn fail_to_set_flags() {
     let low_half = if cfg!(target_endian = "little") { 0 } else { 4 };
-    let mut program = [
-        load(0),
-        filter(
-            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
-            0,
-            3,
-            call as u32,
-        ),
-        load(16 + 8 + low_half),
-        is(second as u32),
-        answer(libc::SECCOMP_RET_ERRNO | libc::ENOMEM as u32),
-        answer(libc::SECCOMP_RET_ALLOW),
-    ];
+    install(&mut [
+        filter(LOAD, 0, 0, 0),
+        filter(IS, 0, 3, libc::SYS_fcntl as u32),
+        filter(LOAD, 0, 0, 16 + 8 + low_half),
+        filter(IS, 0, 1, libc::F_SETFL as u32),
+        filter(ANSWER, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOMEM as u32),
+        filter(ANSWER, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]);
+}
+
+/// From here on this process has no such call.
+fn remove(call: libc::c_long) {
+    install(&mut [
+        filter(LOAD, 0, 0, 0),
+        filter(IS, 0, 1, call as u32),
+        filter(ANSWER, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
+        filter(ANSWER, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]);
+}
+
+fn install(program: &mut [libc::sock_filter]) {
     let program = libc::sock_fprog {
         len: program.len() as u16,
         filter: program.as_mut_ptr(),
@@ -294,7 +303,7 @@ fn a_stream_that_cannot_be_taken_over_is_named() -> Test {
             .stdout(Stdio::piped())
             .spawn()?;
         let id = of_host.id();
-        fail(libc::SYS_fcntl, libc::F_SETFL);
+        fail_to_set_flags();
         assert_stream_refused(
             AsyncPipe::new(of_host),
             "AsyncPipe::new",
@@ -307,6 +316,28 @@ fn a_stream_that_cannot_be_taken_over_is_named() -> Test {
         let output = Scheduler::new().block_on(AsyncPipe::piped(sh("cat"))?.communicate("in"))?;
         assert_eq!(output.stdout, b"in");
         assert_eq!(children(), []);
+        Ok(())
+    })
+}
+
+/// A kernel without RWF_NOWAIT for pipes: O_NONBLOCK is set by the first call.
+#[test]
+fn where_the_kernel_has_no_reads_and_writes_that_do_not_wait_nothing_waits_all_the_same() -> Test {
+    alone(|| {
+        let _watchdog = watchdog();
+        remove(libc::SYS_preadv2);
+        remove(libc::SYS_pwritev2);
+        let mut sched = Scheduler::new();
+        let data = vec![b'x'; 1 << 20];
+        let output = sched.block_on(AsyncPipe::piped(Command::new("cat"))?.communicate(&data))?;
+        assert!(output.status.success() && output.stdout == data);
+        // More than fits, and a read of what does not come.
+        let pipe = AsyncPipe::piped(sh("exec sleep 60"))?.kill_on_drop();
+        let short = std::time::Duration::from_millis(20);
+        let write = pipe.write(&data).full().timeout(short);
+        assert!(sched.block_on(write)? < data.len());
+        let error = sched.block_on(pipe.read(1).timeout(short)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         Ok(())
     })
 }
