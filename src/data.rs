@@ -10,8 +10,8 @@ use crate::pool::{self, Storage};
 pub struct Data(Bytes);
 
 enum Bytes {
-    /// Up to 15 bytes; the last of the 16 says how many. Two words, because the compiler moves an
-    /// array of bytes one by one.
+    /// Up to 15 bytes. The sixteenth byte says how many they are. They lie in two words, because
+    /// the compiler moves an array of bytes byte by byte.
     Few([u64; 2]),
     Copied {
         storage: Storage,
@@ -21,10 +21,10 @@ enum Bytes {
     Shared(Rc<[u8]>),
 }
 
-/// How many bytes lie in the operation itself.
+/// The most bytes that lie in the operation itself.
 const FEW: usize = 15;
 
-/// Room for a few bytes, while they are looked at.
+/// Room for the bytes of [`Bytes::Few`], while a caller looks at them.
 pub(crate) type Few = [u8; 16];
 
 impl Data {
@@ -50,7 +50,7 @@ impl Data {
         })
     }
 
-    /// The bytes. A few of them are copied into `few` for the look.
+    /// The bytes. If they lie in the operation itself, they are copied into `few` first.
     #[inline]
     pub(crate) fn bytes<'a>(&'a self, few: &'a mut Few) -> &'a [u8] {
         match &self.0 {
@@ -78,7 +78,7 @@ impl fmt::Debug for Data {
 }
 
 impl Data {
-    /// Gives a copy's buffer back to the pool.
+    /// Gives the buffer of a copy back to the pool. Out of line, because few bytes need no buffer.
     #[cold]
     #[inline(never)]
     fn recycle(&mut self) {

@@ -18,7 +18,7 @@ pub(crate) struct Deadlines {
     armed: usize,
 }
 
-/// A task's own part.
+/// The part of a deadline that lies in its task.
 #[derive(Debug)]
 pub(crate) struct Deadline {
     /// When the task is due.
@@ -44,7 +44,8 @@ impl Deadline {
         self.at != Moment::NEVER
     }
 
-    /// Whether the task still relies on its entry of this time. If not, the entry can go.
+    /// Whether the task still relies on its entry of this time. If it does not, the heap may drop
+    /// the entry.
     pub fn relies_on(&mut self, entry: Moment) -> bool {
         if self.listed == entry && !self.is_armed() {
             self.listed = Moment::NEVER;
@@ -54,7 +55,7 @@ impl Deadline {
 }
 
 impl Deadlines {
-    /// No deadline is before this moment. NEVER if there is none.
+    /// A moment that is not later than any deadline. NEVER if no task has a deadline.
     #[inline]
     pub fn first(&self) -> Moment {
         match self.heap.peek() {
@@ -75,8 +76,8 @@ impl Deadlines {
         }
     }
 
-    /// The earliest entry, if its time has come. Its task is due if [`is_due`](Deadlines::is_due)
-    /// says so.
+    /// Takes the earliest entry out of the heap, if its time has come.
+    /// [`is_due`](Deadlines::is_due) then says whether its task is due.
     pub fn pop(&mut self, now: Moment) -> Option<(Moment, Key)> {
         match self.heap.peek() {
             Some(Reverse((at, _))) if *at <= now => self.heap.pop().map(|Reverse(entry)| entry),
@@ -84,8 +85,8 @@ impl Deadlines {
         }
     }
 
-    /// Whether the deadline of the task whose entry was popped has come. If so, it has none any
-    /// more.
+    /// Whether the deadline of the task has come whose entry was popped. If it has, the task has no
+    /// deadline from here on.
     pub fn is_due(
         &mut self,
         key: Key,
@@ -107,7 +108,7 @@ impl Deadlines {
         self.heap.len() > 2 * self.armed + 64
     }
 
-    /// Keeps the entries for which this holds.
+    /// Drops the entries for which `is_needed` is false.
     #[cold]
     pub fn retain(&mut self, mut is_needed: impl FnMut(Moment, Key) -> bool) {
         let mut entries = std::mem::take(&mut self.heap).into_vec();

@@ -38,18 +38,19 @@ pub(crate) struct Descriptor {
     state: RefCell<State>,
 }
 
-/// What changes while the file is open.
+/// The part of an open file that changes.
 pub(crate) struct State {
     pub inflow: Inflow,
     readers: WaitList,
     writers: WaitList,
-    /// Boxed, and None but for those who use `readable` or `writable`.
+    /// The tasks that wait for bare readiness. None if there are none: most programs never use
+    /// `readable` or `writable`.
     watchers: Option<Box<Watchers>>,
-    /// Of the tasks that wait on it, or waited last.
+    /// The reactor of the tasks that wait on the file, or were the last to wait on it.
     reactor: Option<Rc<Reactor>>,
-    /// What poll(2) is to be asked on behalf of the fronts.
+    /// The events that poll(2) is to be asked for, for the fronts of the two queues.
     parked: Interest,
-    /// What the poll set has for the file.
+    /// The events that the file's entry in the poll set has.
     registered: Interest,
     standing: Standing,
 }
@@ -59,7 +60,8 @@ impl Descriptor {
         Descriptor::standing(port, Standing::Open)
     }
 
-    /// In place of a stream that was not piped: an operation on it fails, and says so.
+    /// A descriptor in place of a stream that was not piped. An operation on it fails, and its
+    /// error says so.
     pub fn absent(stream: Stream) -> Descriptor {
         Descriptor::standing(Port::absent(), Standing::Absent(stream))
     }
@@ -87,7 +89,8 @@ impl Descriptor {
         self.port.fd()
     }
 
-    /// The file's changing part, up to date. Nothing borrows it while user code runs.
+    /// Borrows the changing part of the file, after the lines of a run were taken out of the
+    /// buffer. It is never borrowed while user code runs.
     #[inline]
     pub fn state(&self) -> RefMut<'_, State> {
         let mut state = self.state.borrow_mut();
@@ -97,8 +100,8 @@ impl Descriptor {
         state
     }
 
-    /// Nothing is buffered, the source is not known to be ready, and no reader waits: the next one
-    /// blocks.
+    /// True if a new reader must block: no byte is buffered, the source is not known to be ready,
+    /// and no reader waits.
     #[inline]
     pub fn is_idle(&self, state: &State, reactor: &Rc<Reactor>) -> bool {
         state.readers.front.is_none()
@@ -108,7 +111,7 @@ impl Descriptor {
             && state.admit(reactor).is_ok()
     }
 
-    /// Enters the queue of this direction, unless the operation is in it already.
+    /// Puts the operation into the queue of this direction, unless it is there already.
     #[inline]
     pub fn enter(
         &self,
@@ -123,14 +126,15 @@ impl Descriptor {
         }
     }
 
-    /// The front of the queue waits for poll(2).
+    /// Parks the front of the queue: poll(2) is asked for its direction.
     #[inline]
     pub fn park(self: &Rc<Self>, state: &mut State, direction: Direction) {
         state.parked = state.parked.and(Interest::of(direction.events()));
         self.update(state);
     }
 
-    /// Leaves the queue of this direction. If it was the front, the next one can go on.
+    /// Takes the operation out of the queue of this direction. If it was the front, the next task
+    /// is woken.
     #[inline]
     pub fn leave(self: &Rc<Self>, state: &mut State, ticket: &mut Ticket, direction: Direction) {
         if *ticket != Ticket::NONE {
@@ -152,8 +156,8 @@ impl Descriptor {
         }
     }
 
-    /// A reader has read, perhaps ahead. Tasks that wait until the file is readable go on if it
-    /// has: poll(2) may have nothing more to say of those bytes.
+    /// Wakes the tasks that wait for `readable`, if a reader has left bytes in the buffer: poll(2)
+    /// does not know of buffered bytes.
     #[inline]
     pub fn has_read(&self, state: &State) {
         if let (Some(watchers), Some(reactor)) = (&state.watchers, &state.reactor) {
@@ -163,8 +167,8 @@ impl Descriptor {
         }
     }
 
-    /// Closes the file, for all handles. Tasks that wait on it are advanced next, and find it
-    /// closed. What was buffered is gone.
+    /// Closes the file, for all handles. The tasks that wait on it are advanced next, and find it
+    /// closed. Buffered bytes are dropped.
     pub fn close(&self) {
         let mut state = self.state();
         if !state.is_open() {
@@ -179,8 +183,8 @@ impl Descriptor {
         }
     }
 
-    /// No task may wait on the file any more: it leaves the poll set, and the tasks are advanced
-    /// next.
+    /// Ends all waiting on the file: its entry leaves the poll set, and the tasks that wait are
+    /// advanced next.
     fn wake_waiting(&self, mut state: RefMut<'_, State>) {
         let reactor = state.reactor.clone();
         let registered = std::mem::replace(&mut state.registered, Interest::NONE);
@@ -201,8 +205,8 @@ impl Descriptor {
 }
 
 impl State {
-    /// Whether a task may wait on the file at all: not if it is closed, or others wait on it in
-    /// another scheduler.
+    /// Whether a task of this reactor may wait on the file. It may not if the file is closed, or if
+    /// tasks of another scheduler wait on it.
     #[inline]
     pub fn admit(&self, reactor: &Rc<Reactor>) -> Result<(), Cause> {
         let is_here = match &self.reactor {
@@ -232,7 +236,8 @@ impl State {
         matches!(self.standing, Standing::Open | Standing::Lost)
     }
 
-    /// Whether it is this task's turn in this direction: it is the front, or nobody waits.
+    /// Whether the task may be served in this direction: it is the front of the queue, or the queue
+    /// is empty.
     #[inline]
     pub fn is_front(&mut self, key: Key, direction: Direction) -> bool {
         self.queue(direction)
@@ -240,7 +245,7 @@ impl State {
             .map_or(true, |front| front == key)
     }
 
-    /// poll(2) was asked for the front of this direction, and has not answered.
+    /// Whether poll(2) is asked for the front of this direction and has not answered yet.
     #[inline]
     pub fn is_parked(&self, direction: Direction) -> bool {
         self.parked.has(direction.events())
@@ -258,8 +263,8 @@ impl State {
         }
     }
 
-    /// Makes this the reactor of the tasks that wait. (The one before may be dropped here. Nothing
-    /// of the user's is left in it, so no user code runs.)
+    /// Makes this the reactor of the waiting tasks. (The reactor before it may be dropped here. It
+    /// holds nothing of the user's, so no user code runs.)
     #[inline]
     fn claim(&mut self, reactor: &Rc<Reactor>) {
         match &self.reactor {

@@ -36,9 +36,9 @@ pub struct OperationError {
 
 /// Why an operation failed.
 pub(crate) enum Cause {
-    /// The kernel's error, or that of a source which is not a descriptor.
+    /// The error of the kernel, or of a source that is no descriptor.
     System(io::Error),
-    /// The kernel's error about something with this name.
+    /// The error of the kernel about a program or a stream with this name.
     Named { name: String, error: io::Error },
     /// The kernel's error, or an end of file, when so many bytes were `kept` or `written`.
     Partly {
@@ -48,7 +48,7 @@ pub(crate) enum Cause {
     },
     /// A write took a part of what it was given, and the task took that for all.
     Short { written: usize, of: usize },
-    /// A state of affairs that needs no number.
+    /// A fixed text, and the kind of the error.
     Says(io::ErrorKind, &'static str),
     /// The deadline came after so many nanoseconds, or (None) it was a moment; so many bytes were
     /// `kept` or `written`.
@@ -106,7 +106,7 @@ impl Cause {
         }
     }
 
-    /// The operation failed, as opposed to a use of its outcome that does not fit.
+    /// True for the failure of an operation, false for the misuse of an accessor.
     fn is_failure(&self) -> bool {
         !matches!(
             self,
@@ -127,12 +127,12 @@ impl OperationError {
         self.operation
     }
 
-    /// The descriptor that it worked on, if it was one.
+    /// The descriptor that the operation worked on. None for an operation without one.
     pub fn fd(&self) -> Option<RawFd> {
         Some(self.fd).filter(|fd| *fd >= 0)
     }
 
-    /// The errno, if the kernel refused something. None for a timeout, a limit, a closed file.
+    /// The errno, if a system call failed. None for a timeout, a limit, a closed file.
     pub fn raw_os_error(&self) -> Option<i32> {
         self.cause.system()?.raw_os_error()
     }
@@ -205,7 +205,7 @@ impl fmt::Display for OperationError {
 }
 
 impl fmt::Debug for OperationError {
-    /// As it is displayed: the parts are codes.
+    /// Debug prints the same text as Display: the fields alone are codes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -239,7 +239,8 @@ impl fmt::Display for Milliseconds {
     }
 }
 
-/// An error that names the operation, its descriptor (negative: none) and the cause.
+/// An error that names the operation, its descriptor and the cause. A negative `fd` stands for no
+/// descriptor.
 #[cold]
 pub(crate) fn named(operation: &'static str, fd: RawFd, cause: Cause) -> io::Error {
     io::Error::new(
@@ -258,7 +259,7 @@ pub(crate) fn system(operation: &'static str, fd: RawFd, error: io::Error) -> io
     named(operation, fd, Cause::System(error))
 }
 
-/// A misuse that no operation is part of.
+/// An InvalidInput error for a call without a descriptor, such as `join`, that was misused.
 #[cold]
 pub(crate) fn invalid(operation: &'static str, text: &'static str) -> io::Error {
     named(
@@ -268,17 +269,19 @@ pub(crate) fn invalid(operation: &'static str, text: &'static str) -> io::Error 
     )
 }
 
-/// How a task ended that has no value, or why a drive did.
+/// Why a task ended without a value, or why a drive ended.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TaskError {
-    /// Its body returned this error, or did not look at this failure of its operation.
+    /// The task's body returned this error, or its operation failed with this error and the body
+    /// did not look at it.
     Failed(io::Error),
-    /// Its body panicked, with this message.
+    /// The task's body panicked, with this message.
     Panicked(String),
-    /// It was cancelled, or its scheduler was dropped.
+    /// The task was cancelled, or its scheduler was dropped.
     Cancelled,
-    /// [`Remote::stop`](crate::Remote::stop) came while `join` or `block_on` waited for it.
+    /// [`Remote::stop`](crate::Remote::stop) was called while `join` or `block_on` waited for the
+    /// task.
     Stopped,
     /// Tasks are alive and nothing can ever wake them: one line for each, with what it waits for.
     /// The tasks are kept: cancel one, spawn another, or drop the scheduler.

@@ -428,8 +428,8 @@ impl AsyncFile {
         self.descriptor.buffered()
     }
 
-    /// Closes the file, for all handles. What waits on it ends in this turn, with
-    /// [`io::ErrorKind::NotConnected`]; what was buffered is gone. Closing it again is nothing.
+    /// Closes the file, for all handles. Operations that wait on it end in this turn, with
+    /// [`io::ErrorKind::NotConnected`]; buffered bytes are dropped. Closing it again does nothing.
     pub fn close(&self) {
         self.descriptor.close();
     }

@@ -15,10 +15,10 @@ use crate::task::{Flow, Task};
 use crate::task_table::{Key, Keyed, TaskId};
 use crate::wait_list::WaitList;
 
-/// Where a task leaves its result.
+/// The place where a task leaves its result.
 pub(crate) struct Slot<T> {
     result: Cell<Leaving<T>>,
-    /// Made by the first task that waits for this one's end.
+    /// The end of this task, for tasks that wait for it. The first of those makes it.
     ending: Cell<Option<Rc<Ending>>>,
 }
 
@@ -26,9 +26,9 @@ enum Leaving<T> {
     /// The task has not ended.
     Alive,
     Value(T),
-    /// Boxed, so that the slot of a task that succeeds is small.
+    /// The failure. It is boxed, so that the slot of a task that succeeds is small.
     Failure(Box<TaskError>),
-    /// Its handle has taken it, or there is none.
+    /// The handle has taken the result, or nobody can take it.
     Taken,
 }
 
@@ -46,7 +46,7 @@ impl<T> Slot<T> {
         is_alive
     }
 
-    /// The task has ended with this value: the tasks that wait for its end are ready.
+    /// Leaves the value of a task that has ended, and wakes the tasks that wait for its end.
     #[inline]
     pub fn leave_value(&self, value: T, reactor: &Reactor) {
         self.leave(Leaving::Value(value), reactor);
@@ -222,7 +222,7 @@ impl<T> fmt::Debug for CancelOnDrop<T> {
 
 /// A task's body as the scheduler sees it, whatever its type and its value's.
 pub(crate) trait Body<'t> {
-    /// Calls it with the outcome.
+    /// Calls the body with the outcome.
     fn resume(&mut self, task: &mut Task<'_, 't>) -> Resumed;
 
     /// The task ends without value. If no handle is left, the failure is reported as that of
@@ -232,9 +232,9 @@ pub(crate) trait Body<'t> {
 
 /// What a body has returned.
 pub(crate) enum Resumed {
-    /// The next operation stands in the place of the one that has ended.
+    /// The task goes on: its next operation is in the place of the one that has ended.
     Waits,
-    /// The value is left in the slot.
+    /// The task has ended, and its value is in the slot.
     Done,
     Failed(io::Error),
 }
@@ -244,9 +244,9 @@ pub(crate) struct Alive<B: ?Sized> {
     pub key: Key,
     pub op: Op,
     pub deadline: Deadline,
-    /// The deadline has come.
+    /// Whether the deadline has come.
     pub is_due: bool,
-    /// It is the library's own.
+    /// Whether the task is the library's own.
     pub is_hidden: bool,
     pub body: B,
 }
@@ -276,7 +276,7 @@ impl<F, T> Closure<F, T> {
     }
 }
 
-/// Makes the two ends.
+/// Makes the two ends of a task.
 #[inline]
 pub(crate) fn pair<'t, T: 't>(
     reactor: &Rc<Reactor>,

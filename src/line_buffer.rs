@@ -51,8 +51,8 @@ pub struct Found {
 /// ```
 #[derive(Default)]
 pub struct LineBuffer {
-    /// None while nothing is held: an idle buffer costs four words. Shared while a task looks at
-    /// it.
+    /// The memory. An idle empty buffer has none, and costs four words. A task that looks at lent
+    /// bytes shares it, if more bytes are buffered behind them.
     storage: Option<Storage>,
     /// The first byte not consumed. Never greater than `scanned`.
     start: usize,
@@ -131,8 +131,8 @@ impl LineBuffer {
     pub fn lines_until(&mut self, delimiter: u8, limit: usize) -> Option<Found> {
         let horizon = self.end.min(self.start.saturating_add(limit));
         if self.scanned < horizon {
-            // From the back: only what follows the last newline is searched, and that is searched
-            // again at most once, when it has become the front.
+            // memrchr searches backwards, and stops at the last newline. The bytes behind that
+            // newline are searched once more at most: when the lines before them are gone.
             let newline = memchr::memrchr(delimiter, self.unsearched(horizon));
             self.count(horizon - self.scanned - newline.unwrap_or(0));
             if let Some(at) = newline {
@@ -159,7 +159,7 @@ impl LineBuffer {
             .map_or(&[], |storage| &storage[self.scanned..horizon])
     }
 
-    /// A line without newline so far that has reached the limit.
+    /// The first `limit` bytes of a line whose newline has not come, if there are so many.
     #[inline]
     fn cut(&self, limit: usize) -> Option<Found> {
         if self.len() >= limit && limit > 0 {
@@ -289,7 +289,7 @@ impl LineBuffer {
         assert!(self.scanned <= self.end, "searched more than there is");
     }
 
-    /// All bytes, consumed; without a copy where nobody else looks at them.
+    /// Consumes all bytes and returns them. They are not copied if nobody else looks at them.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         let (start, len) = (self.start, self.len());
         let storage = self.storage.take();
@@ -298,7 +298,7 @@ impl LineBuffer {
         self.end = 0;
         match storage.map(Rc::try_unwrap) {
             None => Vec::new(),
-            // A little in a large buffer: the buffer goes back to the pool.
+            // A few bytes in a large buffer are copied, and the buffer goes back to the pool.
             Some(Ok(bytes)) if start > 0 || len <= bytes.len() / 2 => {
                 let taken = bytes[start..start + len].to_vec();
                 pool::give(Rc::new(bytes));
@@ -312,8 +312,9 @@ impl LineBuffer {
         }
     }
 
-    /// Gives back the storage that it does not need while nothing comes in: all of it if it is
-    /// empty, a large one if the bytes fit into a small one. More bytes keep their place.
+    /// Gives memory back to the pool that the buffer does not need while nothing comes in. An empty
+    /// buffer gives all of it back. A partial line that fits into a small buffer moves there. A
+    /// longer one stays where it is.
     #[inline]
     pub fn release_spare(&mut self) {
         if self.storage.is_some() {

@@ -12,10 +12,10 @@ use crate::task::Task;
 /// An operation that [`Scheduler::block_on`](crate::Scheduler::block_on) can wait for from ordinary
 /// code. All are.
 pub trait Operation: Into<Op> + Sealed {
-    /// What it hands over, owned.
+    /// What the operation hands over, owned.
     type Output: 'static;
 
-    /// Takes it from the task that was resumed with it.
+    /// Takes the output from the task that was resumed with it.
     #[doc(hidden)]
     fn output(task: &mut Task<'_, '_>) -> io::Result<Self::Output>;
 }
@@ -33,8 +33,8 @@ impl Sealed for Shutdown {}
 impl Sealed for Sleep {}
 impl Sealed for YieldNow {}
 
-/// All bytes of a read. To ordinary code, those of one that its timeout cut would look like all of
-/// them: that is an error, and they stay in the file.
+/// All bytes of a read. If its timeout has cut the read, that is an error and the bytes stay in the
+/// file: ordinary code could not tell them from all bytes.
 fn whole(task: &mut Task<'_, '_>) -> io::Result<Vec<u8>> {
     let bytes = task.bytes()?;
     if task.end() != End::TimedOut {

@@ -10,13 +10,14 @@ use libc::{c_short, pollfd};
 
 /// See the head of this file.
 pub(crate) struct PollSet<O> {
-    /// What poll(2) is given. In a foreign loop, `revents` marks the entries that were shown to it.
+    /// The array that poll(2) is given. In a foreign loop, `revents` marks the entries that were
+    /// shown to that loop.
     pub entries: Vec<pollfd>,
-    /// The owner of the entry at the same place. None: the entry was answered, or its owner has
-    /// left it. The owner may come back.
+    /// The owner of the entry at the same place. None: poll(2) has answered for the entry, or its
+    /// owner has left it. The owner may come back.
     pub owners: Vec<Option<O>>,
-    /// By a descriptor's number: the place of its entry plus one; 0 if it has none. Numbers are
-    /// small: the kernel gives the lowest free one.
+    /// For each descriptor number the place of its entry plus one; 0 if it has no entry. Numbers
+    /// are small, because the kernel gives the lowest free one.
     pub places: Vec<u32>,
     /// How many entries have owners.
     pub live: usize,
@@ -49,7 +50,8 @@ impl<O> PollSet<O> {
         self.owners[self.place(fd)?].as_ref()
     }
 
-    /// Gives the descriptor's entry this owner. Returns the one that it had.
+    /// Gives the descriptor's entry these events and this owner. Returns the owner that the entry
+    /// had.
     #[inline]
     pub fn set(&mut self, fd: RawFd, events: c_short, owner: O) -> Option<O> {
         let place = match self.place(fd) {
@@ -95,7 +97,8 @@ impl<O> PollSet<O> {
         owner
     }
 
-    /// The next entry that poll(2) has answered, from `place` on, and its owner, who leaves it.
+    /// Finds the next entry, from `place` on, for which poll(2) has an answer. Returns its owner,
+    /// which leaves the entry, and the answer.
     #[inline]
     pub fn next_answer(&mut self, place: &mut usize) -> Option<(Option<O>, c_short)> {
         let rest = self.entries.get_mut(*place..)?;
@@ -110,7 +113,8 @@ impl<O> PollSet<O> {
             .map_or(false, |place| self.entries[place].revents == SHOWN)
     }
 
-    /// Takes the owner out of an entry that was shown to a foreign loop. None if it was not shown.
+    /// Takes the owner out of an entry that was shown to a foreign loop. None if the entry was not
+    /// shown.
     pub fn take_shown(&mut self, fd: RawFd) -> Option<O> {
         let place = self.place(fd)?;
         if std::mem::take(&mut self.entries[place].revents) != SHOWN {
@@ -119,7 +123,7 @@ impl<O> PollSet<O> {
         self.vacate(place)
     }
 
-    /// Appends all entries to a foreign loop's set, unanswered.
+    /// Appends all entries to the poll set of a foreign loop, with no answers in them.
     pub fn show(&mut self, set: &mut Vec<pollfd>) {
         self.close_up();
         for entry in &mut self.entries {

@@ -11,30 +11,30 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// A buffer's memory. Its length is its capacity: every byte is initialised once, when it is made,
-/// and never again. It is shared (`Rc`) only while a task that was resumed looks at it.
+/// The memory of a buffer. The vector's length is its capacity: each byte is initialised once, when
+/// the vector is made. The memory is shared (`Rc`) only while a resumed task looks at it.
 pub(crate) type Storage = Rc<Vec<u8>>;
 
-/// A pipe holds 64 KiB (pipe(7)): what one read of a full pipe brings.
+/// What one read of a full pipe brings: a pipe holds 64 KiB (pipe(7)).
 pub(crate) const CHUNK: usize = 64 * 1024;
 
 /// A partial line shorter than this moves to a small buffer while its reader is blocked.
 pub(crate) const SMALL: usize = 4 * 1024;
 
-/// A full pipe and the partial line before it fit with a byte to spare, so that a full pipe never
-/// fills the buffer, and the reader knows after one read that it has everything.
+/// The size of a large buffer. A full pipe and the partial line before it fit with a byte to spare:
+/// one read of a full pipe never fills the buffer, and the reader knows that it has everything.
 pub(crate) const LARGE: usize = CHUNK + SMALL;
 
-/// The smallest size made: a short partial line fits, and small buffers are exchangeable early.
+/// The size of the smallest buffer. A short partial line fits into it.
 const LEAST: usize = 128;
 
-/// How many free ones of each size are kept beside the spare one: at most 544 KiB and 128 KiB a
-/// thread.
+/// How many free buffers of each size the list keeps beside the spare one: at most 544 KiB and 128
+/// KiB a thread.
 const LARGE_KEPT: usize = 7;
 const SMALL_KEPT: usize = 32;
 
-/// One large buffer, which most programs do with: bytes come in, are looked at, and go. Then the
-/// others.
+/// The free buffers of a thread. `spare` is one large buffer: most programs need no more than that.
+/// `large` and `small` hold the other ones.
 struct Free {
     spare: Cell<Option<Storage>>,
     large: RefCell<Vec<Storage>>,
@@ -66,8 +66,8 @@ pub(crate) fn take(size: usize) -> Storage {
     });
     match found {
         Ok(Some(storage)) if storage.len() >= size => storage,
-        // A small one that is too small is freed: those in circulation grow to what their users
-        // need.
+        // A small buffer that is too small is freed, and a larger one is made in its place: the
+        // small buffers grow to what their users need.
         _ => Rc::new(vec![0; rounded(size)]),
     }
 }
@@ -80,14 +80,14 @@ fn rounded(size: usize) -> usize {
     }
 }
 
-/// Takes a buffer back. One that a task still looks at is left to that task.
+/// Takes a buffer back. A buffer that a task still looks at is left to that task.
 #[inline(never)]
 pub(crate) fn give(mut storage: Storage) {
     if Rc::get_mut(&mut storage).is_none() {
         return;
     }
     if storage.len() == LARGE {
-        // During the thread's own teardown the list may be gone: then the buffer is simply freed.
+        // The list may be gone while the thread ends: the buffer is freed then.
         let before = FREE.try_with(|free| free.spare.replace(Some(storage)));
         if let Ok(Some(other)) = before {
             keep(other);

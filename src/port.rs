@@ -27,7 +27,7 @@ pub(crate) enum Direction {
 }
 
 impl Direction {
-    /// What poll(2) is asked for it.
+    /// The event that poll(2) is asked for.
     #[inline]
     pub fn events(self) -> c_short {
         match self {
@@ -45,20 +45,19 @@ enum Mode {
     /// RWF_NOWAIT with each call, for a pipe that the library made: that saves the call that sets
     /// O_NONBLOCK. Where the kernel has none, the first call sets O_NONBLOCK.
     Own,
-    /// MSG_DONTWAIT with each call; the description's flags are left alone.
+    /// A socket: each call has MSG_DONTWAIT, and the description's flags are left alone.
     Socket,
     /// As Socket, for messages that are kept apart: datagrams, which have no end.
     Datagram,
     /// As Datagram, with an end.
     Seqpacket,
-    /// A regular file never makes its reader wait, says poll(2); in truth its calls wait for the
-    /// disk.
+    /// A regular file: poll(2) says that it is always ready. Its calls wait for the disk.
     Regular,
     /// The description is shared, its flags not ours to change: one small call after poll(2) said
     /// that it will not wait. Of a terminal: a read of what is there, and no write, because POLLOUT
     /// promises far less than PIPE_BUF bytes of room.
     Careful,
-    /// As Careful, but RWF_NOWAIT keeps reads from waiting.
+    /// As Careful, but reads have RWF_NOWAIT and cannot wait.
     CarefulNowait,
 }
 
@@ -66,21 +65,22 @@ enum Mode {
 /// [`close`](Port::close).
 pub(crate) struct Port {
     fd: RawFd,
-    /// The process that set O_NONBLOCK on the description, and puts it back; 0: none. A fork shares
-    /// the description, and must not.
+    /// The process that set O_NONBLOCK on the description, and clears it again; 0 if none did. A
+    /// fork of that process shares the description and must leave it alone.
     set_by: u32,
     mode: Cell<Mode>,
     is_tty: bool,
     can_be_read: bool,
     can_be_written: bool,
-    /// The source, and the sink, are worth a call.
+    /// Whether a read, and a write, is worth a call.
     is_readable: Cell<bool>,
     is_writable: Cell<bool>,
-    /// poll(2) has answered with a hangup: reads do not wait any more, up to the end and behind it.
+    /// Whether poll(2) has reported a hangup. Reads do not wait after that.
     is_hung_up: Cell<bool>,
     /// poll(2) has answered with an error, which no call has reported since.
     is_in_error: Cell<bool>,
-    /// The number was closed behind the library's back: it is nobody's, or by now another file's.
+    /// Whether the descriptor was closed behind the library's back: its number may be another
+    /// file's by now.
     is_lost: Cell<bool>,
 }
 
@@ -109,8 +109,8 @@ impl Port {
         }
     }
 
-    /// Takes over an end of a pipe that the library made: nobody else has its description, so no
-    /// flag is put back, and its flags are known.
+    /// Takes over an end of a pipe that the library has made. Its flags are known, and nobody else
+    /// has the description, so no flag is put back.
     pub fn of_own_pipe(fd: Owned, direction: Direction) -> Port {
         let access = match direction {
             Direction::Read => libc::O_RDONLY,
@@ -127,8 +127,8 @@ impl Port {
         Ok(())
     }
 
-    /// A second descriptor of a description that another owner keeps, whose flags are never
-    /// changed.
+    /// Makes a second descriptor of a description that another owner keeps. The description's flags
+    /// are never changed.
     pub fn duplicate(fd: RawFd) -> io::Result<Port> {
         let kind = sys::kind(fd)?;
         let flags = sys::status_flags(fd)?;
@@ -147,7 +147,7 @@ impl Port {
         Ok(Port::new(fd, mode, kind, flags))
     }
 
-    /// A port without descriptor.
+    /// A port without a descriptor.
     pub fn absent() -> Port {
         Port {
             fd: -1,
@@ -206,8 +206,8 @@ impl Port {
         self.ready(direction).get()
     }
 
-    /// A call has shown whether another one is worth making. It always is where calls never wait,
-    /// and where they always fail.
+    /// Notes whether another call is worth making. It always is where calls never wait, and where
+    /// they always fail.
     #[inline]
     fn set_ready(&self, direction: Direction, is_ready: bool) {
         let never_waits = self.mode.get() == Mode::Regular || !self.is_opened_for(direction);
@@ -215,7 +215,7 @@ impl Port {
             .set(is_ready || never_waits || self.is_lost.get());
     }
 
-    /// poll(2) has said so.
+    /// Notes that poll(2) has answered for this direction.
     #[inline]
     pub fn set_polled(&self, direction: Direction, revents: c_short) {
         self.ready(direction).set(true);
@@ -255,8 +255,8 @@ impl Port {
         io::Error::from_raw_os_error(libc::EBADF)
     }
 
-    /// The task that poll(2) was asked for leaves. Where each call wants its own answer of poll(2),
-    /// this one was that task's.
+    /// Forgets an answer of poll(2) when the task leaves for which it was asked. This concerns only
+    /// descriptors where each answer allows one call.
     #[inline]
     pub fn forget_polled(&self, direction: Direction) {
         match self.mode.get() {
@@ -267,20 +267,20 @@ impl Port {
         }
     }
 
-    /// The number is open, if perhaps as another file's.
+    /// Whether the number is open. It may be another file's by now.
     pub fn is_there(&self) -> bool {
         !self.is_lost.get() && sys::is_open(self.fd)
     }
 
-    /// From here on every call is EBADF, and none is made: the number may become another file's at
-    /// any time.
+    /// Has every further call fail with EBADF, without making it: the number may become another
+    /// file's at any time.
     pub fn mark_lost(&self) {
         self.is_lost.set(true);
         self.is_readable.set(true);
         self.is_writable.set(true);
     }
 
-    /// The descriptor with all that is known of it, for a new owner. Here it is lost.
+    /// Moves the descriptor, and all that is known of it, to a new owner. This port has lost it.
     pub fn hand_over(&self) -> Port {
         let port = Port {
             mode: self.mode.clone(),
@@ -305,10 +305,10 @@ impl Port {
         }
     }
 
-    /// Puts the flags back as they were found.
+    /// Clears O_NONBLOCK, if this port has set it.
     pub fn restore(&self) {
         if self.set_by != 0 && self.set_by == std::process::id() {
-            // These can only fail if the number is nobody's.
+            // These calls can fail only if the number is not open.
             let flags = sys::status_flags(self.fd);
             let put_back = |flags| sys::set_status_flags(self.fd, flags & !libc::O_NONBLOCK);
             let _ = flags.and_then(put_back);

@@ -38,16 +38,16 @@ use notes::Notes;
 
 /// The owner of an entry of the poll set.
 pub(crate) trait Watch {
-    /// poll(2) has answered. Called once per registration: an owner that waits on registers anew.
-    /// Nothing is borrowed meanwhile.
+    /// Takes the answer of poll(2). It is called once for each registration: an owner that has more
+    /// to wait for registers again. No cell of the library is borrowed meanwhile.
     fn on_ready(self: Rc<Self>, revents: c_short);
 
-    /// The number was registered again, by another owner: it must have been closed behind the
-    /// library's back, and opened by other code.
+    /// Another owner has registered the same descriptor number: the descriptor must have been
+    /// closed behind the library's back, and its number used again by other code.
     fn on_lost(self: Rc<Self>);
 
-    /// Whether it serves the library alone: then it does not count as something that can wake a
-    /// task.
+    /// Whether the watch serves the library alone. A hidden watch does not count as something that
+    /// can wake a task.
     fn is_hidden(&self) -> bool {
         false
     }
@@ -57,34 +57,35 @@ pub(crate) trait Watch {
 #[derive(Default)]
 pub(crate) struct Reactor {
     poll_set: RefCell<PollSet<Rc<dyn Watch>>>,
-    /// To be advanced in this turn, in this order. A task may be in it twice: advancing one that is
-    /// blocked changes nothing.
+    /// The tasks to be advanced in this turn, in this order. A task may be in the queue twice: to
+    /// advance a blocked task changes nothing.
     ready: RefCell<VecDeque<Key>>,
-    /// How many tasks at the front of `ready` wait on what was closed: those are advanced in this
-    /// turn, however many there are.
+    /// How many tasks at the front of `ready` wait on a file that was closed. All of them are
+    /// advanced in this turn.
     urgent: Cell<usize>,
-    /// To be advanced in the next turn: they had their share of this one.
+    /// The tasks to be advanced in the next turn, because they had their share of this one.
     later: RefCell<Vec<Key>>,
     notes: Notes,
-    /// The drive ends after this advance. Other threads set it, and signal handlers.
+    /// A request that the drive ends after this advance. Other threads and signal handlers set it.
     pub stop: Arc<AtomicBool>,
-    /// How many things outside this thread may wake a task: as long as there is one, nothing is
-    /// stalled.
+    /// How many sources outside this thread may wake a task. The wake pipe is one, while a task or
+    /// a Remote waits for other threads. While there is a source, no task is stalled.
     pub outside: Cell<usize>,
-    /// When the turn under way began, after poll(2) had answered, and its number.
+    /// When the turn under way began (after poll(2) had answered), and the number of that turn.
     pub turn_began: Cell<Moment>,
     pub turns: Cell<u64>,
     /// What annexes keep beside this reactor, one value of a type, until the scheduler is dropped.
     kept: RefCell<Vec<Rc<dyn Any>>>,
-    /// The present moment, while no user code and no poll(2) has run since it was read; otherwise
+    /// The present moment, if neither user code nor poll(2) has run since it was read; otherwise
     /// ZERO.
     clock: Cell<Moment>,
-    /// The scheduler is gone.
+    /// Whether the scheduler was dropped.
     is_closed: Cell<bool>,
 }
 
 impl Reactor {
-    /// Watches a descriptor for these events, once, in place of what it was watched for.
+    /// Registers a descriptor for these events, for one answer, in place of what it was registered
+    /// for.
     #[inline]
     pub fn watch(&self, fd: RawFd, events: c_short, owner: Rc<dyn Watch>) {
         let before = self.poll_set.borrow_mut().set(fd, events, owner);
@@ -93,7 +94,8 @@ impl Reactor {
         }
     }
 
-    /// The entry had an owner: the same, or one that was closed behind the library's back.
+    /// Takes care of an owner that the entry had before. It is the same owner, or one whose
+    /// descriptor was closed behind the library's back.
     #[cold]
     fn replace(&self, before: Rc<dyn Watch>, fd: RawFd) {
         let is_same = match self.poll_set.borrow().owner(fd) {
@@ -105,13 +107,14 @@ impl Reactor {
         }
     }
 
-    /// Watches the descriptor no more.
+    /// Takes the descriptor out of the poll set.
     pub fn unwatch(&self, fd: RawFd) {
         let owner = self.poll_set.borrow_mut().remove(fd);
         drop(owner); // nothing is borrowed: a watch may be the last owner of a file
     }
 
-    /// Whether the poll set has an entry that is hidden, or one that is not.
+    /// Whether the poll set has an entry whose watch is hidden (or not hidden, as `is_hidden`
+    /// says).
     pub fn is_watching(&self, is_hidden: bool) -> bool {
         let set = self.poll_set.borrow();
         let mut owners = set.owners.iter().flatten();
@@ -130,8 +133,8 @@ impl Reactor {
         drop(set);
         let mut place = 0;
         while answers > 0 {
-            // No entry moves while an owner is called: what it registers takes its own place, or a
-            // new one.
+            // No entry moves while an owner is called: an entry that the owner registers takes its
+            // old place, or a new one at the end.
             let answer = self.poll_set.borrow_mut().next_answer(&mut place);
             match answer {
                 Some((Some(owner), revents)) => owner.on_ready(revents),
@@ -143,13 +146,13 @@ impl Reactor {
         Ok(())
     }
 
-    /// The task can go on, in this turn if one is running.
+    /// Puts the task into the ready queue. It is advanced in this turn if a turn is under way.
     #[inline]
     pub fn wake(&self, key: Key) {
         self.ready.borrow_mut().push_back(key);
     }
 
-    /// The front of a queue can go on, if anybody waits.
+    /// Wakes the front of a wait list, if the list is not empty.
     #[inline]
     pub fn wake_front(&self, queue: &WaitList) {
         if let Some(front) = queue.front {
@@ -157,7 +160,8 @@ impl Reactor {
         }
     }
 
-    /// The tasks' wait is over: they go on before all others, in this turn if one is running.
+    /// Puts these tasks before all others in the ready queue: the file on which they wait was
+    /// closed.
     #[cold]
     pub fn wake_first(&self, keys: &[Key]) {
         let mut ready = self.ready.borrow_mut();
@@ -165,12 +169,12 @@ impl Reactor {
         self.urgent.set(self.urgent.get() + keys.len());
     }
 
-    /// The task can go on, but others first.
+    /// Has the task advanced in the next turn, so that other tasks come first.
     pub fn wake_later(&self, key: Key) {
         self.later.borrow_mut().push(key);
     }
 
-    /// The next task to be advanced.
+    /// Takes the next task out of the ready queue.
     #[inline]
     pub fn next_ready(&self) -> Option<Key> {
         let next = self.ready.borrow_mut().pop_front();
@@ -178,13 +182,13 @@ impl Reactor {
         next
     }
 
-    /// Whether the next task to be advanced waits on what was closed.
+    /// Whether the next task in the ready queue waits on a file that was closed.
     #[inline]
     pub fn is_urgent(&self) -> bool {
         self.urgent.get() > 0
     }
 
-    /// A turn begins. Returns the time.
+    /// Counts the turn that begins, and returns the time of its beginning.
     #[inline]
     pub fn begin_turn(&self) -> Moment {
         let now = self.now();
@@ -193,7 +197,8 @@ impl Reactor {
         now
     }
 
-    /// The tasks that had their share of the last turn are ready again. Returns how many tasks are.
+    /// Puts the tasks that had their share of the last turn into the ready queue. Returns how many
+    /// tasks are ready.
     #[inline]
     pub fn wake_sharers(&self) -> usize {
         let (mut ready, mut later) = (self.ready.borrow_mut(), self.later.borrow_mut());
@@ -203,19 +208,19 @@ impl Reactor {
         ready.len()
     }
 
-    /// A task can be advanced or dropped without waiting. (A failure alone is no work: while `join`
-    /// keeps it for the next drive, nothing is to be done about it.)
+    /// Whether a task can be advanced or dropped without waiting. (A failure is no work: `join`
+    /// keeps it for the next drive.)
     pub fn has_work(&self) -> bool {
         !self.ready.borrow().is_empty() || !self.later.borrow().is_empty() || self.has_cancelled()
     }
 
-    /// The drive ends after this advance.
+    /// Whether the drive was asked to end after this advance.
     #[inline]
     pub fn is_stopping(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Whether the drive ends. It was asked to once.
+    /// Whether the drive was asked to end. The request is taken: it ends one drive.
     pub fn take_stop(&self) -> bool {
         self.is_stopping() && self.stop.swap(false, Ordering::AcqRel)
     }
@@ -230,19 +235,20 @@ impl Reactor {
         self.clock.get()
     }
 
-    /// User code runs, for who knows how long.
+    /// Has the next `now` read the clock: user code runs, or poll(2) sleeps.
     #[inline]
     pub fn forget_time(&self) {
         self.clock.set(Moment::ZERO);
     }
 
-    /// The scheduler is gone, and with it all that was watched.
+    /// Whether the scheduler was dropped.
     pub fn is_closed(&self) -> bool {
         self.is_closed.get()
     }
 
-    /// The scheduler is gone: files and handles that still have this reactor reach nobody. Nothing
-    /// of the user's is left in it.
+    /// Empties the reactor of a scheduler that is dropped. Files and handles may still have the
+    /// reactor: what they leave in it from here on has no effect, and nothing of the user's is left
+    /// in it.
     pub fn close(&self) {
         self.is_closed.set(true);
         drop(self.poll_set.take());
@@ -253,7 +259,7 @@ impl Reactor {
     }
 }
 
-/// Where a watch lies: two handles to one have the same.
+/// The address of a watch, by which two `Rc`s to the same watch are known.
 fn address(watch: &Rc<dyn Watch>) -> *const u8 {
     Rc::as_ptr(watch).cast()
 }

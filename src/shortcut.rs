@@ -71,8 +71,8 @@ impl<'e, 't> Task<'e, 't> {
         self.takes_next_line()
     }
 
-    /// If the next line is at hand, and the task may be resumed once more before others: takes that
-    /// line as the outcome.
+    /// Takes the next line of the run as the outcome. False if there is none, or if the task has
+    /// had its share.
     #[inline(always)]
     fn takes_next_line(&mut self) -> bool {
         self.scheduler.share.resumes -= 1;

@@ -26,9 +26,10 @@ pub(crate) use socket::{is_hung_up, receive, recv, send, shut_down_write, unread
 /// How long poll(2) may sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// It only looks.
+    /// poll(2) does not sleep.
     Not,
-    /// It never returns before this moment, unless with an answer.
+    /// poll(2) sleeps until this moment, unless it has an answer before. It never returns early
+    /// without one.
     Until(Moment),
     Forever,
 }
@@ -66,7 +67,7 @@ fn poll_once(set: &mut [pollfd], timeout: Duration, forever: bool) -> io::Result
     check(answer as isize)
 }
 
-/// Rounded up, and clamped to what poll(2) takes (24 days).
+/// The time in milliseconds, rounded up, and at most what poll(2) takes (24 days).
 fn milliseconds(time: Duration) -> c_int {
     let up = clock::nanoseconds(time).saturating_add(999_999) / 1_000_000;
     c_int::try_from(up).unwrap_or(c_int::MAX)
@@ -284,7 +285,7 @@ impl Owned {
         self.0
     }
 
-    /// The number, to be closed by another owner.
+    /// Gives the number up, for another owner to close.
     pub fn into_number(self) -> RawFd {
         std::mem::ManuallyDrop::new(self).0
     }

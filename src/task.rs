@@ -29,11 +29,11 @@ pub type Flow<T = ()> = io::Result<Step<T>>;
 /// How a task goes on: see [`wait`], [`again`] and [`done`].
 #[derive(Debug)]
 pub enum Step<T> {
-    /// Be called again with the outcome of this.
+    /// The task waits for this operation.
     Wait(Op),
-    /// Be called again with the outcome of the same operation, waited for once more.
+    /// The task waits for the same operation once more.
     Again,
-    /// It has ended, with this value.
+    /// The task has ended, with this value.
     Done(T),
 }
 
@@ -102,9 +102,9 @@ pub struct Task<'e, 't> {
     pub(crate) line: &'e [u8],
     /// After readline: what the file's buffer holds behind the line.
     pub(crate) behind: &'e [u8],
-    /// The task knows that its operation has failed.
+    /// Whether the task has looked at the failure of its operation.
     is_seen: Cell<bool>,
-    /// All that was handed over goes back to the file.
+    /// Whether the bytes that were handed over go back to the file.
     pub(crate) is_put_back: bool,
 }
 
@@ -132,11 +132,11 @@ pub enum Outcome<'e> {
     Exits(Vec<ExitStatus>),
     /// After any.
     Failed(io::Error),
-    /// It was moved out before.
+    /// The outcome was moved out before.
     Taken,
 }
 
-/// The longest slice behind a line that a run of lines takes from: what the file counts fits into a
+/// The longest slice behind a line from which a run takes lines: the run counts its bytes in half a
 /// word.
 const LONGEST_RUN: usize = 1 << 30;
 
@@ -327,13 +327,13 @@ impl<'e, 't> Task<'e, 't> {
         self.scheduler.clock()
     }
 
-    /// The operation has failed, and the task has not looked.
+    /// Whether the operation has failed and the task has not looked at that.
     #[inline]
     pub(crate) fn has_unseen_failure(&self) -> bool {
         matches!(self.value, Value::Failed(_)) && !self.is_seen.get()
     }
 
-    /// The failure that the task has not looked at ends it. (One that an accessor gave it is gone.)
+    /// Ends the task with the failure that it has not looked at.
     #[cold]
     pub(crate) fn fail(&self) -> Resumed {
         match self.value {
@@ -342,8 +342,8 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// As if the operation had not ended: what it has handed over stays in the file. Returns how
-    /// many bytes.
+    /// Gives the bytes that were handed over back to the file, as if the operation had not ended.
+    /// Returns how many there are.
     pub(crate) fn put_back(&mut self) -> io::Result<usize> {
         match self.value {
             Value::Failed(_) => self.other(""),
@@ -356,7 +356,7 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// As an error: the deadline of a read or a write came when it had moved so many bytes.
+    /// The error of a read or a write that its deadline cut, when it had moved so many bytes.
     #[cold]
     pub(crate) fn cut(&self, bytes: usize) -> io::Error {
         match &self.op.ended().0 {
@@ -366,8 +366,8 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// The outcome is not what this accessor hands over: the failure, if the accessor fits the
-    /// operation; otherwise a misuse.
+    /// The error of an accessor that has nothing to hand over: the failure of the operation, or the
+    /// misuse of an accessor that does not fit.
     #[cold]
     fn other<T>(&mut self, accessor: &'static str) -> io::Result<T> {
         let fitting = self.op.ended().accessors(); // none: a `first` that has failed by itself

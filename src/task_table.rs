@@ -7,11 +7,11 @@ use std::cell::Cell;
 use std::fmt;
 use std::num::NonZeroU32;
 
-/// Names a task: its slot in its scheduler's table, and its generation.
+/// The name of a task: its slot in the scheduler's table, and its generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     pub index: u32,
-    /// No two tasks of a thread have the same, of whichever schedulers.
+    /// The generation. No two tasks of a thread have the same one, also in different schedulers.
     pub generation: NonZeroU32,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// A task, which knows its key.
+/// What the table needs of a task: its key.
 pub(crate) trait Keyed {
     fn key(&self) -> Key;
 }
@@ -65,7 +65,7 @@ impl<T: Keyed> TaskTable<T> {
         }
     }
 
-    /// A slot for a new task, and the key that names it from here on.
+    /// Reserves a slot for a new task. Returns the key that names the task from here on.
     #[inline]
     pub fn reserve(&mut self) -> Key {
         let index = match self.free.pop() {
@@ -90,7 +90,7 @@ impl<T: Keyed> TaskTable<T> {
         self.slots[index] = Some(task);
     }
 
-    /// Takes the task out of its slot. None if it has ended, or is taken.
+    /// Takes the task out of its slot. None if the task has ended, or is taken already.
     #[inline]
     pub fn take(&mut self, key: Key) -> Option<T> {
         match &mut self.slots[key.index as usize] {
@@ -105,7 +105,7 @@ impl<T: Keyed> TaskTable<T> {
             .filter(|task| task.key() == key)
     }
 
-    /// The task, which was taken, has ended: its slot can be used again.
+    /// Frees the slot of a task that was taken and has ended.
     #[inline]
     pub fn free(&mut self, key: Key) {
         self.free.push(key.index);

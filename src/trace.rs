@@ -10,7 +10,7 @@ use crate::task_table::TaskId;
 pub struct Trace<'a> {
     /// The task.
     pub task: TaskId,
-    /// In which turn, counted from 1; 0 before the first.
+    /// The number of the turn, counted from 1; 0 before the first turn.
     pub turn: u64,
     /// What happened.
     pub event: Event<'a>,
@@ -20,9 +20,9 @@ pub struct Trace<'a> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// It was spawned, and waits for this.
+    /// The task was spawned, and waits for this operation.
     Spawned(&'a Op),
-    /// Its operation was advanced, from one state of its machine to another (or the same).
+    /// The task's operation was advanced, from one state of its machine to another (or the same).
     Advanced {
         /// The operation.
         op: &'a Op,
@@ -31,10 +31,10 @@ pub enum Event<'a> {
         /// The state after.
         to: &'static str,
     },
-    /// It was resumed with an outcome, and waits for this.
+    /// The task was resumed with an outcome, and waits for this operation.
     Resumed(End, &'a Op),
-    /// It was resumed with an outcome, and has ended with a value.
+    /// The task was resumed with an outcome, and has ended with a value.
     Done(End),
-    /// It has ended without a value.
+    /// The task has ended without a value.
     Failed(&'a TaskError),
 }

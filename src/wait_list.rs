@@ -10,18 +10,18 @@
 
 use crate::task_table::Key;
 
-/// A place in a list: what its owner leaves with.
+/// A task's place in a wait list. The task leaves the list with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(u32);
 
 impl Ticket {
-    /// No place.
+    /// The ticket of a task that is not in the list.
     pub const NONE: Ticket = Ticket(u32::MAX);
-    /// The place of a task that entered an empty list. It has no node.
+    /// The ticket of a task that entered an empty list. Such a task has no node.
     const ALONE: Ticket = Ticket(u32::MAX - 1);
 }
 
-/// No node.
+/// The index that stands for "no node".
 const END: u32 = u32::MAX;
 
 /// See the head of this file.
@@ -32,16 +32,17 @@ pub(crate) struct WaitList {
     behind: Option<Box<Behind>>,
 }
 
-/// The nodes behind the front.
+/// The part of the list behind the front task.
 #[derive(Debug)]
 struct Behind {
     nodes: Vec<Node>,
-    /// The front's own node, if it once was behind another. It keeps its node until it leaves.
+    /// The node of the front task, if that task once stood behind another one; otherwise END. The
+    /// node stays in use until the task leaves.
     front: u32,
-    /// The first and the last node in the queue.
+    /// The first and the last node in the queue. The front task is not among them.
     first: u32,
     last: u32,
-    /// The first of the nodes that are free, linked by `next`.
+    /// The first free node. Free nodes are linked by `next`.
     free: u32,
 }
 
@@ -60,8 +61,8 @@ impl WaitList {
         }
     }
 
-    /// Enters at the back. The same task may enter more than once; each place is left by its own
-    /// ticket.
+    /// Puts the task at the back of the list. The same task may enter more than once, and leaves
+    /// each place with the ticket of that place.
     #[inline]
     pub fn enter(&mut self, key: Key) -> Ticket {
         if self.front.is_none() {
@@ -106,8 +107,8 @@ impl WaitList {
         Ticket(place)
     }
 
-    /// Leaves the place. Returns true if it was the front: the task behind it, if any, is the front
-    /// now.
+    /// Takes the ticket's task out of the list. Returns true if that task was the front: the task
+    /// behind it, if there is one, is the front now.
     #[inline]
     pub fn leave(&mut self, ticket: Ticket) -> bool {
         match &mut self.behind {

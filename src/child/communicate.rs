@@ -33,14 +33,14 @@ use crate::wait_list::Ticket;
 pub struct Communicate {
     pub(super) processes: Rc<Processes>,
     pub(super) conversation: Rc<RefCell<Conversation>>,
-    /// Until the conversation has adopted it.
+    /// The input, until the conversation has taken it over.
     input: Feed,
     limit: usize,
     linger: Option<Duration>,
     exit: ExitWait,
     deadline: OwnDeadline,
     pub(super) streams: Streams,
-    /// Its place in the conversation's queue.
+    /// The task's place in the queue of the conversation.
     ticket: Ticket,
 }
 
@@ -86,7 +86,7 @@ impl Communicate {
         self
     }
 
-    /// One step; Err is its end, too.
+    /// Makes one step. Err ends the operation, too.
     fn go_on(&mut self, cx: &Context<'_>) -> Result<Progress, Progress> {
         if self.limit == 0 {
             return Err(refused("a limit of 0"));
@@ -125,8 +125,8 @@ impl Communicate {
         }
     }
 
-    /// What was closed before all was fed is an error, once: what the child says can still be had
-    /// by the next communicate.
+    /// Fails, once, if stdin or the input was closed before all was fed. The next communicate can
+    /// still have the child's output.
     fn find_closed(&mut self, cx: &Context<'_>) -> Result<(), Progress> {
         let mut conversation = self.conversation.borrow_mut();
         if conversation.machine.is_fed() || !conversation.is_led_by(cx.key) {
@@ -150,7 +150,7 @@ impl Communicate {
         }
     }
 
-    /// The conversation takes over the input, unless some of the old one is left.
+    /// Gives the input to the conversation, unless a part of an earlier input is left.
     fn adopt_input(&mut self, cx: &Context<'_>) -> Result<(), Progress> {
         let mut conversation = self.conversation.borrow_mut();
         let sources = [self.input.stream(), conversation.input.stream()];
@@ -176,8 +176,8 @@ impl Communicate {
         }
     }
 
-    /// Enters the conversation's queue, and those of all streams. False: the conversation is
-    /// another scheduler's.
+    /// Enters the queue of the conversation and those of all streams. False if tasks of another
+    /// scheduler are in the conversation.
     fn queue(&mut self, cx: &Context<'_>) -> bool {
         let mut conversation = self.conversation.borrow_mut();
         if !conversation.waiters.enter(&mut self.ticket, cx.at()) {
@@ -189,7 +189,7 @@ impl Communicate {
         true
     }
 
-    /// Whether the child has ended, and the time to linger; and when to look again.
+    /// Whether the child has ended and the time to linger is over; and when to look again.
     fn look_at_child(&mut self, cx: &Context<'_>) -> Result<(Child, Moment), Progress> {
         let child = self.processes.last();
         let ask_again = self.exit.advance(child, cx);
@@ -206,11 +206,12 @@ impl Communicate {
         }
     }
 
-    /// Feeds and collects. When all is fed, stdin is closed: the child reads until its end.
+    /// Feeds the child and collects its output. stdin is closed when all is fed, so that the child
+    /// reads its end of file.
     fn converse(&mut self, child: Child, is_due: bool, cx: &Context<'_>) -> Answer {
         let Streams { stdout, stderr, .. } = &self.streams;
         let child = match child {
-            // The output is the task's only when it is the front of both queues.
+            // The output is handed over only to a task that is the front of both queues.
             Child::Exited if !stdout.is_front(cx.key) || !stderr.is_front(cx.key) => Child::Running,
             child => child,
         };
@@ -230,7 +231,7 @@ impl Communicate {
         answer
     }
 
-    /// The child's status, and what has come for the task that leads the conversation.
+    /// The outcome: the child's status, and the output for the task that leads the conversation.
     fn output(&self, leader: Option<Key>) -> Result<Progress, Progress> {
         let status = self.processes.status().map_err(failed)?;
         let is_ours = |stream: &Entry| leader.map_or(false, |key| stream.is_front(key));
@@ -247,7 +248,7 @@ impl Communicate {
         Ok(Progress::complete(output))
     }
 
-    /// A part of it has failed.
+    /// The failure of one of the streams.
     fn failed(&self, part: Part, cause: Cause) -> Progress {
         let (name, stream) = match part {
             Part::Input => (
@@ -269,7 +270,7 @@ impl Communicate {
         self.conversation.borrow().machine.state() == State::Ended
     }
 
-    /// How many bytes came from the child and were not handed over.
+    /// How many bytes of output were collected and not handed over.
     fn held(&self) -> usize {
         self.streams.stdout.file.buffered() + self.streams.stderr.file.buffered()
     }

@@ -1,5 +1,5 @@
-//! A conversation with a child: what outlives a communicate that was cut. What was collected is in
-//! the streams' buffers.
+//! A conversation with a child: what outlives a communicate that was cut. The output that was
+//! collected is in the buffers of the streams.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -14,28 +14,29 @@ use crate::task_table::Key;
 
 /// See the head of this file.
 pub(crate) struct Conversation {
-    /// How far it has come.
+    /// The machine, which knows how far the conversation has come.
     pub machine: Communicator,
-    /// What is left to be fed.
+    /// The input that is not yet fed.
     pub input: Feed,
     /// The communicates under way, in the order they were waited for. The front leads the
     /// conversation.
     pub waiters: Waiters,
 }
 
-/// What is known in one advance, besides the streams.
+/// What the machine is given in one advance, besides the streams.
 pub(crate) struct Terms {
     pub key: Key,
     pub child: Child,
-    /// There will be no other time: poll(2) is asked for what it has not told of.
+    /// Whether this is the last advance, because the deadline or the end of the linger time has
+    /// come. poll(2) is asked once more then.
     pub is_last: bool,
-    /// stdin's reader has gone.
+    /// Whether the reader of stdin has gone.
     pub is_hung_up: bool,
     pub limit: usize,
 }
 
 impl Conversation {
-    /// That with these children: the same for each communicate.
+    /// The conversation with these children. All communicates of a pipe have the same one.
     pub fn with(processes: &Processes) -> Rc<RefCell<Conversation>> {
         let mut kept = processes.conversation.borrow_mut();
         let known = kept.clone().and_then(|kept| kept.downcast().ok());
@@ -51,15 +52,16 @@ impl Conversation {
         })
     }
 
-    /// Whether this task's communicate leads it, or would.
+    /// Whether this task's communicate leads the conversation. It would, too, if no other one
+    /// waits.
     pub fn is_led_by(&self, key: Key) -> bool {
         self.waiters.front().map_or(true, |front| front == key)
     }
 
-    /// One advance of the machine, with those streams that are this task's to use.
+    /// Advances the machine, with those streams of which this task is the front.
     pub fn advance<'a>(&mut self, streams: &'a Streams, terms: &Terms) -> Answer {
-        // poll(2) may have looked at a stream before the child said its last, and at the pidfd
-        // after that: once the child has ended, it is asked again.
+        // poll(2) may have looked at a stream before the child's last write, and at the pidfd after
+        // the child's end. Once the child has ended, poll(2) is asked again.
         let has_ended = terms.child != Child::Running;
         let front = |entry: &'a Entry| entry.front(terms.key, terms.is_last, has_ended);
         let (mut stdin, mut stdout) = (front(&streams.stdin), front(&streams.stdout));

@@ -17,18 +17,18 @@ use crate::chore;
 use crate::reactor::Reactor;
 use crate::sys::process::Process;
 
-/// How many pidfds are watched at most: descriptors are the host's.
+/// The most pidfds that are watched: descriptors belong to the host program.
 const WATCHED: usize = 64;
 
-/// How many children are asked at a time.
+/// How many children are asked for at a time.
 const ASKED: usize = 16;
 
-/// A thread's list, until the thread ends.
+/// The dropped children of a thread, until the thread ends.
 #[derive(Default)]
 pub(super) struct Dropped {
-    /// At most `WATCHED`.
+    /// The children whose pidfds are watched, `WATCHED` of them at most.
     pub(super) watched: RefCell<VecDeque<Rc<ChildProcess>>>,
-    /// Asked in this order.
+    /// The other children, in the order in which they are asked for.
     pub(super) asked: RefCell<VecDeque<Rc<ChildProcess>>>,
 }
 
@@ -36,10 +36,10 @@ thread_local! {
     pub(super) static DROPPED: Dropped = Dropped::default();
 }
 
-/// Children that have outlived their threads.
+/// Children that have outlived their threads. The chore of every thread reaps them.
 static ORPHANS: Mutex<Vec<Process>> = Mutex::new(Vec::new());
 
-/// The last handle of the child's pipe is gone.
+/// Takes a child whose pipe was dropped.
 pub(crate) fn leave(child: Rc<ChildProcess>) {
     child.let_go();
     if !keep(&child) {
@@ -61,7 +61,7 @@ pub(crate) fn keep(child: &Rc<ChildProcess>) -> bool {
     is_kept
 }
 
-/// Reaps those that have ended: the thread's chore.
+/// Reaps children that have ended. This is the thread's chore.
 pub(crate) fn reap() {
     let _ = DROPPED.try_with(Dropped::reap);
 }
@@ -88,8 +88,9 @@ impl Dropped {
         }
     }
 
-    /// Whether a poll set has the child's pidfd. (Of a pipe that was closed, a task may wait for
-    /// the exit: then it is that of the task's scheduler.)
+    /// Puts the child's pidfd into a poll set, unless one has it already. Returns whether one has
+    /// it now. (It may be the poll set of a task's scheduler: a task may wait for the exit of a
+    /// child whose pipe was closed.)
     fn watch(&self, child: &Rc<ChildProcess>) -> bool {
         let watch = |reactor| child.watch(&reactor);
         child.status() == Status::Running
@@ -97,8 +98,8 @@ impl Dropped {
             && (child.is_watched() || Reactor::any().map_or(false, watch))
     }
 
-    /// Those that have ended, and those whose scheduler is gone, are watched no more: they are
-    /// asked next.
+    /// Moves children that are not watched any more to those that are asked for: they have ended,
+    /// or their scheduler is gone.
     fn release_unwatched(&self) {
         let mut watched = self.watched.borrow_mut();
         let children = std::mem::take(&mut *watched).into_iter();
@@ -112,7 +113,7 @@ impl Dropped {
 }
 
 impl Drop for Dropped {
-    /// The thread ends.
+    /// Gives the children that live to the process's list: the thread ends.
     fn drop(&mut self) {
         let children = self.watched.take().into_iter().chain(self.asked.take());
         for child in children {
@@ -125,7 +126,8 @@ impl Drop for Dropped {
     }
 }
 
-/// Its thread ends. (One whose pipe was closed and is still there is that pipe's to leave.)
+/// Puts a child whose thread ends into the process's list. (A child that still has a pipe is left
+/// to that pipe.)
 fn orphan(child: Rc<ChildProcess>) {
     if let Ok(child) = Rc::try_unwrap(child) {
         let mut orphans = ORPHANS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,7 +136,8 @@ fn orphan(child: Rc<ChildProcess>) {
     }
 }
 
-/// Asks some of those that have outlived their threads: the chore of every thread.
+/// Reaps children that have outlived their threads and have ended. This is the chore of every
+/// thread.
 fn reap_orphans() {
     let mut orphans = match ORPHANS.try_lock() {
         Ok(orphans) => orphans,

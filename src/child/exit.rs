@@ -29,7 +29,7 @@ pub struct Exit {
 /// A wait for a child's exit, as a part of an operation.
 pub(crate) struct ExitWait {
     machine: Waiter,
-    /// Its place among the child's waiters.
+    /// The task's place among the child's waiters.
     ticket: Ticket,
 }
 
@@ -41,8 +41,8 @@ impl ExitWait {
         }
     }
 
-    /// Whether the child has ended; if not, the task will be woken when it does, or is to ask again
-    /// at the moment that is given.
+    /// Whether the child has ended. If it has not, its end will wake the task, or the task must ask
+    /// again at the moment that is returned.
     pub fn advance(
         &mut self,
         child: &Rc<ChildProcess>,

@@ -19,7 +19,7 @@ pub(crate) enum Feed {
     Nothing,
     Bytes(Data),
     Stream(Rc<Descriptor>),
-    /// It could not be made asynchronous.
+    /// A file that could not be made asynchronous.
     Broken(io::Error),
 }
 

@@ -21,7 +21,7 @@ use crate::sys::Owned;
 use crate::task_table::Key;
 use crate::wait_list::Ticket;
 
-/// What is known of a child's end.
+/// What the library knows of a child's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     Running,
@@ -35,14 +35,14 @@ pub(crate) enum Status {
 pub(crate) struct ChildProcess {
     id: u32,
     pub(super) process: RefCell<Process>,
-    /// When it was started. None: the host has started it.
+    /// When the child was started. None if the host has started it.
     began: Option<Moment>,
     status: Cell<Status>,
-    /// When its end was noticed.
+    /// When the child's end was noticed.
     ended_at: Cell<Moment>,
     notice: RefCell<Notice>,
     pub(super) waiters: RefCell<Waiters>,
-    /// The list of dropped children has it.
+    /// Whether the list of dropped children has the child.
     pub is_dropped: Cell<bool>,
     /// It leads a process group. Then it is not reaped as long as this has holders: its number is
     /// the group's, and must not become another one's.
@@ -52,21 +52,21 @@ pub(crate) struct ChildProcess {
     is_reaped: Cell<bool>,
 }
 
-/// What tells of the child's end. A pidfd is kept from the first wait to the end: a task that waits
-/// for one of many exits again and again opens each once.
+/// How the library learns of the child's end. A pidfd is kept from the first wait to the child's
+/// end, so a task that waits for one of many exits again and again opens each pidfd once.
 enum Notice {
-    /// Nothing was opened, or could be.
+    /// No pidfd was opened, or none could be.
     None,
     /// A pidfd that is in no poll set.
     Pidfd(Owned),
     /// A pidfd in the poll set of this reactor.
     Watched(Owned, Rc<Reactor>),
-    /// The pidfd was ready: waitpid(2) is to be asked.
+    /// The pidfd was ready, and waitpid(2) is to be asked.
     Ready,
 }
 
-/// So long after its start a child's number is not another's: the kernel gives all other numbers
-/// first.
+/// For so many nanoseconds after a child's start its number is no other process's, even if the
+/// child was reaped: the kernel gives all other numbers first.
 const FRESH: u64 = 1_000_000_000;
 
 impl ChildProcess {
@@ -92,12 +92,12 @@ impl ChildProcess {
         self.id
     }
 
-    /// What is known, without asking.
+    /// What the library knows of the child's end, without a system call.
     pub fn status(&self) -> Status {
         self.status.get()
     }
 
-    /// When its end was noticed: never, while it runs.
+    /// When the child's end was noticed. NEVER while it runs.
     pub fn ended_at(&self) -> Moment {
         self.ended_at.get()
     }
@@ -164,8 +164,8 @@ impl ChildProcess {
         self.is_reaped.get()
     }
 
-    /// Whether its end is known, or the task will be woken when it comes. False: the task must ask
-    /// again.
+    /// Makes the task wait for the child's end. True if the end is known, or will wake the task.
+    /// False if the task must ask again.
     pub fn wait_for(
         self: &Rc<Self>,
         ticket: &mut Ticket,
@@ -181,7 +181,7 @@ impl ChildProcess {
         Ok(self.try_wait()? != Status::Running)
     }
 
-    /// The task waits for it no more. Idempotent.
+    /// Ends the task's wait. Idempotent.
     pub fn leave(&self, ticket: &mut Ticket) {
         let mut waiters = self.waiters.borrow_mut();
         waiters.leave(ticket);
@@ -190,8 +190,8 @@ impl ChildProcess {
         }
     }
 
-    /// Has this reactor's poll set tell of the end. False if it cannot, or if the end is known by
-    /// now.
+    /// Puts the child's pidfd into this reactor's poll set. False if that is not possible, or if
+    /// the child's end is known by now.
     pub fn watch(self: &Rc<Self>, reactor: &Rc<Reactor>) -> bool {
         if self.is_watched_by(reactor) {
             return true;
@@ -216,7 +216,7 @@ impl ChildProcess {
         true
     }
 
-    /// A pidfd. If the number may have become another process's, waitpid(2) is asked first.
+    /// Opens a pidfd. If the number may be another process's by now, waitpid(2) is asked first.
     fn open(&self) -> Option<Owned> {
         let began = self.began.unwrap_or(Moment::ZERO);
         let is_fresh = clock::now() < began.after(FRESH);
@@ -226,7 +226,7 @@ impl ChildProcess {
         None
     }
 
-    /// Whether a poll set has the pidfd, and its scheduler is alive.
+    /// Whether the pidfd is in the poll set of a scheduler that is alive.
     pub fn is_watched(&self) -> bool {
         match &*self.notice.borrow() {
             Notice::Watched(_, reactor) => !reactor.is_closed(),
@@ -241,7 +241,7 @@ impl ChildProcess {
         }
     }
 
-    /// Out of the poll set; the pidfd is kept.
+    /// Takes the pidfd out of the poll set, and keeps it.
     pub fn unwatch(&self) {
         let notice = self.notice.replace(Notice::None);
         let pidfd = match notice {
@@ -262,7 +262,7 @@ impl ChildProcess {
         self.waiters.borrow().wake_all();
     }
 
-    /// kill(2), unless it was reaped: its number may be another process by then.
+    /// kill(2), unless the child was reaped: the number may be another process's then.
     pub fn signal(&self, signal: i32) -> io::Result<()> {
         match self.try_wait()? {
             Status::Running => process::kill(self.id, signal),
@@ -304,7 +304,8 @@ impl ChildProcess {
         })
     }
 
-    /// Ends it at once and reaps it: for a child that was started for nothing.
+    /// Kills the child, waits for its end and reaps it. For a child whose pipeline could not be
+    /// started as a whole.
     pub fn kill_and_wait(&self) {
         if self.signal(libc::SIGKILL).is_ok() && self.status() == Status::Running {
             let answer = self.process.borrow_mut().wait();

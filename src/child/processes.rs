@@ -21,16 +21,16 @@ use crate::sys::Owned;
 
 /// See the head of this file.
 pub(crate) struct Processes {
-    /// The first child's.
+    /// The first child's stdin.
     pub stdin: AsyncFile,
-    /// The last child's.
+    /// This stream of the last child.
     pub stdout: AsyncFile,
-    /// The last child's.
+    /// This stream of the last child.
     pub stderr: AsyncFile,
-    /// In the order of the chain. Never empty.
+    /// The children, in the order of the chain. Never empty.
     children: Vec<Rc<ChildProcess>>,
-    /// What outlives a communicate. None if there was none: a program that has none does not link
-    /// it.
+    /// The conversation, which outlives a communicate. None before the first one: a program that
+    /// never communicates does not link it.
     pub conversation: RefCell<Option<Rc<dyn Any>>>,
     /// The process in which the last handle's drop kills the children; 0: none. A fork of it must
     /// not.
@@ -46,7 +46,8 @@ impl Processes {
         let stdin = end(children.first_mut(), STDIN_FILENO);
         let stdout = end(children.last_mut(), STDOUT_FILENO);
         let stderr = end(children.last_mut(), STDERR_FILENO);
-        // Within the chain, what was not handed on will be read and written by nobody.
+        // Streams between two children that were not handed on are closed: nobody reads or writes
+        // them.
         for child in &mut children {
             drop((child.take(STDIN_FILENO), child.take(STDOUT_FILENO)));
         }

@@ -76,7 +76,7 @@ fn name(command: &Command, (index, count): Stage) -> String {
     }
 }
 
-/// Ends a child that was started for nothing.
+/// Ends a child whose pipeline could not be started as a whole.
 fn kill(child: Rc<ChildProcess>) {
     child.kill_and_wait();
     dropped::leave(child); // one that could not be killed

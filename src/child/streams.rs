@@ -96,7 +96,8 @@ impl Streams {
         }
         if interests.input {
             let place = self.hangup.get_or_insert_with(Place::default);
-            // Only a stdin that was closed meanwhile refuses, and that has woken the task.
+            // `watch` fails only if stdin is closed. The close has woken this task, so the error is
+            // ignored here.
             let _ = self.stdin.file.watch(place, cx.at(), 0);
         } else {
             self.leave_hangup();
@@ -198,7 +199,7 @@ impl Front<'_> {
         }
     }
 
-    /// The machine has read from it.
+    /// Wakes the tasks that wait for `readable`, if the machine has read ahead.
     pub fn has_read(self) {
         self.file.has_read(&self.state);
     }

@@ -20,12 +20,12 @@ use crate::task::Task;
 #[must_use = "an operation does nothing until a task waits for it"]
 pub struct First {
     members: Vec<Member>,
-    /// The index of the one that has ended.
+    /// The index of the member that has ended.
     winner: Option<usize>,
     deadline: OwnDeadline,
 }
 
-/// One of the operations, and its own deadline.
+/// One of the operations, and the deadline of that operation.
 struct Member {
     op: Op,
     deadline: Moment,
@@ -88,7 +88,7 @@ impl First {
         self
     }
 
-    /// Why it cannot be waited for.
+    /// Why this `first` cannot be waited for. None if it can.
     fn misuse(&self) -> Option<Cause> {
         if self.members.is_empty() {
             return Some(Cause::Says(
@@ -131,7 +131,7 @@ impl Operate for First {
         let mut soonest = Moment::NEVER;
         for index in 0..self.members.len() {
             let Member { op, deadline } = &mut self.members[index];
-            // The deadline that has come may be another member's.
+            // The deadline that has come may be that of another member.
             let is_due = cx.is_due && *deadline <= cx.reactor.turn_began.get();
             match op.advance_rarely(&Context {
                 deadline: *deadline,
@@ -163,7 +163,8 @@ impl Operate for First {
         losers.for_each(|(_, member)| member.op.leave());
     }
 
-    /// The winner afresh; the others keep their running clocks.
+    /// The winner begins afresh, and so does the timeout of this `first`. The other members keep
+    /// their deadlines.
     fn restart(&mut self) -> bool {
         self.deadline.reset();
         let winner = match self.winner.take() {
@@ -213,7 +214,8 @@ impl Operate for First {
 impl Sealed for First {}
 
 impl Operation for First {
-    /// Which one ended. What it would have handed over stays in its file.
+    /// The index of the member that ended. What that member would have handed over stays in its
+    /// file.
     type Output = usize;
     fn output(task: &mut Task<'_, '_>) -> io::Result<usize> {
         let which = task.which();

@@ -21,7 +21,7 @@ use crate::wait_list::Ticket;
 #[must_use = "an operation does nothing until a task waits for it"]
 pub struct Join {
     target: TaskId,
-    /// The target's.
+    /// The reactor of the task that is waited for.
     reactor: Rc<Reactor>,
     ending: Rc<Ending>,
     ticket: Ticket,

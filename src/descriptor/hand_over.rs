@@ -7,9 +7,9 @@ use super::Descriptor;
 use crate::error::Cause;
 
 impl Descriptor {
-    /// Hands the descriptor over to a new owner, its flags and its readiness as they are, with the
-    /// bytes that were read ahead. Tasks that wait on it here are advanced next, and find that this
-    /// stream is absent. None if it is not open.
+    /// Hands the descriptor over to a new owner, with its flags, its readiness and the bytes that
+    /// were read ahead. The tasks that wait on it here are advanced next, and find that the stream
+    /// is absent. None if the file is not open.
     pub fn hand_over(&self, stream: Stream) -> Option<Descriptor> {
         let mut state = self.state();
         if state.standing != Standing::Open {
@@ -30,8 +30,8 @@ impl Descriptor {
         }
     }
 
-    /// Gives the descriptor up, its flags as they were found, with the bytes that were read ahead.
-    /// None if it is closed.
+    /// Gives the descriptor up, with its flags as they were found, and the bytes that were read
+    /// ahead. None if the file is closed, also behind the library's back.
     pub fn into_inner(self) -> Option<(OwnedFd, Vec<u8>)> {
         let mut state = self.state();
         if state.standing != Standing::Open {

@@ -9,17 +9,18 @@ use super::{Descriptor, State};
 use crate::port::Direction;
 use crate::reactor::Watch;
 
-/// What poll(2) answers unasked. Each of these wakes reader and writer: the system call then
-/// decides.
+/// The events that poll(2) reports unasked. Each of them wakes reader and writer, and the system
+/// call shows what has happened.
 pub(crate) const ALWAYS: c_short = POLLHUP | POLLERR | POLLNVAL;
 
-/// Nothing, or these events and what poll(2) answers unasked.
+/// The events that poll(2) is asked for, or nothing. Asking for no event is not nothing: poll(2)
+/// reports hangups and errors unasked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Interest(c_short);
 
 impl Interest {
     pub const NONE: Interest = Interest(0);
-    /// A bit that is no event: interest in a hangup alone is not nothing.
+    /// A bit that is no event. It tells interest in a hangup alone from no interest.
     pub const SOME: c_short = 1 << 14;
 
     #[inline]

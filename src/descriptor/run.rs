@@ -1,5 +1,6 @@
-//! A run of lines: a task takes line after line out of what was lent to it, without a look at the
-//! file. The first look at the file's state ends the run, and takes those lines out of the buffer.
+//! A run of lines: a task takes line after line out of the bytes that were lent to it, without
+//! borrowing the file's state. The next borrow of the state ends the run, and takes those lines out
+//! of the buffer.
 
 use std::cell::Cell;
 
@@ -8,9 +9,9 @@ use crate::line_buffer::{Lent, LineBuffer};
 
 /// See the head of this file.
 pub(crate) struct Run {
-    /// How many bytes the task has taken; `OFF`: there is no run.
+    /// How many bytes the task has taken in this run. `OFF` if there is no run.
     taken: Cell<u32>,
-    /// In how many bytes behind those it has found no newline.
+    /// How many bytes behind the taken ones the task has searched without finding a newline.
     searched: Cell<u32>,
 }
 
@@ -33,13 +34,13 @@ impl Run {
         self.taken.get() != OFF
     }
 
-    /// The task has taken a line, of so many bytes.
+    /// Notes that the task has taken a line of so many bytes.
     #[inline]
     pub fn took(&self, line: usize) {
         self.taken.set(self.taken.get() + line as u32);
     }
 
-    /// The task has found no newline in the next bytes, so many.
+    /// Notes that the next `bytes` bytes hold no newline.
     #[inline]
     pub fn searched(&self, bytes: usize) {
         self.searched.set(bytes as u32);
@@ -53,7 +54,7 @@ impl Run {
 }
 
 impl Descriptor {
-    /// A run of lines begins, unless another reader waits.
+    /// Begins a run of lines, unless another reader waits.
     #[inline]
     pub fn begin_run(&self, state: &State) {
         if state.readers.front.is_none() {
@@ -61,8 +62,8 @@ impl Descriptor {
         }
     }
 
-    /// What was lent is the file's alone again: `rest` bytes of it were not taken. An emptied
-    /// buffer goes back to the pool.
+    /// Takes back what was lent. The last `rest` bytes of it were not taken, and are buffered again
+    /// if the file is still open. An emptied buffer goes back to the pool.
     pub fn take_back(&self, lent: &mut Lent, rest: usize) {
         let mut state = self.state();
         if state.is_open() {

@@ -1,4 +1,4 @@
-//! Whether a file has a descriptor, and what is answered if it has none.
+//! Whether a file has a descriptor, and the error if it has none.
 
 use std::fmt;
 use std::io::ErrorKind::{InvalidInput, NotConnected};
@@ -15,15 +15,16 @@ use crate::wait_list::Ticket;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     Open,
-    /// Closed behind the library's back: poll(2) says that its number is nobody's, or it is another
-    /// file's by now. It is neither called nor closed any more; what was read ahead is there.
+    /// Closed behind the library's back: poll(2) answered NVAL, or other code uses the number by
+    /// now. No call is made under that number any more, not even close(2). Bytes that were read
+    /// ahead are still there.
     Lost,
     Closed,
-    /// There never was one: a standard stream of this name that was not piped.
+    /// There is no descriptor: this standard stream was not piped, or the child's stdin was taken.
     Absent(Stream),
 }
 
-/// A standard stream of a process, from outside.
+/// A standard stream of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
     Stdin,
@@ -43,7 +44,7 @@ impl Stream {
 }
 
 impl Standing {
-    /// Why no operation can wait on the file.
+    /// Why no operation can wait on the file. None if one can.
     pub fn refusal(self) -> Option<Cause> {
         match self {
             Standing::Open | Standing::Lost => None,
@@ -62,8 +63,8 @@ impl Standing {
 }
 
 impl Descriptor {
-    /// Enters the queue of this direction before the operation is advanced. One that may not wait
-    /// here fails when it is advanced, and is in nobody's way until then.
+    /// Puts an operation into the queue of this direction before it is advanced for the first time.
+    /// An operation that may not wait here stays outside, and fails when it is advanced.
     pub fn enter_if_admitted(
         &self,
         ticket: &mut Ticket,
@@ -76,12 +77,12 @@ impl Descriptor {
         }
     }
 
-    /// There never was one.
+    /// Whether the stream was not piped, or was taken.
     pub fn is_absent(&self) -> bool {
         matches!(self.state.borrow().standing, Standing::Absent(_))
     }
 
-    /// Open, and as far as is known not closed behind the library's back.
+    /// Whether the file is open and, as far as the library knows, not closed behind its back.
     pub fn is_ours(&self) -> bool {
         self.state.borrow().standing == Standing::Open
     }

@@ -12,15 +12,15 @@ use std::rc::Rc;
 /// See the head of this file. Never empty.
 pub(crate) struct Watchers {
     places: Vec<Option<Watcher>>,
-    /// Places that were left, to be used again.
+    /// Places that tasks have left, to be used again.
     free: Vec<usize>,
-    /// What poll(2) is to be asked for those it has not answered yet. It may be more, until poll(2)
-    /// has answered once: leaving costs the same however many there are.
+    /// The events that poll(2) is asked for, for the watchers that have no answer yet. It may keep
+    /// the events of a watcher that has left, until poll(2) answers: so leaving is O(1).
     interest: Interest,
 }
 
-/// A task, the events that it waits for, and the part of poll(2)'s answer that concerns it; 0: no
-/// answer yet.
+/// A task that waits, the events that it waits for, and the part of poll(2)'s answer that concerns
+/// them (0 before the answer).
 #[derive(Clone, Copy)]
 struct Watcher {
     key: Key,
@@ -90,13 +90,13 @@ impl Watchers {
     }
 }
 
-/// A watcher's place.
+/// The place of a watcher. None if the task does not wait.
 #[derive(Debug, Default)]
 pub(crate) struct Place(Option<usize>);
 
 impl Descriptor {
-    /// The part of poll(2)'s answer that concerns this watcher; 0 if there is no answer yet. The
-    /// first call makes the task a watcher.
+    /// The part of poll(2)'s answer that concerns this watcher, or 0 before the answer. The first
+    /// call makes the task a watcher.
     pub fn watch(
         self: &Rc<Self>,
         place: &mut Place,

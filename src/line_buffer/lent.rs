@@ -9,7 +9,7 @@ pub(crate) struct Lent {
     pub(super) storage: Option<Storage>,
     pub(super) start: usize,
     pub(super) len: usize,
-    /// How many bytes are held behind them.
+    /// How many bytes are buffered behind the lent ones.
     pub(super) behind: usize,
 }
 
@@ -19,7 +19,8 @@ impl Lent {
         self.len
     }
 
-    /// Whether the buffer shares the storage: bytes are held behind the lent ones.
+    /// Whether the file's buffer shares the memory, because bytes are buffered behind the lent
+    /// ones.
     #[inline]
     pub fn is_shared(&self) -> bool {
         self.behind > 0
@@ -30,7 +31,7 @@ impl Lent {
         self.from(self.start, self.len)
     }
 
-    /// The bytes that are held behind them.
+    /// The bytes that are buffered behind the lent ones.
     #[inline]
     pub fn behind(&self) -> &[u8] {
         self.from(self.start + self.len, self.behind)

@@ -44,45 +44,46 @@ use super::read::{Inflow, Reader, Want};
 use super::{Advance, End, Sink, Source, SHARE};
 use crate::pool::CHUNK;
 
-/// What is fed to the child.
+/// The input of a communicate: what the child is fed.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// Nothing, or nothing any more.
+    /// No input, or no more of it.
     None,
-    /// All that is left.
+    /// The bytes that are not yet fed.
     Bytes(&'a [u8]),
-    /// What is buffered, then what the source has.
+    /// The bytes that are buffered, then those of the source.
     Stream(&'a mut Inflow, &'a mut dyn Source),
-    /// A stream that another operation reads first.
+    /// A stream that another operation reads first: nothing can be fed in this advance.
     Elsewhere,
 }
 
 /// The child's stdin.
 #[derive(Debug)]
 pub struct Stdin<'a> {
-    /// Where bytes go.
+    /// The stream as a sink.
     pub sink: &'a mut dyn Sink,
-    /// poll(2) has said that nobody reads it any more.
+    /// Whether poll(2) has reported that nobody reads the stream any more.
     pub is_hung_up: bool,
 }
 
 /// The child's stdout or stderr.
 #[derive(Debug)]
 pub struct Tap<'a> {
-    /// What came in.
+    /// The bytes that came in on the stream.
     pub inflow: &'a mut Inflow,
-    /// Where more comes from.
+    /// The stream as a source.
     pub source: &'a mut dyn Source,
 }
 
 /// Whether the child has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Child {
-    /// It runs, as far as is known.
+    /// The child runs, as far as the machine knows.
     Running,
-    /// It has ended.
+    /// The child has ended.
     Exited,
-    /// It has ended, and so has the time to linger: the ends of the streams are not waited for.
+    /// The child has ended, and the time to linger is over: the machine does not wait for the ends
+    /// of the streams.
     Over,
 }
 
@@ -90,17 +91,18 @@ pub enum Child {
 /// operation uses it first.
 #[derive(Debug)]
 pub struct Given<'a> {
-    /// What to feed.
+    /// The input.
     pub input: Input<'a>,
-    /// Where to.
+    /// The child's stdin, where the input goes.
     pub stdin: Option<Stdin<'a>>,
-    /// What the child says.
+    /// The child's stdout.
     pub stdout: Option<Tap<'a>>,
-    /// What it complains of.
+    /// The child's stderr.
     pub stderr: Option<Tap<'a>>,
-    /// Whether it has ended.
+    /// Whether the child has ended.
     pub child: Child,
-    /// There will be no other time: what the child has said by now is collected, all of it.
+    /// Whether this is the last advance, because the deadline or the end of the linger time has
+    /// come. The machine then collects all that the child has written by now.
     pub is_last: bool,
     /// The most to collect from both streams together, in bytes.
     pub limit: usize,
@@ -109,54 +111,54 @@ pub struct Given<'a> {
 /// What the machine is blocked on, besides the child's end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interests {
-    /// More input; meanwhile, whether stdin's reader goes away.
+    /// More input. Meanwhile the machine also waits for a hangup of stdin.
     pub input: bool,
-    /// Room in stdin.
+    /// Room in the child's stdin.
     pub stdin: bool,
-    /// Bytes, or the end.
+    /// Bytes, or the end of file.
     pub stdout: bool,
-    /// Bytes, or the end.
+    /// Bytes, or the end of file.
     pub stderr: bool,
 }
 
-/// One of the four that bytes pass through.
+/// One of the four streams of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// What is fed.
+    /// The input.
     Input,
-    /// Where it goes.
+    /// The child's stdin.
     Stdin,
-    /// What is collected.
+    /// The child's stdout.
     Stdout,
-    /// The same.
+    /// The child's stderr.
     Stderr,
 }
 
 /// What the machine answers.
 #[derive(Debug)]
 pub enum Answer {
-    /// Nothing to do until one of these comes, or the child's end.
+    /// The machine waits for one of these, or for the child's end.
     Blocked(Interests),
-    /// It moved its share and could go on.
+    /// The machine has moved its share and could go on, but other tasks come first.
     Yield,
-    /// The child has ended, and what it said is in the buffers.
+    /// The child has ended, and its output is in the buffers.
     Ended,
-    /// More than the limit came. What came is in the buffers.
+    /// The output is longer than the limit. It stays in the buffers.
     Limit,
-    /// This part failed. What came is in the buffers.
+    /// This stream has failed. The output so far is in the buffers.
     Failed(Part, io::Error),
 }
 
 /// How far a conversation has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// The child is fed, and what it says is collected.
+    /// The child is fed, and its output is collected.
     Feeding,
-    /// What the child says is collected. Its stdin is to be closed.
+    /// The output of the child is collected. Its stdin is to be closed.
     Collecting,
-    /// The child has said all.
+    /// All output has come, and the machine waits for the child's end.
     AwaitingExit,
-    /// The child has ended, too.
+    /// The child has ended.
     Ended,
 }
 
@@ -185,17 +187,17 @@ pub const TRANSITIONS: &[super::table::Edge<State>] = &[
     (State::AwaitingExit, "the streams have ended, and the child", State::Ended),
 ];
 
-/// A conversation with a child.
+/// A conversation with a child: input, output, exit.
 #[derive(Clone, Debug)]
 pub struct Communicator {
     state: State,
-    /// Of `Input::Bytes`, how many were fed since the beginning.
+    /// How many bytes of `Input::Bytes` were fed since the beginning.
     fed: usize,
-    /// Which of stdout and stderr have ended, or were never there.
+    /// Whether stdout, and stderr, has ended or was never piped.
     has_ended: [bool; 2],
 }
 
-/// Why one part goes no further.
+/// Why one stream goes no further in this advance.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stop {
     Done,
@@ -206,7 +208,7 @@ enum Stop {
 }
 
 impl Communicator {
-    /// A conversation before its first word. `has_stdout`, `has_stderr`: there is such a stream.
+    /// Makes a conversation. `has_stdout` and `has_stderr` say which streams were piped.
     pub fn new(has_stdout: bool, has_stderr: bool) -> Communicator {
         Communicator {
             state: State::Feeding,
@@ -215,22 +217,22 @@ impl Communicator {
         }
     }
 
-    /// How far it has come.
+    /// The state of the conversation.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// stdin is to be closed.
+    /// Whether the input has ended, so that stdin is to be closed.
     pub fn is_fed(&self) -> bool {
         self.state != State::Feeding
     }
 
-    /// How many bytes of `Input::Bytes` were fed: the next time, the input is what follows them.
+    /// How many bytes of `Input::Bytes` were fed. The input of the next advance begins behind them.
     pub fn fed(&self) -> usize {
         self.fed
     }
 
-    /// There is no stdin, or it was closed: nothing more is fed.
+    /// Ends the feeding: there is no stdin, or it was closed.
     pub fn stop_feeding(&mut self) {
         if self.state == State::Feeding {
             self.go("stdin is closed", State::Collecting);
@@ -306,7 +308,7 @@ impl Communicator {
         Answer::Failed(part, error)
     }
 
-    /// Feeds the child what it takes.
+    /// Feeds the child as much as its stdin takes.
     fn feed(
         &mut self,
         input: &mut Input<'_>,
@@ -346,7 +348,7 @@ impl Communicator {
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock => return Ok(Stop::NotNow),
-                    // The child reads no more, which it may, and which is no error.
+                    // A child may stop reading before the input ends. That is no error.
                     io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
                         return Ok(self.reads_no_more());
                     }
@@ -361,7 +363,7 @@ impl Communicator {
         Stop::Done
     }
 
-    /// Collects what a stream has.
+    /// Collects the bytes that a stream has.
     fn collect(&mut self, part: Part, given: &mut Given<'_>) -> io::Result<Stop> {
         let (index, tap, other) = match part {
             Part::Stderr => (1, &mut given.stderr, &given.stdout),
@@ -369,8 +371,8 @@ impl Communicator {
         };
         let held = |tap: &Option<Tap<'_>>| tap.as_ref().map_or(0, |tap| tap.inflow.len());
         let (before, beside) = (held(tap), held(other));
-        // Also of a stream that has ended: the limit may be lower than when its bytes were
-        // collected.
+        // The limit is also checked for a stream that has ended, because it may be lower than when
+        // the bytes were collected.
         if before + beside > given.limit {
             return Ok(Stop::Limit);
         }
@@ -379,7 +381,8 @@ impl Communicator {
             Some(tap) => tap,
             None => return Ok(Stop::NotNow),
         };
-        // One byte more than is allowed tells too much from just enough.
+        // One byte more than the limit is read: it shows whether the output is longer than the
+        // limit.
         let room = (given.limit - beside).saturating_add(1);
         loop {
             match Reader::new(Want::ToEnd(room)).advance(tap.inflow, tap.source) {
@@ -397,13 +400,13 @@ impl Communicator {
     }
 }
 
-/// What a pipe holds at most, unless a privileged process has made it larger (pipe(7),
-/// pipe-max-size). More than that the child cannot have said before its end, and what others go on
-/// saying is not waited for.
+/// The most bytes that a pipe holds, unless a privileged process has made it larger (pipe(7),
+/// pipe-max-size). A child that has ended cannot have left more than that, and the machine does not
+/// wait for what a grandchild goes on writing.
 const PIPE_MAX: usize = 1024 * 1024;
 
 impl Input<'_> {
-    /// What is to be fed next; nothing at the end. None: not now.
+    /// The next bytes to be fed; empty at the end of the input. None says "not now".
     fn piece(&mut self) -> io::Result<Option<&[u8]>> {
         match self {
             Input::None => Ok(Some(&[])),
@@ -422,7 +425,8 @@ impl Input<'_> {
         }
     }
 
-    /// So many bytes of the piece were fed. Returns how many of them were `Input::Bytes`.
+    /// Notes that so many bytes of the piece were fed. Returns how many of them came from
+    /// `Input::Bytes`.
     fn consume(&mut self, size: usize) -> usize {
         match self {
             Input::Bytes(bytes) => {

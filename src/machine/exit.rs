@@ -18,7 +18,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 /// Where a wait for an exit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// The child runs, as far as is known.
+    /// The child runs, as far as the machine knows.
     Running,
     /// The child has ended.
     Ended,
@@ -45,16 +45,18 @@ pub const TRANSITIONS: &[super::table::Edge<State>] = &[
 pub struct Given {
     /// The child has ended.
     pub has_ended: bool,
-    /// Its end wakes the task: there is no need to ask again.
+    /// Whether the child's end wakes the task. If it does not, the machine asks again after a
+    /// pause.
     pub is_watched: bool,
-    /// The time, since any moment that stays the same.
+    /// The present time, counted from any fixed moment.
     pub now: Duration,
 }
 
 /// What the machine answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Not yet. Ask again at this time; None: when the child has ended.
+    /// The child runs. The driver advances the machine again at this time, or, for None, when the
+    /// child's end wakes the task.
     Blocked(Option<Duration>),
     /// The child has ended.
     Ended,
@@ -64,14 +66,14 @@ pub enum Answer {
 #[derive(Clone, Debug)]
 pub struct Waiter {
     state: State,
-    /// The next pause.
+    /// How long the next pause is.
     pause: Duration,
-    /// When the pause under way is over.
+    /// When the pause that is under way ends.
     ask_again: Duration,
 }
 
 impl Waiter {
-    /// A wait at its beginning.
+    /// Makes a wait.
     pub fn new() -> Waiter {
         Waiter {
             state: State::Running,
@@ -80,7 +82,7 @@ impl Waiter {
         }
     }
 
-    /// Where it is.
+    /// The state of the wait.
     pub fn state(&self) -> State {
         self.state
     }
@@ -93,7 +95,7 @@ impl Waiter {
         self.state = to;
     }
 
-    /// Takes in what is known by now. A pause that is not over goes on.
+    /// Takes in what the driver knows by now. A pause that is not over goes on.
     pub fn advance(&mut self, given: Given) -> Answer {
         match self.state {
             State::Running if given.has_ended => {

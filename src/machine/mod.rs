@@ -23,16 +23,16 @@ use std::io;
 /// Why an operation ended. See [`Task::end`](crate::Task::end).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
-    /// The operation did what it was asked to do.
+    /// The operation has done what it was asked to do.
     Complete,
-    /// The end of file came first: what was there until then is handed over, which may be nothing.
+    /// The end of file came first. The bytes before it are handed over, which may be none.
     Eof,
-    /// The deadline came: what the operation had until then is handed over, or
-    /// [`io::ErrorKind::TimedOut`] if that is nothing.
+    /// The deadline came. What the operation had by then is handed over; if that is nothing, the
+    /// outcome is an error, [`io::ErrorKind::TimedOut`].
     TimedOut,
-    /// The limit was reached: the rest stays in the file.
+    /// The limit was reached. The rest stays in the file.
     Limit,
-    /// An error ended it.
+    /// An error ended the operation.
     Failed,
 }
 
@@ -41,12 +41,12 @@ pub enum End {
 pub enum Advance {
     /// The source or the sink said "not now".
     Blocked,
-    /// The machine moved [`SHARE`] bytes and could go on: others first.
+    /// The machine has moved [`SHARE`] bytes and could go on, but other tasks come first.
     Yield,
-    /// It ended, with this many bytes: at the front of the buffer for a reader, written for a
-    /// writer.
+    /// The machine has ended. The number says how many bytes at the front of the buffer a reader
+    /// hands over, or how many bytes a writer has written.
     Ended(End, usize),
-    /// It failed. What it had read stays in the buffer.
+    /// The machine has failed. What it had read stays in the buffer.
     Failed(io::Error),
 }
 
@@ -55,7 +55,8 @@ pub const SHARE: usize = 256 * 1024;
 
 /// Where a reader's bytes come from.
 pub trait Source {
-    /// False: not now. A read would wait, or nothing is known of it before poll(2) is asked.
+    /// Whether a read may be tried. False says "not now": the read would wait, or poll(2) must be
+    /// asked first.
     fn is_ready(&mut self) -> bool;
 
     /// As read(2): 0 is the end. `WouldBlock` says "not now" as well.
@@ -69,7 +70,8 @@ pub trait Sink {
         false
     }
 
-    /// False: not now. A write would wait, or nothing is known of it before poll(2) is asked.
+    /// Whether a write may be tried. False says "not now": the write would wait, or poll(2) must be
+    /// asked first.
     fn is_ready(&mut self) -> bool;
 
     /// As write(2). `WouldBlock` says "not now" as well.

@@ -46,7 +46,7 @@ pub enum Want {
 /// What has come in on one file and was not handed over.
 #[derive(Debug)]
 pub struct Inflow {
-    /// The bytes.
+    /// The bytes that came in and were not handed over.
     pub buffer: LineBuffer,
     /// An end of file came behind these bytes and was not reported yet. It is reported once: what
     /// the kernel says afterwards counts again (a file that grew, a FIFO's next writer).
@@ -77,13 +77,14 @@ impl Inflow {
         &mut self.buffer
     }
 
-    /// How many bytes a reader could have without asking the kernel.
+    /// How many bytes a reader can have without a system call.
     #[inline]
     pub fn len(&self) -> usize {
         self.buffer.len()
     }
 
-    /// True if a reader could have nothing without asking the kernel, not even an end of file.
+    /// True if no byte is buffered and no end of file waits to be reported: a reader gets nothing
+    /// without a system call.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty() && !self.ended
@@ -93,13 +94,13 @@ impl Inflow {
 /// Where a reader is. The state does not decide: it is where the machine stopped, for you to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It looks at what is buffered.
+    /// The reader looks at the buffered bytes.
     Looking,
-    /// It takes more from the source.
+    /// The reader takes more bytes from the source.
     Filling,
-    /// It waits until the source is ready.
+    /// The reader waits until the source is ready.
     Blocked,
-    /// It has ended.
+    /// The reader has ended.
     Ended,
 }
 
@@ -138,8 +139,8 @@ pub const TRANSITIONS: &[super::table::Edge<State>] = &[
 #[derive(Clone, Debug)]
 pub struct Reader {
     want: Want,
-    /// The most to ask the source for at a time; 0: as much as there is room for. Half a word,
-    /// because operations should be small.
+    /// The most bytes to ask the source for at a time; 0 stands for as many as there is room for.
+    /// Half a word is enough, and keeps operations small.
     window: u32,
     state: State,
     /// What ends a line.
@@ -149,7 +150,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader that wants this. A limit of 0 is an error as soon as it is advanced.
+    /// Makes a reader. A limit of 0 is an error when the reader is advanced.
     #[inline]
     pub fn new(want: Want) -> Reader {
         Reader {
@@ -161,13 +162,13 @@ impl Reader {
         }
     }
 
-    /// What satisfies it.
+    /// What satisfies this reader.
     #[inline]
     pub fn want(&self) -> Want {
         self.want
     }
 
-    /// Changes what satisfies it; only before it is advanced.
+    /// Changes what satisfies the reader. Only before its first advance.
     #[inline]
     pub(crate) fn set_want(&mut self, want: Want) {
         self.want = want;
@@ -198,14 +199,15 @@ impl Reader {
         self.is_peek
     }
 
-    /// For lines: take at most so many bytes from the source at a time. 0: the default.
+    /// Limits how many bytes a reader of lines takes from the source at a time. 0 stands for the
+    /// default.
     #[inline]
     pub fn set_window(&mut self, window: usize) {
         // 4 GiB are more than there is ever room for
         self.window = u32::try_from(window).unwrap_or(0);
     }
 
-    /// Where it is.
+    /// The reader's state.
     #[inline]
     pub fn state(&self) -> State {
         self.state
@@ -282,8 +284,8 @@ impl Reader {
         Advance::Blocked
     }
 
-    /// As an advance that finds nothing buffered, and a source that says "not now": what most reads
-    /// begin with. Returns false if this reader is satisfied with nothing.
+    /// Does what an advance does with an empty buffer and a source that says "not now". Most reads
+    /// begin with that. Returns false if the reader wants 0 bytes, and need not block.
     #[inline]
     pub(crate) fn block_at_once(&mut self) -> bool {
         let wants_something = !self.wants_nothing();
@@ -294,7 +296,8 @@ impl Reader {
         wants_something
     }
 
-    /// A size or a limit of 0: it ends at once, and waits for nobody.
+    /// Whether the size or the limit is 0. Such a reader ends at once, and waits for no other
+    /// reader.
     #[inline]
     pub(crate) fn wants_nothing(&self) -> bool {
         let (Want::Some(size)
@@ -312,7 +315,8 @@ impl Reader {
         Advance::Failed(error)
     }
 
-    /// Its deadline has come: hands over what there is, if what it wants can be had in part.
+    /// Ends the reader at its deadline. It hands over the buffered bytes, if a part of what it
+    /// wants is of use.
     pub fn time_out(&mut self, inflow: &Inflow) -> Advance {
         match self.want {
             Want::Some(size) | Want::Full(size) | Want::ToEnd(size)
@@ -325,13 +329,14 @@ impl Reader {
         }
     }
 
-    /// Its deadline has come, and what is buffered belongs to the readers before it.
+    /// Ends the reader at its deadline, with nothing: the buffered bytes belong to the readers
+    /// before it.
     pub fn give_up(&mut self) -> Advance {
         self.go("the deadline has come", State::Ended);
         Advance::Failed(io::ErrorKind::TimedOut.into())
     }
 
-    /// What the buffer has for this reader, if it is enough.
+    /// What the buffer has for this reader. None if that is not enough.
     #[inline]
     fn look(&self, inflow: &mut Inflow) -> Option<(End, usize)> {
         let len = inflow.len();

@@ -25,11 +25,11 @@ use super::{Advance, End, Sink, SHARE};
 /// Where a writer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It hands bytes to the sink.
+    /// The writer hands bytes to the sink.
     Writing,
-    /// It waits until the sink is ready.
+    /// The writer waits until the sink is ready.
     Blocked,
-    /// It has ended.
+    /// The writer has ended.
     Ended,
 }
 
@@ -106,7 +106,7 @@ impl Writer {
         self.written.0
     }
 
-    /// Where it is.
+    /// The writer's state.
     pub fn state(&self) -> State {
         self.state
     }

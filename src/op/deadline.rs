@@ -9,7 +9,7 @@ use crate::sys::clock::Moment;
 #[derive(Clone)]
 pub(crate) struct OwnDeadline {
     pub timeout: Timeout,
-    /// NEVER: the timeout's clock has not started.
+    /// The deadline. NEVER if the timeout's clock has not started.
     at: Moment,
 }
 
@@ -19,19 +19,19 @@ impl OwnDeadline {
         at: Moment::NEVER,
     };
 
-    /// The operation must block: until when at most. The clock starts with the first call.
+    /// The deadline of an operation that must block. The clock starts with the first call.
     pub fn begin(&mut self, cx: &Context<'_>) -> Moment {
         let deadline = self.at;
         self.at = self.timeout.deadline(&Context { deadline, ..*cx });
         self.at
     }
 
-    /// Whether the deadline has come. (The moment for which the task was woken may be another one.)
+    /// Whether this deadline has come. The task may have been woken for another moment.
     pub fn has_come(&self, cx: &Context<'_>) -> bool {
         cx.is_due && self.at <= cx.reactor.turn_began.get()
     }
 
-    /// As before the operation's first wait.
+    /// Stops the clock, as before the operation's first wait.
     pub fn reset(&mut self) {
         self.at = Moment::NEVER;
     }

@@ -40,46 +40,47 @@ pub(crate) enum Kind {
     Other(Box<dyn Operate>),
 }
 
-/// An operation that is not one of the everyday ones.
+/// An operation that is not an everyday one.
 pub(crate) trait Operate {
-    /// Takes its place where operations queue, before it is advanced for the first time.
+    /// Puts the operation into the queues in which it waits, before its first advance.
     fn enter(&mut self, _: &Context<'_>) {}
 
-    /// Goes as far as it can without waiting.
+    /// Advances the operation as far as it goes without waiting.
     fn advance(&mut self, cx: &Context<'_>) -> Progress;
 
-    /// Leaves every place where it waits. Idempotent.
+    /// Takes the operation out of every queue and list in which it waits. Idempotent.
     fn leave(&mut self);
 
-    /// Begins again after its end, as `again()` asks. False if it cannot be waited for twice.
+    /// Makes an operation that has ended begin again, for `again()`. False if it cannot be
+    /// repeated.
     fn restart(&mut self) -> bool;
 
-    /// What it is called in messages.
+    /// The name of the operation, for messages.
     fn name(&self) -> &'static str;
 
-    /// Where its machine is, for traces.
+    /// The state of its machine, for traces.
     fn state(&self) -> &'static str {
         "Waiting"
     }
 
-    /// The accessors of [`Task`](crate::Task) that fit it.
+    /// The accessors of [`Task`](crate::Task) that fit the operation.
     fn accessors(&self) -> &'static [&'static str];
 
-    /// Of several operations: the one that has ended, and its index.
+    /// The member that has ended, and its index, of an operation that has members.
     fn winner(&self) -> Option<(usize, &Op)> {
         None
     }
 
-    /// Nothing is lost if it is given up half-way.
+    /// Whether the operation can be given up half-way, and nothing is lost.
     fn can_be_put_back(&self) -> bool {
         true
     }
 
-    /// One line: its name, and what it works on.
+    /// Prints one line: the operation's name, and what it works on.
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 
-    /// For the simulation: something besides the task's deadline will wake the task, or it waits
-    /// for nothing but that.
+    /// For the simulation: whether the operation waits as it should. Something besides the task's
+    /// deadline will wake the task, or the operation waits for its deadline alone.
     #[cfg(any(test, fuzzing))]
     fn is_waiting(&self, at: &Standing<'_>) -> bool;
 }
@@ -92,29 +93,30 @@ pub(crate) struct Standing<'a> {
     pub has_deadline: bool,
 }
 
-/// Where an operation is advanced: for which task, and when.
+/// What an operation is given when it is advanced: its task, and the time.
 pub(crate) struct Context<'a> {
     pub reactor: &'a Rc<Reactor>,
     pub key: Key,
-    /// When the operation is due. NEVER: it has no deadline, or its clock has not started.
+    /// The deadline of the operation. NEVER if it has none, or if its clock has not started.
     pub deadline: Moment,
-    /// Its deadline has come.
+    /// Whether the deadline has come.
     pub is_due: bool,
-    /// A deadline of its task has come, in a `first` perhaps another member's: the operation may
-    /// ask poll(2) itself.
+    /// Whether the operation may ask poll(2) itself, because a deadline of its task has come. In a
+    /// `first` that may be the deadline of another member.
     pub may_look: bool,
-    /// An observer looks: each line is shown to it, so no run of lines begins.
+    /// Whether there is an observer. It is shown each line, so no run of lines begins.
     pub is_observed: bool,
 }
 
 impl<'a> Context<'a> {
-    /// The task, for a wait list.
+    /// The reactor and the key of the task, as wait lists need them.
     #[inline]
     pub fn at(&self) -> (&'a Rc<Reactor>, Key) {
         (self.reactor, self.key)
     }
 
-    /// The operation could go on, but others first: its task is advanced again in the next turn.
+    /// Ends the advance of an operation that could go on. Its task is advanced again in the next
+    /// turn, so that other tasks come first.
     pub fn yield_until(&self, deadline: Moment) -> Progress {
         self.reactor.wake_later(self.key);
         Progress::Blocked(deadline)
@@ -123,7 +125,7 @@ impl<'a> Context<'a> {
 
 /// How a step of an operation ended.
 pub(crate) enum Progress {
-    /// Nothing to do until a descriptor, another task or this moment wakes the task.
+    /// The operation waits until a descriptor, another task or this moment wakes its task.
     Blocked(Moment),
     Ended(End, Value),
 }
@@ -131,9 +133,9 @@ pub(crate) enum Progress {
 /// What an operation hands over.
 pub(crate) enum Value {
     Nothing,
-    /// No line has 0 bytes: that is the end of file.
+    /// A line. The end of file is a line of 0 bytes.
     Line(Lent),
-    /// And how many bytes of them the task has taken.
+    /// Lines, and how many of their bytes the task has taken.
     Lines(Lent, Cell<usize>),
     Bytes(Lent),
     /// Bytes that stay in the file.
@@ -144,9 +146,9 @@ pub(crate) enum Value {
     Exits(Box<[ExitStatus]>),
     /// What poll(2) has answered.
     Revents(c_short),
-    /// Until the task takes it.
+    /// None after the task has taken it.
     Output(Cell<Option<Box<Output>>>),
-    /// Until the task takes it.
+    /// None after the task has taken it.
     Failed(Cell<Option<io::Error>>),
 }
 
@@ -168,7 +170,8 @@ impl Op {
         Op(Kind::Other(Box::new(op)))
     }
 
-    /// Takes its place where operations queue: the task was spawned with it, or has had its share.
+    /// Puts the operation into its queues before it is advanced: its task was spawned with it, or
+    /// has had its share of the turn.
     #[inline]
     pub(crate) fn enter(&mut self, cx: &Context<'_>) {
         match &mut self.0 {
@@ -180,7 +183,7 @@ impl Op {
         }
     }
 
-    /// Goes as far as it can without waiting.
+    /// Advances the operation as far as it goes without waiting.
     #[inline(always)]
     pub(crate) fn advance(&mut self, cx: &Context<'_>) -> Progress {
         match &mut self.0 {
@@ -192,13 +195,13 @@ impl Op {
         }
     }
 
-    /// The same, where it is not worth the space of an inlined copy.
+    /// The same, for callers that are rare: they share one copy of the code.
     #[inline(never)]
     pub(crate) fn advance_rarely(&mut self, cx: &Context<'_>) -> Progress {
         self.advance(cx)
     }
 
-    /// Leaves every place where it waits. Idempotent.
+    /// Takes the operation out of every queue and list in which it waits. Idempotent.
     pub(crate) fn leave(&mut self) {
         match &mut self.0 {
             Kind::Read(op) => op.leave(),
@@ -208,7 +211,7 @@ impl Op {
         }
     }
 
-    /// Begins again after its end.
+    /// Makes an operation that has ended begin again.
     #[inline]
     pub(crate) fn restart(&mut self) -> io::Result<()> {
         let is_repeated = match &mut self.0 {
@@ -230,7 +233,7 @@ impl Op {
         }
     }
 
-    /// The one that ended: itself, or that of a `first`.
+    /// The operation that ended: this one, or the member of a `first`.
     pub(crate) fn ended(&self) -> &Op {
         match &self.0 {
             Kind::Other(op) => op.winner().map_or(self, |(_, winner)| winner.ended()),
@@ -238,7 +241,7 @@ impl Op {
         }
     }
 
-    /// The index of the one that ended, of a `first`.
+    /// The index of the member of a `first` that ended. 0 for other operations.
     pub(crate) fn which(&self) -> usize {
         match &self.0 {
             Kind::Other(op) => op.winner().map_or(0, |(index, _)| index),
@@ -246,7 +249,7 @@ impl Op {
         }
     }
 
-    /// The file whose bytes it hands over.
+    /// The file whose bytes the operation hands over.
     pub(crate) fn file(&self) -> Option<&Rc<Descriptor>> {
         match &self.ended().0 {
             Kind::Read(op) => Some(op.file()),
@@ -259,7 +262,7 @@ impl Op {
         matches!(&self.ended().0, Kind::Read(op) if op.machine.wants_nothing())
     }
 
-    /// Nothing is lost if it is given up half-way.
+    /// Whether the operation can be given up half-way, and nothing is lost.
     pub(crate) fn can_be_put_back(&self) -> bool {
         match &self.0 {
             Kind::Read(_) | Kind::Sleep(_) | Kind::YieldNow(_) => true,

@@ -20,7 +20,8 @@ pub(crate) struct Reading {
     pub(super) file: Rc<Descriptor>,
     pub machine: Reader,
     pub timeout: Timeout,
-    /// Its place in the file's queue. An operation that ends at once needs none.
+    /// The operation's place in the queue of readers. An operation that ends at once needs no
+    /// place.
     ticket: Ticket,
 }
 
@@ -100,7 +101,7 @@ impl Reading {
             file.has_read(&state);
         }
         if cx.is_due && matches!(advance, Advance::Blocked | Advance::Yield) {
-            // What is buffered belongs to the front.
+            // The buffered bytes belong to the front of the queue.
             advance = match is_front {
                 true => self.machine.time_out(&state.inflow),
                 false => self.machine.give_up(),
@@ -143,9 +144,9 @@ impl Reading {
         }
     }
 
-    /// The front of the buffer, lent to the task where it lies. That is why the storage is an Rc:
-    /// the body may close the file or read on while it looks at the bytes, and the buffer then
-    /// takes another storage.
+    /// Lends the bytes at the front of the buffer to the task, where they lie. That is why the
+    /// buffer's memory is an Rc: the body may close the file, or read on, while it looks at the
+    /// bytes. The buffer then takes other memory.
     #[inline]
     fn hand_over(&self, state: &mut State, end: End, len: usize, cx: &Context<'_>) -> Value {
         if self.machine.is_peek() {

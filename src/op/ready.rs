@@ -29,10 +29,10 @@ pub(crate) trait Readiness {
     /// Takes its place, if tasks queue for it.
     fn enter(&mut self, _: &Context<'_>) {}
 
-    /// Whether it is ready, and how it ended. The first call makes the task wait for it.
+    /// How the wait ended. None if it goes on. The first call makes the task wait.
     fn end(&mut self, cx: &Context<'_>) -> Result<Option<End>, Cause>;
 
-    /// Waits no more. Idempotent.
+    /// Ends the task's wait. Idempotent.
     fn leave(&mut self);
 
     /// Whether it keeps its place when it was ready, until the task waits for something anew.
@@ -45,12 +45,12 @@ pub(crate) trait Readiness {
         Value::Nothing
     }
 
-    /// What the operation is called, and its descriptor, if it has one.
+    /// The name of the operation, and its descriptor. A negative number stands for none.
     fn name(&self) -> (&'static str, RawFd);
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 
-    /// The same, before anything waits for it.
+    /// The same readiness, for a new wait.
     fn fresh(&self) -> Box<dyn Readiness>;
 
     /// For the simulation.

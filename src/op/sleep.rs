@@ -139,12 +139,12 @@ face!(Sleep, op => Op(Kind::Sleep(op)), op.timeout);
 #[derive(Clone)]
 #[must_use = "an operation does nothing until a task waits for it"]
 pub struct YieldNow {
-    /// The turn in which it began. None: it has not begun.
+    /// The turn in which the wait began. None if it has not begun.
     began: Option<u64>,
 }
 
-/// Lets all others that are ready go first, and poll(2) be asked. As a task's first operation:
-/// begin at once.
+/// Lets all tasks that are ready go first, and poll(2) be asked. A task whose first operation it is
+/// begins at once.
 pub fn yield_now() -> YieldNow {
     YieldNow { began: None }
 }
@@ -160,7 +160,7 @@ impl YieldNow {
         self
     }
 
-    /// A task that is spawned with it has others before it already.
+    /// A task that is spawned stands behind the tasks that are ready: that is a yield.
     pub(crate) fn enter(&mut self) {
         self.began = Some(0);
     }

@@ -62,7 +62,7 @@ impl Timeout {
         self.after = self.after.min(Timeout::NO_SPAN);
     }
 
-    /// The operation must block: until when at most.
+    /// The deadline of an operation that must block. The clock starts with the first call.
     #[inline]
     pub fn deadline(self, cx: &Context<'_>) -> Moment {
         if self.after == Timeout::NEITHER || cx.deadline != Moment::NEVER {
@@ -71,8 +71,8 @@ impl Timeout {
         self.until.min(cx.reactor.now().after(self.after))
     }
 
-    /// Why an operation failed that was due with nothing to hand over; so many bytes were kept or
-    /// written.
+    /// The cause of the failure when an operation was due and had nothing to hand over. `what` says
+    /// whether the bytes were "kept" or "written".
     #[cold]
     pub fn cause(self, bytes: usize, what: &'static str) -> Cause {
         let after = Some(self.after).filter(|_| clock::now() < self.until);

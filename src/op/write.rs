@@ -17,7 +17,8 @@ pub(crate) struct Writing {
     pub(super) data: Data,
     pub machine: Writer,
     pub timeout: Timeout,
-    /// Its place in the file's queue. An operation that ends at once needs none.
+    /// The operation's place in the queue of writers. An operation that ends at once needs no
+    /// place.
     ticket: Ticket,
 }
 

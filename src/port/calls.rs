@@ -1,5 +1,5 @@
-//! The system calls of one advance of a machine: none waits, and each shows whether another one is
-//! worth making.
+//! The system calls of one advance of a machine. None of them waits, and each shows whether another
+//! call is worth making.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use crate::machine::{Sink, Source};
 use crate::pool::CHUNK;
 use crate::sys::{self, Wait};
 
-/// Not `usize` everywhere.
+/// `PIPE_BUF` is not a `usize` on every platform.
 #[allow(clippy::unnecessary_cast)]
 const PIPE_BUF: usize = libc::PIPE_BUF as usize;
 
@@ -25,16 +25,16 @@ pub(crate) struct Calls<'a> {
     is_due: bool,
     /// A call may be made although nothing is known of its readiness.
     may_try: bool,
-    /// poll(2) may be asked here.
+    /// Whether the next question may go to poll(2).
     may_look: bool,
-    /// How often it may still be asked.
+    /// How often poll(2) may still be asked.
     looks: u8,
 }
 
 impl Port {
-    /// The calls of one advance. `is_due`: a deadline of its task has come, so that poll(2) may be
-    /// asked here. `is_parked`: poll(2) was asked on the operation's behalf, and has said nothing
-    /// yet.
+    /// The calls of one advance. `is_due`: it is the last advance before a deadline ends the
+    /// operation, so poll(2) may be asked here. `is_parked`: poll(2) was asked for this operation
+    /// in this turn, and had no answer.
     #[inline]
     pub fn calls(&self, is_due: bool, is_parked: bool) -> Calls<'_> {
         Calls {
@@ -48,9 +48,8 @@ impl Port {
 }
 
 impl Calls<'_> {
-    /// Data beats deadline, and so does room: when the deadline has come, what poll(2) has not told
-    /// of in this turn is asked for here. Behind what a call has moved there may be more, or the
-    /// end.
+    /// Asks poll(2) at a deadline, because data beats deadline, and so does room. Behind the bytes
+    /// that a call has moved there may be more bytes, or the end.
     #[cold]
     fn look(&mut self, direction: Direction) -> bool {
         if self.looks == 0 {
@@ -199,8 +198,8 @@ impl Source for Calls<'_> {
             answer => answer,
         };
         let is_ready = match &answer {
-            // A read that a full pipe has filled says that there may be more. A short one, as of a
-            // header, says nothing: its reader would meet EAGAIN.
+            // A read of a full pipe's 64 KiB shows that there may be more. A shorter read shows
+            // nothing, and a second one would mostly meet EAGAIN.
             Ok(read) => *read >= CHUNK || port.is_hung_up.get(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
             Err(_) => {
@@ -275,7 +274,7 @@ impl Sink for Calls<'_> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.refuse(Direction::Write)?;
-        // POLLOUT on a pipe: at least PIPE_BUF bytes fit (pipe(7), Linux's pipe_poll).
+        // POLLOUT on a pipe means that at least PIPE_BUF bytes fit (pipe(7), Linux's pipe_poll).
         if let Mode::Careful | Mode::CarefulNowait = self.port.mode.get() {
             let answer = self.call_write(&bytes[..bytes.len().min(PIPE_BUF)]);
             self.port.set_ready(Direction::Write, false);

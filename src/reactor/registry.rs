@@ -12,7 +12,7 @@ thread_local! {
 }
 
 impl Reactor {
-    /// A reactor that this thread's list knows.
+    /// Makes a reactor, and puts it into this thread's list.
     pub fn new() -> Rc<Reactor> {
         let reactor = Rc::new(Reactor::default());
         let _ = REACTORS.try_with(|reactors| {
@@ -23,13 +23,14 @@ impl Reactor {
         reactor
     }
 
-    /// A reactor of this thread whose scheduler is alive: for watches that no task has asked for.
+    /// Any reactor of this thread whose scheduler is alive. Watches that no task has asked for use
+    /// it.
     pub fn any() -> Option<Rc<Reactor>> {
         Reactor::find(Some)
     }
 
-    /// What `choose` finds at a reactor of this thread whose scheduler is alive, the youngest
-    /// first.
+    /// The first answer that `choose` gives for a reactor of this thread whose scheduler is alive.
+    /// The youngest reactor is asked first.
     pub fn find<T>(choose: impl FnMut(Rc<Reactor>) -> Option<T>) -> Option<T> {
         let find = |reactors: &RefCell<Vec<Weak<Reactor>>>| {
             let reactors = reactors.borrow();
@@ -40,14 +41,14 @@ impl Reactor {
         REACTORS.try_with(find).ok().flatten()
     }
 
-    /// What an annex keeps here, of this type.
+    /// The value of this type that an annex keeps beside the reactor.
     pub fn kept<T: 'static>(&self) -> Option<Rc<T>> {
         let kept = self.kept.borrow();
         kept.iter()
             .find_map(|value| Rc::clone(value).downcast().ok())
     }
 
-    /// Keeps this until the scheduler is dropped.
+    /// Keeps the value until the scheduler is dropped.
     pub fn keep(&self, value: Rc<dyn Any>) {
         self.kept.borrow_mut().push(value);
     }

@@ -76,8 +76,8 @@ impl<'t> Scheduler<'t> {
         self.failure()
     }
 
-    /// No task is left. If a hidden watch is armed, it may have something to start one with: a poll
-    /// that does not sleep finds out. Returns whether a hidden task has something to do.
+    /// Looks for work when no task is left: a hidden watch may start a task. A poll(2) that does
+    /// not sleep finds out. Returns whether there is work.
     fn finds_work(&mut self) -> Result<bool, TaskError> {
         if self.reactor.is_watching(true) {
             self.ask(Wait::Not)?;
@@ -224,7 +224,7 @@ impl<'t> Scheduler<'t> {
         is_told
     }
 
-    /// A drive begins. The host was in charge until now: it may have changed what SIGPIPE does, and
+    /// Begins a drive. The host program ran until now: it may have changed what SIGPIPE does, and
     /// children may have ended.
     pub(super) fn begin_drive(&mut self, holds_failures: bool) -> Result<(), TaskError> {
         sys::sigpipe::forget();
@@ -234,7 +234,7 @@ impl<'t> Scheduler<'t> {
         self.failure()
     }
 
-    /// A failure that has to come out of this drive.
+    /// Returns a kept failure, unless this drive keeps failures for the next one.
     #[inline]
     pub(super) fn failure(&mut self) -> Result<(), TaskError> {
         if !self.reactor.has_notes() {
@@ -278,8 +278,8 @@ impl<'t> Scheduler<'t> {
         }
     }
 
-    /// A call may drive the scheduler in turn. The calls behind it are made when it returns, or in
-    /// that drive if another one is left meanwhile: in their order in any case.
+    /// Makes the calls that were left, in their order. A call may drive the scheduler itself: a
+    /// call that is left meanwhile has that drive make the calls behind it.
     #[cold]
     fn make_all_calls(&mut self) {
         let holds_failures = self.holds_failures;

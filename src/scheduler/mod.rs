@@ -74,19 +74,20 @@ type OnFailure<'t> = Box<dyn FnMut(TaskId, TaskError) + 't>;
 pub struct Scheduler<'t> {
     pub(crate) reactor: Rc<Reactor>,
     tasks: TaskTable<Running<'t>>,
-    /// How many tasks have not ended, without the hidden ones.
+    /// How many tasks are alive. Hidden ones are not counted.
     alive: usize,
     /// How many hidden tasks have not ended.
     hidden: usize,
     deadlines: Deadlines,
     /// The running task's, of this advance.
     pub(crate) share: Share,
-    /// `join` and `block_on` wait for one task; the failures of others wait for the next drive.
+    /// Whether failures of detached tasks are kept for the next drive, because `join` or `block_on`
+    /// waits for one task.
     holds_failures: bool,
     epoch: Epoch,
     observer: Option<Observer<'t>>,
     on_failure: Option<OnFailure<'t>>,
-    /// To be made at the end of this turn, or when the next drive begins.
+    /// The calls to be made at the end of this turn, or when the next drive begins.
     calls: Rc<Calls>,
 }
 
@@ -175,7 +176,7 @@ impl<'t> Scheduler<'t> {
         self.reactor.wake(key);
     }
 
-    /// What an operation is given.
+    /// What an operation is given when it is advanced.
     #[inline]
     fn context(&self, key: Key, deadline: &Deadline, is_due: bool) -> Context<'_> {
         Context {
@@ -188,7 +189,7 @@ impl<'t> Scheduler<'t> {
         }
     }
 
-    /// Drops a task that has ended, or was cancelled. `failure`: it has no value.
+    /// Drops a task that has ended or was cancelled. `failure` says why it has no value.
     fn end(&mut self, key: Key, mut task: Running<'t>, failure: Option<TaskError>) {
         let reported_as = Some(key).filter(|_| !task.is_hidden);
         if let Some(failure) = failure {
@@ -196,7 +197,8 @@ impl<'t> Scheduler<'t> {
                 self.trace(key, Event::Failed(&failure));
             }
             let reactor = Rc::clone(&self.reactor);
-            // A value that gives way to the failure is dropped here: user code, which may panic.
+            // If the task has left a value, the failure takes its place, and the value is dropped
+            // here. Its drop is user code and may panic.
             self.guard(reported_as, || {
                 task.body.fail(failure, &reactor, reported_as)
             });
@@ -213,7 +215,8 @@ impl<'t> Scheduler<'t> {
         self.tasks.free(key);
     }
 
-    /// Drops the cancelled tasks. Returns whether the running task is one: its caller drops that.
+    /// Drops the cancelled tasks. Returns whether the running task is one of them: the caller drops
+    /// that one.
     #[inline]
     fn drop_cancelled(&mut self, running: Option<Key>) -> bool {
         self.reactor.has_notes() && self.drop_all_cancelled(running)
@@ -259,7 +262,7 @@ impl<'t> Scheduler<'t> {
         }
     }
 
-    /// When this turn began.
+    /// The moment at which this turn began.
     pub(crate) fn clock(&self) -> Instant {
         self.epoch.instant(self.reactor.turn_began.get())
     }
@@ -272,7 +275,7 @@ impl Default for Scheduler<'_> {
 }
 
 impl Drop for Scheduler<'_> {
-    /// Drops all tasks; their handles say Cancelled. What their operations had read stays in the
+    /// Drops all tasks: their results are Cancelled. What their operations had read stays in the
     /// files.
     fn drop(&mut self) {
         let observer = self.observer.take();
@@ -301,7 +304,7 @@ impl Drop for Scheduler<'_> {
 }
 
 impl fmt::Debug for Scheduler<'_> {
-    /// A line for each task: what it waits for, and how long still.
+    /// Prints a line for each task: the operation that it waits for, and the time left.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for task in self.tasks.iter().filter(|task| !task.is_hidden) {
             write!(f, "task {}: {:?}", TaskId(task.key), task.op)?;
@@ -315,7 +318,7 @@ impl fmt::Debug for Scheduler<'_> {
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn message(payload: Box<dyn Any + Send>) -> String {
     let text = match payload.downcast_ref::<&str>() {
         Some(text) => text.to_string(),
@@ -324,7 +327,7 @@ fn message(payload: Box<dyn Any + Send>) -> String {
             .cloned()
             .unwrap_or_else(|| "no message".to_string()),
     };
-    // The payload is the user's, and its drop may panic in turn.
+    // The payload is a value of the user's. Its drop may panic, too.
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);
     }

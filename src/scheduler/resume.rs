@@ -14,8 +14,8 @@ use crate::task_table::Key;
 use crate::trace::Event;
 
 impl<'t> Scheduler<'t> {
-    /// Calls the body with the outcome. An error if the task has ended: its failure, or None if it
-    /// has left its value.
+    /// Calls the body with the outcome. Err if the task has ended: with its failure, or with None
+    /// if it has left its value.
     #[inline(always)]
     pub(super) fn resume(
         &mut self,
@@ -24,8 +24,8 @@ impl<'t> Scheduler<'t> {
         end: End,
         value: &mut Value,
     ) -> Result<(), Option<TaskError>> {
-        // The file to which the bytes go back: needed if it still shares their storage, or if the
-        // task may leave some of them.
+        // The file that lent the bytes. It is needed after the resume if it shares their memory, or
+        // if the task may leave some of the lines.
         let file = match value {
             Value::Lines(..) => task.op.file().cloned(),
             Value::Line(lent) | Value::Bytes(lent) if lent.is_shared() => task.op.file().cloned(),
@@ -52,7 +52,8 @@ impl<'t> Scheduler<'t> {
         outcome
     }
 
-    /// After a resume: a task was cancelled, a failure was reported, or an observer looks.
+    /// Does what is rare after a resume: a task was cancelled, a failure was kept, or there is an
+    /// observer.
     #[cold]
     fn after_resume(
         &mut self,
@@ -61,7 +62,8 @@ impl<'t> Scheduler<'t> {
         end: End,
         outcome: Result<(), Option<TaskError>>,
     ) -> Result<(), Option<TaskError>> {
-        // Before another task is dropped, whose user code may look at this one's handle.
+        // This look comes before another task is dropped: the drop is user code, and may look at
+        // the handle of this task.
         if self.reactor.is_cancelled(key) || self.drop_cancelled(Some(key)) {
             return Err(Some(TaskError::Cancelled));
         }
@@ -78,7 +80,7 @@ impl<'t> Scheduler<'t> {
     }
 }
 
-/// What was lent is the file's alone again, and the lines that the task has left.
+/// Gives the file its memory back, and the lines that the task has not taken.
 #[cold]
 fn take_back(file: &Descriptor, value: &mut Value) {
     match value {
@@ -91,7 +93,7 @@ fn take_back(file: &Descriptor, value: &mut Value) {
     }
 }
 
-/// What was handed over to ordinary code that could not take it is the file's again.
+/// Gives the file back the bytes of an outcome that `block_on` could not hand over.
 #[cold]
 fn put_back(op: &Op, end: End, value: &mut Value) {
     if let (Some(file), Value::Line(lent) | Value::Bytes(lent)) = (op.file(), value) {

@@ -1,4 +1,4 @@
-//! The turn: *ask, fall due, advance*. The rest of the scheduler prepares it.
+//! The turn: *ask, fall due, advance*.
 //!
 //! To advance a task is to advance its operation. If that ends, the task's body is called with the
 //! outcome in the same step, and names the next operation, which is advanced at once: a task goes
@@ -15,15 +15,15 @@ use crate::sys::Wait;
 use crate::task_table::Key;
 use crate::trace::Event;
 
-/// A turn ends after so many advances, or twice as many as tasks were ready at its start if that is
-/// more, so that poll(2) is asked although more tasks are ready.
+/// The most advances of a turn. (It may be more: twice the number of tasks that were ready at the
+/// turn's beginning.) Then poll(2) is asked again, although more tasks are ready.
 const ADVANCES: usize = 1024;
 
 impl<'t> Scheduler<'t> {
-    /// One turn, which sleeps as long as `wait` says if there is nothing to do.
+    /// Makes one turn. If there is nothing to do, it sleeps as long as `wait` says.
     pub(super) fn turn_once(&mut self, wait: Wait) -> Result<(), TaskError> {
-        // Dropping the cancelled tasks may remove the last thing that could end a long sleep. If
-        // there is anything to drop, this turn only looks.
+        // A cancelled task may be the only one that something could wake. If there is one to be
+        // dropped, this turn does not sleep.
         let wait = if self.reactor.has_work() {
             Wait::Not
         } else {
@@ -50,7 +50,7 @@ impl<'t> Scheduler<'t> {
         self.reactor.ask(wait).map_err(named)
     }
 
-    /// Lets deadlines fall due: their tasks are ready, after those that poll(2) woke.
+    /// Wakes the tasks whose deadlines have come. They stand behind those that poll(2) has woken.
     pub(super) fn fall_due(&mut self) {
         let now = self.reactor.begin_turn();
         chore::tick(now);
@@ -84,8 +84,8 @@ impl<'t> Scheduler<'t> {
     pub(super) fn advance_ready(&mut self) {
         self.drop_cancelled(None);
         let mut share = self.reactor.wake_sharers().saturating_mul(2).max(ADVANCES);
-        // Every task that waits on a closed file is served this turn. The bound stops two tasks
-        // that close each other's files for ever.
+        // All tasks that wait on a closed file are advanced in this turn. The bound stops two tasks
+        // that go on closing each other's files.
         let mut urgent_share = self.alive.saturating_mul(2).max(ADVANCES);
         while !self.must_return() {
             let share = if self.reactor.is_urgent() {
@@ -127,7 +127,8 @@ impl<'t> Scheduler<'t> {
                 }
             }
             if !self.may_resume() {
-                // Its share is used up. The next operation keeps its place in its file's queue.
+                // The task has had its share. Its next operation enters the queue now, so that no
+                // later operation comes before it.
                 task.op.enter(&self.context(key, &Deadline::NONE, false));
                 self.reactor.wake_later(key);
                 break Moment::NEVER;
@@ -169,15 +170,15 @@ impl<'t> Scheduler<'t> {
         progress
     }
 
-    /// Whether the running task may be resumed once more in this advance.
+    /// Counts a resume. Returns whether the running task may be resumed once more in this advance.
     #[inline]
     pub(crate) fn may_resume(&mut self) -> bool {
         self.share.resumes -= 1;
         (self.share.resumes > 0 || self.look()) && !self.must_return()
     }
 
-    /// No further task is advanced in this turn: a failure has to come out, or a stop was asked
-    /// for.
+    /// Whether the turn ends before another task is advanced: a failure has to come out of the
+    /// drive, or the drive was asked to end.
     #[inline]
     pub(super) fn must_return(&self) -> bool {
         let has_failed = self.reactor.has_notes() && !self.holds_failures;

@@ -35,7 +35,8 @@ impl Moment {
     }
 }
 
-/// A duration in nanoseconds; `u64::MAX`, which stands for ever, if it is longer than 584 years.
+/// A duration in nanoseconds. A duration longer than 584 years becomes `u64::MAX`, which means "no
+/// end".
 #[inline]
 pub(crate) fn nanoseconds(time: Duration) -> u64 {
     time.as_secs()

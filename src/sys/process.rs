@@ -19,7 +19,7 @@ pub(crate) struct Process {
     streams: [Option<Owned>; 3],
 }
 
-/// std's, unless a simulated kernel has started it.
+/// The child as std has it, or as a simulated kernel has it.
 enum Handle {
     Real(Child),
     #[cfg(any(test, fuzzing))]
@@ -30,9 +30,9 @@ enum Handle {
 pub(crate) enum Stdin {
     /// A new pipe.
     Piped,
-    /// This.
+    /// This descriptor.
     From(Owned),
-    /// Nothing.
+    /// The null device.
     Null,
 }
 
@@ -46,7 +46,7 @@ pub(crate) enum Stderr {
 }
 
 impl Process {
-    /// One that std has started.
+    /// A child that std has started.
     pub fn of(mut child: Child) -> Process {
         let streams = [
             child.stdin.take().map(OwnedFd::from).map(Owned::from),
@@ -256,8 +256,8 @@ pub(crate) fn leads_group(process: u32) -> bool {
 /// The switch for tests: as on a system without pidfds.
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
-/// From here on, in all threads, the kernel has no pidfds (or has them again). For tests of what is
-/// done without.
+/// For tests: has every later `pidfd` of all threads fail, as on a kernel without pidfds. `false`
+/// ends that.
 pub fn refuse_pidfds(refused: bool) {
     REFUSED.store(refused, Ordering::Relaxed);
 }

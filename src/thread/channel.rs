@@ -75,10 +75,10 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     (receiver.sender(), receiver)
 }
 
-/// What the ends share.
+/// What the two ends share.
 struct Shared<T> {
     messages: Mutex<VecDeque<T>>,
-    /// It is not generic: operations have a handle of it.
+    /// The part that is not generic: operations have a handle of it.
     waiting: Arc<WaitQueue>,
 }
 
@@ -124,7 +124,7 @@ impl<T> Clone for Sender<T> {
 }
 
 impl<T> Drop for Sender<T> {
-    /// The last one ends the waits on the receiver.
+    /// Ends the waits on the receiver, if this was the last sender.
     fn drop(&mut self) {
         self.shared.waiting.remove_sender();
     }
@@ -138,8 +138,8 @@ impl<T> fmt::Debug for Sender<T> {
 
 /// Receives the messages of its [`Sender`]s, in the tasks of one thread: see [`channel`].
 pub struct Receiver<T> {
-    /// What was taken out of the shared queue and is not yet handed out. It is empty only if the
-    /// shared queue was.
+    /// The messages that were taken out of the shared queue and are not yet handed out. Empty only
+    /// if the shared queue was empty.
     taken: RefCell<VecDeque<T>>,
     shared: Arc<Shared<T>>,
     not_send: PhantomData<Rc<()>>,
@@ -156,7 +156,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// One sender more.
+    /// Makes another sender.
     pub(crate) fn sender(&self) -> Sender<T> {
         Sender::new(&self.shared)
     }
@@ -195,8 +195,8 @@ impl<T> Receiver<T> {
         })
     }
 
-    /// Exchanges the shared queue for an empty one. From here on operations see exactly whether a
-    /// message is there.
+    /// Takes all messages of the shared queue into `empty`, and leaves an empty queue there. The
+    /// flag that operations look at then says whether a message is left.
     fn take_all(&self, empty: &mut VecDeque<T>) {
         let mut messages = lock(&self.shared.messages);
         std::mem::swap(&mut *messages, empty);
@@ -205,7 +205,8 @@ impl<T> Receiver<T> {
 }
 
 impl<T> Drop for Receiver<T> {
-    /// Ends the waits on it. The messages that were not received are dropped outside the lock.
+    /// Ends the waits on the receiver. Messages that were not received are dropped outside the
+    /// lock.
     fn drop(&mut self) {
         let mut messages = lock(&self.shared.messages);
         let rest = std::mem::take(&mut *messages);

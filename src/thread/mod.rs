@@ -16,7 +16,8 @@ pub use remote::Remote;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// No user code runs under the annex's locks, so a lock that is poisoned guards nothing half-done.
+/// Locks a mutex of this annex. No user code runs under such a lock, so a poisoned one guards
+/// nothing half-done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -67,15 +67,15 @@ pub struct Remote {
     wake: Arc<Wake>,
 }
 
-/// What the hidden task owns: it is gone when that has ended.
+/// What the hidden task owns. It is dropped when the task has ended.
 struct Server {
     calls: Receiver<Call>,
-    /// While a Remote lives, nothing is stalled, and poll(2) watches the wake pipe.
+    /// While a Remote lives, no task is stalled, and poll(2) watches the wake pipe.
     _waiting: Waiting,
 }
 
-/// The scheduler's latest. All its Remotes share one, so that the calls of a thread keep their
-/// order.
+/// The server of the scheduler's Remotes, while there is one. All Remotes share it, so that the
+/// calls of a thread keep their order.
 type Latest = RefCell<Weak<Server>>;
 
 impl Scheduler<'_> {

@@ -22,15 +22,15 @@ use crate::wait_list::{Ticket, WaitList};
 
 #[derive(Default)]
 pub(crate) struct WaitQueue {
-    /// A message is there. It changes only under the lock of the messages.
+    /// Whether a message is there. The flag changes only under the lock of the messages.
     has_message: AtomicBool,
     senders: AtomicUsize,
-    /// The receiver is gone. It changes only under the lock of the messages.
+    /// Whether the receiver is gone. The flag changes only under the lock of the messages.
     is_closed: AtomicBool,
-    /// A task waits that was not woken since.
+    /// Whether a task waits that was not woken since the last message.
     is_waited_on: AtomicBool,
-    /// The tasks of each scheduler: there is hardly ever more than one. All are woken by one
-    /// message; the first to be resumed takes it, and the others wait on.
+    /// The waiting tasks of each scheduler; there is hardly ever more than one scheduler. One
+    /// message wakes all tasks: the first to be resumed takes it, and the others go on waiting.
     waiters: Mutex<Vec<(Arc<Wake>, WaitList)>>,
 }
 
@@ -41,7 +41,7 @@ impl WaitQueue {
         }
     }
 
-    /// How the wait ends. None: it goes on.
+    /// How the wait has ended. None if it goes on.
     fn end(&self) -> Option<End> {
         // Senders are counted before messages are looked for: if none is left, all that they sent
         // is in the queue by now.
@@ -71,13 +71,13 @@ impl WaitQueue {
         self.is_closed.load(SeqCst)
     }
 
-    /// The receiver is gone: no message comes any more. Under the lock of the messages.
+    /// Notes that the receiver is gone. Called under the lock of the messages.
     pub fn close(&self) {
         self.is_closed.store(true, SeqCst);
         self.has_message.store(false, SeqCst);
     }
 
-    /// What the tasks wait for has changed.
+    /// Wakes all tasks that wait: a message came, or none can come any more.
     pub fn wake_all(&self) {
         if self.is_waited_on.load(SeqCst) {
             let waiters = lock(&self.waiters);
@@ -110,7 +110,7 @@ impl WaitQueue {
     }
 }
 
-/// Where the tasks of the scheduler with this wake pipe are.
+/// The index of the scheduler that has this wake pipe.
 fn place(waiters: &[(Arc<Wake>, WaitList)], wake: &Arc<Wake>) -> Option<usize> {
     let mut wakes = waiters.iter().map(|(other, _)| other);
     wakes.position(|other| Arc::ptr_eq(other, wake))
@@ -119,7 +119,7 @@ fn place(waiters: &[(Arc<Wake>, WaitList)], wake: &Arc<Wake>) -> Option<usize> {
 /// The readiness of a channel: what [`Receiver::ready`](crate::Receiver::ready) waits for.
 pub(crate) struct MessageReady {
     queue: Arc<WaitQueue>,
-    /// Where the task waits, once it must.
+    /// The task's place in the wait queue, once it has to wait.
     place: Option<(Waiting, Ticket)>,
 }
 

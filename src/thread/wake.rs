@@ -25,18 +25,18 @@ use crate::task_table::Key;
 
 /// A scheduler's wake pipe, seen from any thread.
 pub(crate) struct Wake {
-    /// A byte is in the pipe, or is about to be.
+    /// Whether a byte is in the pipe, or is about to be written.
     is_woken: AtomicBool,
-    /// The reactor's own: its drive ends.
+    /// The reactor's request to end the drive.
     stop: Arc<AtomicBool>,
-    /// Tasks to be made ready, in order.
+    /// The tasks to be made ready, in this order.
     keys: Mutex<Vec<Key>>,
     /// The ends of the pipe. Both live as long as the `Wake`: the pipe is never without reader, and
     /// a write never raises SIGPIPE.
     reader: RawFd,
     writer: RawFd,
-    /// An end was closed behind the library's back, and its number may be another file's by now:
-    /// both are left alone.
+    /// Whether an end was closed behind the library's back. Its number may be another file's by
+    /// now, so neither end is used any more.
     is_lost: AtomicBool,
 }
 
@@ -57,8 +57,8 @@ impl Wake {
         self.wake();
     }
 
-    /// These tasks can go on. In the scheduler's own thread they are ready at once, without a
-    /// system call, unless a foreign loop may be about to poll.
+    /// Wakes these tasks. In the scheduler's own thread they are ready at once, without a system
+    /// call, unless a foreign loop may be about to poll.
     pub fn wake_tasks(&self, keys: impl Iterator<Item = Key>) {
         let is_own = |reader: &Rc<WakeReader>| std::ptr::eq(&*reader.wake, self);
         match Reactor::find(|reactor| reactor.kept().filter(is_own)) {
@@ -83,16 +83,16 @@ impl Drop for Wake {
     }
 }
 
-/// The reading end, in the scheduler's thread. The reactor keeps it.
+/// The reading end of the wake pipe, in the scheduler's thread. The reactor keeps it.
 pub(crate) struct WakeReader {
     reactor: Rc<Reactor>,
     pub wake: Arc<Wake>,
-    /// How many things wait for other threads.
+    /// How many tasks and Remotes wait for other threads.
     waiting: Cell<usize>,
 }
 
 impl WakeReader {
-    /// The reactor's. The first call makes the pipe.
+    /// The wake pipe of this reactor. The first call makes it.
     pub fn of(reactor: &Rc<Reactor>) -> io::Result<Rc<WakeReader>> {
         if let Some(reader) = reactor.kept() {
             return Ok(reader);
@@ -124,9 +124,9 @@ impl WakeReader {
         self.wake.is_lost.load(Ordering::Relaxed) // only this thread sets it
     }
 
-    /// The number of an end is another file's, or nothing's: an error, once, instead of a loop that
-    /// spins. From here on no other thread reaches a task that waits, so such a task may be
-    /// stalled.
+    /// Gives the pipe up, because an end was closed behind the library's back: an error, once,
+    /// instead of a loop that spins. No other thread reaches a task from here on, so a task that
+    /// waits may be stalled.
     fn lose(&self) {
         if self.wake.is_lost.swap(true, Ordering::AcqRel) {
             return;
@@ -173,7 +173,7 @@ impl Watch for WakeReader {
     }
 }
 
-/// Something waits for other threads: poll(2) watches the pipe meanwhile, and nothing is stalled.
+/// A wait for other threads. While it lives, poll(2) watches the pipe, and no task is stalled.
 pub(crate) struct Waiting(Rc<WakeReader>);
 
 impl Waiting {
