@@ -21,6 +21,8 @@
 //! Exit status: 0 if all succeeded, 1 if one did not, 2 for a wrong command line, 130 after Ctrl-C,
 //! 143 after SIGTERM, 129 after SIGHUP.
 
+mod signals;
+
 use asyncfile::{
     again, done, first, sleep, then, wait, yield_now, AsyncFile, AsyncPipe, JoinHandle, Next, Op,
     Scheduler, StateFlow, Task,
@@ -29,15 +31,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::{AsFd, IntoRawFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitCode, Stdio};
-use std::ptr::{null, null_mut};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
+
+use signals::Signals;
 
 const USAGE: &str =
     "usage: parallel [-j J] [-f FILE] [--timeout SECONDS] [--fail-fast] [COMMAND ...]";
@@ -69,15 +70,14 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> io::Result<u8> {
-    let signals = signals()?;
+    let signals = Signals::new()?;
     let floor = Rc::new(Floor::new(options)?);
     let start = Instant::now();
     let mut sched = Scheduler::new();
     let manager = Rc::clone(&floor);
-    sched.spawn(signals.read(1), move |task| {
-        if let [signal] = *task.bytes()? {
-            manager.interrupted(i32::from(signal), task);
-        }
+    sched.spawn(signals.file.read(1), move |task| {
+        task.bytes()?;
+        manager.interrupted(signals.last(), task);
         again::<()>()
     });
     let count = floor.options.jobs.min(floor.options.commands.len());
@@ -415,48 +415,6 @@ impl Worker {
 fn identity(fd: &impl AsFd) -> io::Result<(u64, u64)> {
     let metadata = File::from(fd.as_fd().try_clone_to_owned()?).metadata()?;
     Ok((metadata.dev(), metadata.ino()))
-}
-
-/// The descriptor that the signal handler writes to.
-static SIGNALS: AtomicI32 = AtomicI32::new(-1);
-
-extern "C" fn pass_on(signal: libc::c_int) {
-    let byte = signal as u8;
-    // SAFETY: one byte of a live variable. write(2) may be called in a handler, and leaves errno
-    // alone if it succeeds.
-    unsafe {
-        libc::write(
-            SIGNALS.load(Ordering::Relaxed),
-            std::ptr::addr_of!(byte).cast(),
-            1,
-        )
-    };
-}
-
-/// A file from which each SIGINT, SIGTERM and SIGHUP is read as a byte.
-fn signals() -> io::Result<AsyncFile> {
-    let (reader, writer) = UnixStream::pair()?;
-    writer.set_nonblocking(true)?;
-    SIGNALS.store(writer.into_raw_fd(), Ordering::Relaxed);
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        // SAFETY: the pointer is to a live structure. A zeroed sigaction is a valid one, and the
-        // handler does nothing that a handler may not do.
-        let answer = unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            if libc::sigaction(signal, null(), &mut action) == 0
-                && action.sa_sigaction == libc::SIG_IGN
-            {
-                continue; // nohup, or a background job: it stays ignored
-            }
-            action.sa_sigaction = pass_on as extern "C" fn(libc::c_int) as usize;
-            action.sa_flags = libc::SA_RESTART;
-            libc::sigaction(signal, &action, null_mut())
-        };
-        if answer != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    AsyncFile::new(reader)
 }
 
 struct Options {

@@ -18,17 +18,19 @@
 //! Exit status: the program's (128 + N after signal N); 1 if an answer did not come or something
 //! failed, 2 for a wrong command line, 130 after Ctrl-C.
 
+mod signals;
+
 use asyncfile::{
     first, sleep, then, yield_now, AsyncFile, AsyncPipe, End, Next, Op, Scheduler, StateFlow, Task,
 };
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitCode};
-use std::ptr::{null, null_mut};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::ptr::null_mut;
 use std::time::{Duration, Instant};
+
+use signals::Signals;
 
 const USAGE: &str = "usage: repl [--timeout SECONDS] [--prompt TEXT] PROGRAM [ARGUMENT ...]";
 /// A terminal takes no longer line: N_TTY_BUF_SIZE, without the newline and one byte.
@@ -64,7 +66,7 @@ fn say(text: &str) {
 
 /// The whole conversation. Returns the exit status.
 fn converse(options: Options) -> io::Result<u8> {
-    let signals = signals()?;
+    let signals = Signals::new()?;
     let dialect = Dialect::of(&options);
     let (master, child) = start(&options, &dialect)?;
     let timeout = options.timeout;
@@ -227,7 +229,7 @@ struct Session {
     stdin: AsyncFile,
     stdout: AsyncFile,
     master: AsyncFile,
-    signals: AsyncFile,
+    signals: Signals,
     setup: Vec<u8>,
     mark: Vec<u8>,
     after: Vec<u8>,
@@ -279,7 +281,7 @@ impl Session {
         let left = self.deadline.saturating_duration_since(task.clock());
         let ops: [Op; 3] = [
             self.master.read(4096).into(),
-            self.signals.read(1).into(),
+            self.signals.file.read(1).into(),
             sleep(left).into(),
         ];
         then(first(ops), Self::heard)
@@ -339,7 +341,8 @@ impl Session {
     }
 
     fn interrupted(&mut self, task: &mut Task) -> StateFlow<Self> {
-        self.ending = Ending::Interrupted(task.bytes()?.first().copied().unwrap_or(0));
+        task.bytes()?;
+        self.ending = Ending::Interrupted(self.signals.last() as u8);
         Next::done()
     }
 
@@ -388,7 +391,7 @@ impl Session {
         then(
             first([
                 Op::from(line),
-                self.signals.read(1).into(),
+                self.signals.file.read(1).into(),
                 self.master.read(4096).into(),
             ]),
             Self::asked,
@@ -424,48 +427,6 @@ impl Session {
             },
         }
     }
-}
-
-/// The descriptor that the signal handler writes to.
-static SIGNALS: AtomicI32 = AtomicI32::new(-1);
-
-extern "C" fn pass_on(signal: libc::c_int) {
-    let byte = signal as u8;
-    // SAFETY: one byte of a live variable. write(2) may be called in a handler, and leaves errno
-    // alone if it succeeds.
-    unsafe {
-        libc::write(
-            SIGNALS.load(Ordering::Relaxed),
-            std::ptr::addr_of!(byte).cast(),
-            1,
-        )
-    };
-}
-
-/// A file from which each SIGINT, SIGTERM and SIGHUP is read as a byte.
-fn signals() -> io::Result<AsyncFile> {
-    let (reader, writer) = UnixStream::pair()?;
-    writer.set_nonblocking(true)?;
-    SIGNALS.store(writer.into_raw_fd(), Ordering::Relaxed);
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        // SAFETY: the pointer is to a live structure. A zeroed sigaction is a valid one, and the
-        // handler does nothing that a handler may not do.
-        let answer = unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            if libc::sigaction(signal, null(), &mut action) == 0
-                && action.sa_sigaction == libc::SIG_IGN
-            {
-                continue; // nohup, or a background job: it stays ignored
-            }
-            action.sa_sigaction = pass_on as extern "C" fn(libc::c_int) as usize;
-            action.sa_flags = libc::SA_RESTART;
-            libc::sigaction(signal, &action, null_mut())
-        };
-        if answer != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    AsyncFile::new(reader)
 }
 
 struct Options {

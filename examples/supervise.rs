@@ -17,18 +17,20 @@
 //! Exit status: 0 after a signal, 1 if something failed (the services are killed then), 2 for a
 //! wrong command line or file.
 
+mod signals;
+
 use asyncfile::{
     done, first, op, queue, sleep, then, wait, yield_now, AsyncFile, AsyncPipe, Flow, Next, Op,
     Queue, Scheduler, StateFlow, Task,
 };
-use signal_hook::consts::{SIGINT, SIGTERM};
 use std::cell::RefCell;
 use std::io::{self, Write};
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+use signals::Signals;
 
 const USAGE: &str = "usage: supervise [--grace SECONDS] FILE";
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -63,7 +65,7 @@ fn say(text: &str) {
 /// Runs until a signal has stopped all services. If it fails before, the scheduler is dropped, and
 /// with it the pipes, which kill their children.
 fn supervise(plan: Plan) -> io::Result<()> {
-    let signals = signals()?;
+    let signals = Signals::new()?;
     let house = Rc::new(House {
         stdout: AsyncFile::duplicate(&io::stdout())?,
         grace: plan.grace,
@@ -78,21 +80,13 @@ fn supervise(plan: Plan) -> io::Result<()> {
     for check in plan.checks {
         sched.spawn(house.pause(check.period), check.body(&house));
     }
-    sched.spawn(signals.read(1), move |task| -> Flow {
+    sched.spawn(signals.file.read(1), move |task| -> Flow {
         task.bytes()?;
         house.stop(task);
-        wait(signals.read(1))
+        wait(signals.file.read(1))
     });
     while sched.turn(None)? > 1 {} // the task that waits for signals is the last one
     Ok(())
-}
-
-/// A file that has a byte for each SIGTERM and SIGINT.
-fn signals() -> io::Result<AsyncFile> {
-    let (reader, writer) = UnixStream::pair()?;
-    signal_hook::low_level::pipe::register(SIGTERM, writer.try_clone()?)?;
-    signal_hook::low_level::pipe::register(SIGINT, writer)?;
-    AsyncFile::new(reader)
 }
 
 /// What the tasks share.

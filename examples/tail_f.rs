@@ -11,20 +11,20 @@
 //! for in any case.
 //! Exit status: 0 after Ctrl-C or SIGTERM, 1 if something failed, 2 for a wrong command line.
 
+mod signals;
+
 use asyncfile::{
     first, then, yield_now, AsyncFile, AsyncPipe, End, Next, Op, Scheduler, StateFlow, Task,
 };
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::IntoRawFd;
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
-use std::ptr::{null, null_mut};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
+
+use signals::Signals;
 
 const USAGE: &str = "usage: tail_f [--every SECONDS] [--lines N] FILE";
 /// Lines are passed on in pieces of at most so many bytes.
@@ -59,7 +59,7 @@ fn say(text: &str) {
 
 /// Prints until a signal comes. Returns how many lines it has printed.
 fn follow(options: &Options) -> io::Result<u64> {
-    let signals = signals()?;
+    let signals = Signals::new()?;
     let mut tail = Command::new("tail");
     tail.args(["-n", &options.lines.to_string(), "-F", "--"])
         .arg(&options.path)
@@ -81,7 +81,7 @@ fn follow(options: &Options) -> io::Result<u64> {
     let printer = sched.spawn_states(yield_now(), printer, Printer::listen);
     let which = sched.block_on(first([
         Op::from(printer.finished()),
-        signals.readable().into(),
+        signals.file.readable().into(),
     ]));
     let status = end(&pipe, &mut sched)?;
     // What tail had said before is still to be printed, unless our stdout takes nothing.
@@ -148,48 +148,6 @@ impl Printer {
             false => then(self.stdout.write(text).full(), Self::listen),
         }
     }
-}
-
-/// The descriptor that the signal handler writes to.
-static SIGNALS: AtomicI32 = AtomicI32::new(-1);
-
-extern "C" fn pass_on(signal: libc::c_int) {
-    let byte = signal as u8;
-    // SAFETY: one byte of a live variable. write(2) may be called in a handler, and leaves errno
-    // alone if it succeeds.
-    unsafe {
-        libc::write(
-            SIGNALS.load(Ordering::Relaxed),
-            std::ptr::addr_of!(byte).cast(),
-            1,
-        )
-    };
-}
-
-/// A file that is readable once SIGINT, SIGTERM or SIGHUP has come.
-fn signals() -> io::Result<AsyncFile> {
-    let (reader, writer) = UnixStream::pair()?;
-    writer.set_nonblocking(true)?;
-    SIGNALS.store(writer.into_raw_fd(), Ordering::Relaxed);
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        // SAFETY: the pointer is to a live structure. A zeroed sigaction is a valid one, and the
-        // handler does nothing that a handler may not do.
-        let answer = unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            if libc::sigaction(signal, null(), &mut action) == 0
-                && action.sa_sigaction == libc::SIG_IGN
-            {
-                continue; // nohup, or a background job: it stays ignored
-            }
-            action.sa_sigaction = pass_on as extern "C" fn(libc::c_int) as usize;
-            action.sa_flags = libc::SA_RESTART;
-            libc::sigaction(signal, &action, null_mut())
-        };
-        if answer != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    AsyncFile::new(reader)
 }
 
 struct Options {
