@@ -430,10 +430,6 @@ pub(crate) fn receive(_: RawFd, _: &mut [u8], _: bool) -> Option<io::Result<(usi
     with(|_| unreachable!("no socket keeps messages apart"))
 }
 
-pub(crate) fn unread(_: RawFd) -> Option<usize> {
-    with(|_| unreachable!("no socket keeps messages apart"))
-}
-
 pub(crate) fn read(fd: RawFd, bytes: &mut [u8], call: Call) -> Option<io::Result<usize>> {
     with(|kernel| kernel.read(fd, bytes, call))
 }

@@ -21,7 +21,7 @@ use libc::{c_int, pollfd};
 #[cfg(any(test, fuzzing))]
 use crate::sim;
 use clock::Moment;
-pub(crate) use socket::{is_hung_up, receive, recv, send, shut_down_write, unread};
+pub(crate) use socket::{is_hung_up, receive, recv, send, shut_down_write};
 
 /// How long poll(2) may sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -373,7 +373,8 @@ fn is_made_on_demand(_: RawFd) -> bool {
     false
 }
 
-/// How many bytes a terminal has for a reader: ioctl(2), FIONREAD.
+/// ioctl(2), FIONREAD: how many bytes a terminal has for a reader; of a message socket at least as
+/// many as the next message has.
 pub(crate) fn readable_bytes(fd: RawFd) -> io::Result<usize> {
     #[cfg(any(test, fuzzing))]
     if let Some(answer) = sim::readable_bytes(fd) {

@@ -134,12 +134,17 @@ impl Calls<'_> {
     /// poll(2) says nothing.
     #[cold]
     fn read_terminal(&self, window: &mut [u8]) -> io::Result<usize> {
-        let there = sys::readable_bytes(self.port.fd).unwrap_or(0);
+        let there = self.readable_bytes();
         if there == 0 && self.ask(Direction::Read) == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let size = window.len().min(there.max(1));
         sys::read(self.port.fd, &mut window[..size])
+    }
+
+    /// 0 if the kernel does not tell.
+    fn readable_bytes(&self) -> usize {
+        sys::readable_bytes(self.port.fd).unwrap_or(0)
     }
 
     fn call_write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -229,7 +234,7 @@ impl MessageSource for Calls<'_> {
         let port = self.port;
         let mut window = buffer.room(most);
         if window.len() < most {
-            let unread = sys::unread(port.fd).min(most);
+            let unread = self.readable_bytes().min(most);
             if unread > window.len() {
                 window = buffer.room_for(unread);
             }
@@ -253,7 +258,7 @@ impl MessageSource for Calls<'_> {
         let may_end = len == 0 && !is_cut && port.mode.get() == Mode::Seqpacket;
         Ok(match is_cut {
             true => Message::Cut,
-            false if may_end && sys::unread(port.fd) == 0 && sys::is_hung_up(port.fd) => {
+            false if may_end && self.readable_bytes() == 0 && sys::is_hung_up(port.fd) => {
                 Message::End
             }
             false => Message::Whole,

@@ -49,18 +49,6 @@ pub(crate) fn receive(fd: RawFd, bytes: &mut [u8], is_peek: bool) -> io::Result<
     Ok((len, header.msg_flags & libc::MSG_TRUNC != 0))
 }
 
-/// ioctl(2), FIONREAD: at least as many bytes as the next message has. 0 if that is not known.
-pub(crate) fn unread(fd: RawFd) -> usize {
-    #[cfg(any(test, fuzzing))]
-    if let Some(answer) = sim::unread(fd) {
-        return answer;
-    }
-    let mut bytes: c_int = 0;
-    // SAFETY: FIONREAD writes one int.
-    let answer = unsafe { libc::ioctl(fd, libc::FIONREAD as _, &mut bytes) };
-    usize::try_from(bytes).unwrap_or(0) * usize::from(answer == 0)
-}
-
 /// Whether poll(2) says that the other side of a socket sends no more.
 pub(crate) fn is_hung_up(fd: RawFd) -> bool {
     let mut set = [pollfd {
