@@ -126,6 +126,7 @@ impl Operate for First {
 
     fn advance(&mut self, cx: &Context<'_>) -> Progress {
         if let Some(cause) = self.misuse() {
+            Operate::leave(self);
             return Progress::failed(End::Failed, "first", -1, cause);
         }
         let mut soonest = Moment::NEVER;

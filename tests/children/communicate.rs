@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use asyncfile::{done, first, sleep, wait, AsyncFile, AsyncPipe, Op, Outcome, Scheduler};
+use asyncfile::{
+    done, first, never, sleep, wait, AsyncFile, AsyncPipe, End, Op, Outcome, Scheduler,
+};
 
 use crate::descriptors::{alone, Test};
 use crate::help::{
@@ -34,6 +36,21 @@ fn a_communicate_in_first_is_invalid_input_and_feeds_nothing() {
         "fed",
         "",
     );
+}
+
+#[test]
+fn a_first_that_is_refused_waits_nowhere_although_its_task_goes_on() {
+    let _watchdog = watchdog();
+    let pipe = cat();
+    let mut sched = Scheduler::new();
+    let ops = first([Op::from(pipe.communicate("lost")), sleep(SHORT).into()]);
+    let task = sched.spawn(ops, |task| match task.end() {
+        End::Failed => wait(never()),
+        _ => done(()),
+    });
+    let output = sched.block_on(pipe.communicate("fed")).unwrap();
+    assert_output(&output, 0, "fed", "");
+    task.cancel();
 }
 
 #[test]
