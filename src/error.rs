@@ -57,16 +57,16 @@ pub(crate) enum Cause {
         bytes: usize,
         what: &'static str,
     },
-    /// More than this limit came; so many bytes are kept.
+    /// More than `limit` bytes came. `kept` says how many bytes are kept.
     Limit { limit: usize, kept: usize },
     /// The child's status is unknown: somebody else has reaped it. `stage`: its position in the
     /// pipe, counted from 1; 0: it is not looked at.
     Reaped { child: u32, stage: usize },
-    /// An accessor was asked for that does not fit what the task waited for.
+    /// The task called an accessor that does not fit the operation that it waited for.
     Misfit { accessor: &'static str },
-    /// An accessor was asked a second time for what can be taken once.
+    /// The task called an accessor a second time for what can be taken once.
     Taken { accessor: &'static str },
-    /// A member of a `first` that cannot be put back.
+    /// A `first` has this operation as a member, and half of it cannot be put back.
     Member { operation: &'static str },
     /// An operation that cannot be waited for again.
     Once,

@@ -42,14 +42,15 @@ use crate::port::{Direction, Port};
 ///
 /// The *one call after poll(2)* can wait, and with it the whole loop: if another process that uses
 /// the same description takes the bytes (or the room) in between, and if a device takes less after
-/// POLLOUT than it is given. (In between: before its task's turn has come; and, if a failure or a
-/// [stop](crate::Remote::stop) ends the drive before that, until the next one.) The same is true of
-/// a read of a terminal that cannot be opened again.
+/// POLLOUT than it is given. The time in between lasts from poll(2)'s answer until the task is
+/// advanced; if a failure or a [stop](crate::Remote::stop) ends the drive first, that is in the
+/// next drive. The same is true of a read of a terminal that cannot be opened again, and of a write
+/// to a pipe that others fill.
 ///
 /// A socket's **error queue** (IP_RECVERR, SO_TIMESTAMPING, MSG_ZEROCOPY) that is not empty ends
 /// each operation that would have to wait with an error of kind `Other`, which says so: poll(2)
-/// would answer at once, for ever. recvmsg(2) with MSG_ERRQUEUE empties it. `readable` and
-/// `writable` end well then.
+/// would answer at once, for ever. recvmsg(2) with MSG_ERRQUEUE empties the queue. `readable` and
+/// `writable` end without an error while the queue is not empty.
 ///
 /// A **message socket** (datagram, seqpacket) keeps its messages apart: one read is one message, an
 /// empty one included, cut with [`End::Limit`](crate::End::Limit) if it is longer than the size;
@@ -81,13 +82,13 @@ pub struct AsyncFile {
 impl AsyncFile {
     /// Takes over a descriptor: a `File`, `TcpStream`, `UnixStream`, `ChildStdout`, ...
     ///
-    /// O_NONBLOCK is set on its open file description, and put back as it was found by
-    /// [`into_inner`](AsyncFile::into_inner), [`close`](AsyncFile::close) and the last handle's
-    /// drop. Whoever shares the description (a shell, a sibling process) feels that meanwhile: for
-    /// such a one, [`duplicate`](AsyncFile::duplicate). A socket's flags are not touched. Of two
-    /// files that were made by `new` on one description (a `try_clone` of a pipe's end), the first
-    /// that goes takes the flag from under the other, which then waits in the kernel: clone the
-    /// `AsyncFile` instead.
+    /// The library sets O_NONBLOCK on the open file description. [`into_inner`](AsyncFile::into_inner),
+    /// [`close`](AsyncFile::close) and the last handle's drop clear it again, if it was not set
+    /// before. Until then every process that shares the description (a shell, a sibling) has
+    /// O_NONBLOCK, too: use [`duplicate`](AsyncFile::duplicate) for a shared descriptor. The flags
+    /// of sockets and regular files are not changed. Of two files that are made by `new` on one
+    /// description (a `try_clone` of a pipe's end), the one that was made first clears the flag when
+    /// it goes, and calls on the other one then wait in the kernel: clone the `AsyncFile` instead.
     ///
     /// # Errors
     ///
@@ -235,11 +236,11 @@ impl AsyncFile {
         Readlines::new(&self.descriptor)
     }
 
-    /// Writes: [`Task::written`](crate::Task::written). Ends after one write(2) that took at least
-    /// one byte; with nothing to write, after none. One that took less than all is an error to
-    /// [`Task::ok`](crate::Task::ok). Borrowed bytes are copied, a `Vec<u8>` or
-    /// `String` is moved, an `Rc<[u8]>` is shared. A reader that is gone is
-    /// [`io::ErrorKind::BrokenPipe`], and no SIGPIPE.
+    /// Writes: [`Task::written`](crate::Task::written). The operation ends after one write(2) that
+    /// took at least one byte. No data needs no write(2), but a message socket sends it as an empty
+    /// message. A write that took less than all is an error to [`Task::ok`](crate::Task::ok).
+    /// Borrowed bytes are copied, a `Vec<u8>` or `String` is moved, an `Rc<[u8]>` is shared. A
+    /// reader that is gone is [`io::ErrorKind::BrokenPipe`], and no SIGPIPE.
     pub fn write(&self, data: impl Into<Data>) -> Write {
         Write::new(&self.descriptor, data.into())
     }

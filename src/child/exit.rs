@@ -86,8 +86,8 @@ impl Exit {
         }
     }
 
-    /// The most it may take, counted from when it first has to wait. Then:
-    /// [`io::ErrorKind::TimedOut`], and the child lives on.
+    /// The longest time that the operation may take, counted from when it first has to wait. After
+    /// that it fails with [`io::ErrorKind::TimedOut`], and the child lives on.
     pub fn timeout(mut self, after: Duration) -> Exit {
         self.deadline.timeout.set_after(after);
         self

@@ -33,8 +33,8 @@ impl ExitWaits {
         ExitWaits(children.map(|_| ExitWait::new()).collect())
     }
 
-    /// Whether all have ended; if not, the task will be woken, or is to ask again at the moment
-    /// that is given.
+    /// Whether all children have ended. If not, the task is woken, or must ask again at the moment
+    /// that is returned.
     pub fn advance(
         &mut self,
         processes: &Processes,
@@ -64,8 +64,9 @@ impl ExitAll {
         }
     }
 
-    /// The most it may take, counted from when it first has to wait. Then:
-    /// [`io::ErrorKind::TimedOut`], and the children that have not ended live on.
+    /// The longest time that the operation may take, counted from when it first has to wait. After
+    /// that it fails with [`io::ErrorKind::TimedOut`], and the children that have not ended live
+    /// on.
     pub fn timeout(mut self, after: Duration) -> ExitAll {
         self.deadline.timeout.set_after(after);
         self

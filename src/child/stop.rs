@@ -48,7 +48,8 @@ enum State {
     Killed,
 }
 
-/// A leader that is not reaped as long as this lives.
+/// A child that leads a process group. It is not reaped while this `Leader` lives, so the number of
+/// the group stays that group's.
 struct Leader(Rc<ChildProcess>);
 
 impl Stop {

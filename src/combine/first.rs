@@ -81,8 +81,8 @@ pub fn first(ops: impl IntoIterator<Item = impl Into<Op>>) -> First {
 }
 
 impl First {
-    /// The most it may take, counted from when it first has to wait. Then:
-    /// [`io::ErrorKind::TimedOut`], and all of the operations are put back.
+    /// The longest time that the operation may take, counted from when it first has to wait. After
+    /// that it fails with [`io::ErrorKind::TimedOut`], and all members are put back.
     pub fn timeout(mut self, after: Duration) -> First {
         self.deadline.timeout.set_after(after);
         self

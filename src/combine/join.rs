@@ -43,8 +43,8 @@ impl<T> JoinHandle<T> {
 }
 
 impl Join {
-    /// The most it may take, counted from when it first has to wait. Then:
-    /// [`io::ErrorKind::TimedOut`], and the task goes on.
+    /// The longest time that the operation may take, counted from when it first has to wait. After
+    /// that it fails with [`io::ErrorKind::TimedOut`], and the task goes on.
     pub fn timeout(mut self, after: Duration) -> Join {
         self.timeout.set_after(after);
         self

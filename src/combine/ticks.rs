@@ -31,9 +31,9 @@ pub struct Ticks {
 /// multiple has passed since the last one that ended a wait; if several have, they count as one.
 /// However late the task comes, the beat stays where it is: it never drifts, and no tick is early.
 ///
-/// Clones share what has ended: after a tick, a clone waits for the next one, also in a new
-/// [`first`](crate::first). A multiple ends one wait, so two tasks that both want every tick take
-/// two `ticks`.
+/// Clones share one memory, the last multiple that ended a wait: after a tick of one clone, every
+/// clone waits for the next one, also in a new [`first`](crate::first). A multiple ends one wait, so
+/// two tasks that both want every tick take two `ticks`.
 ///
 /// `Duration::ZERO` is [`io::ErrorKind::InvalidInput`] when it is waited for; `Duration::MAX` never
 /// ticks.
@@ -117,7 +117,8 @@ impl Operate for Ticks {
         }
     }
 
-    /// It waits nowhere but for its task's deadline.
+    /// A `ticks` is in no queue and no list: it waits for its task's deadline alone, and there is
+    /// nothing to leave.
     fn leave(&mut self) {}
 
     fn restart(&mut self) -> bool {

@@ -53,7 +53,7 @@ impl Interest {
 }
 
 impl Descriptor {
-    /// Brings the poll set up to date with what the waiting tasks are interested in.
+    /// Brings the file's entry in the poll set up to date with the interest of the waiting tasks.
     #[inline]
     pub(super) fn update(self: &Rc<Self>, state: &mut State) {
         if state.interest() != state.registered {
@@ -78,9 +78,8 @@ impl Descriptor {
         }
     }
 
-    /// Wakes the tasks that poll(2)'s answer concerns. (A number that is another file's by now
-    /// counts as NVAL.) HUP, ERR and NVAL wake both directions: the next read or write shows what
-    /// has happened.
+    /// Wakes the tasks that poll(2)'s answer concerns. HUP, ERR and NVAL wake both directions: the
+    /// next read or write shows what has happened.
     #[inline]
     fn take_answer(&self, state: &mut State, revents: c_short) {
         let asked = state.parked.events();
@@ -116,7 +115,8 @@ impl Watch for Descriptor {
     fn on_ready(self: Rc<Self>, revents: c_short) {
         let mut state = self.state();
         state.registered = Interest::NONE;
-        // Darwin says NVAL also of devices that are open: then, too, the system call decides.
+        // Darwin's poll(2) answers NVAL also for open devices. The system call then shows the
+        // truth.
         if revents & POLLNVAL != 0 && !self.port.is_there() {
             self.mark_lost(&mut state);
         }
@@ -133,7 +133,7 @@ impl Watch for Descriptor {
 }
 
 impl State {
-    /// What poll(2) is to be asked.
+    /// The events that poll(2) is to be asked for.
     #[inline]
     pub(super) fn interest(&self) -> Interest {
         match &self.watchers {

@@ -9,7 +9,8 @@ use crate::reactor::Reactor;
 use crate::task_table::Key;
 use std::rc::Rc;
 
-/// See the head of this file. Never empty.
+/// The tasks that wait for bare readiness of one descriptor. There is at least one: when the last
+/// one leaves, the descriptor drops its `Watchers`.
 pub(crate) struct Watchers {
     places: Vec<Option<Watcher>>,
     /// Places that tasks have left, to be used again.

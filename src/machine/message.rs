@@ -1,7 +1,7 @@
 //! The reading machine where messages are kept apart (datagrams): one read is one message.
 //!
-//! There is nothing to put together, so the machine goes from filling to its end, and never back to
-//! looking.
+//! There is nothing to put together, so the machine ends with the first message. It goes back to
+//! looking only after EINTR, or when it is advanced again after it was blocked.
 
 use std::io;
 
@@ -46,7 +46,7 @@ impl Reader {
         let size = match self.want() {
             Want::Some(size) => size,
             _ => {
-                self.go("a message is no stream", State::Ended);
+                self.go("the source has messages, and the reader wants a stream", State::Ended);
                 return Advance::Failed(io::ErrorKind::InvalidInput.into());
             }
         };
@@ -76,7 +76,7 @@ impl Reader {
                     _ => return self.fail(error),
                 },
             };
-            self.go("a message, or their end", State::Ended);
+            self.go("a message has come, or the messages have ended", State::Ended);
             return Advance::Ended(end, inflow.len());
         }
     }

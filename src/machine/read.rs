@@ -14,12 +14,13 @@
 //! Blocked   ── advanced again ──► Looking
 //! Looking   ── the deadline has come ──► Ended
 //! Blocked   ── the deadline has come ──► Ended
-//! Looking   ── a message is no stream ──► Ended
-//! Filling   ── a message, or their end ──► Ended
+//! Looking   ── the source has messages, and the reader wants a stream ──► Ended
+//! Filling   ── a message has come, or the messages have ended ──► Ended
 //! ```
 //!
-//! The last two are for [`message`](super::message)s. Looking comes before filling: buffered bytes
-//! come before an error or an end that lies behind them.
+//! The last two lines are for messages alone: see [`message`](super::message). The reader looks
+//! before it fills, so buffered bytes are handed over before an error or an end that comes behind
+//! them.
 
 use std::io;
 
@@ -130,8 +131,8 @@ pub const TRANSITIONS: &[super::table::Edge<State>] = &[
     (State::Blocked, "advanced again", State::Looking),
     (State::Looking, "the deadline has come", State::Ended),
     (State::Blocked, "the deadline has come", State::Ended),
-    (State::Looking, "a message is no stream", State::Ended),
-    (State::Filling, "a message, or their end", State::Ended),
+    (State::Looking, "the source has messages, and the reader wants a stream", State::Ended),
+    (State::Filling, "a message has come, or the messages have ended", State::Ended),
 ];
 
 /// A read in progress. All that it has read is in the [`Inflow`]: dropped in any state, it takes

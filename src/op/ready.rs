@@ -83,8 +83,8 @@ impl Ready {
         })
     }
 
-    /// The most it may take, counted from when it first has to wait. Then:
-    /// [`TimedOut`](std::io::ErrorKind::TimedOut).
+    /// The longest time that the operation may take, counted from when it first has to wait. After
+    /// that it fails with [`TimedOut`](std::io::ErrorKind::TimedOut).
     pub fn timeout(mut self, after: Duration) -> Ready {
         self.timeout.set_after(after);
         self
@@ -163,7 +163,7 @@ impl Operate for Ready {
 struct FileReady {
     file: Rc<Descriptor>,
     direction: Direction,
-    /// Among the file's watchers.
+    /// The task's place among the watchers of the file.
     place: Place,
 }
 
@@ -221,7 +221,7 @@ struct FileEvents {
     events: c_short,
     /// poll(2)'s answer.
     revents: c_short,
-    /// Among the file's watchers.
+    /// The task's place among the watchers of the file.
     place: Place,
 }
 

@@ -72,7 +72,8 @@ impl Timeout {
     }
 
     /// The cause of the failure when an operation was due and had nothing to hand over. `what` says
-    /// whether the bytes were "kept" or "written".
+    /// whether the bytes were "kept" or "written"; it is empty if the operation moves no bytes. The
+    /// span is left out if the moment has passed.
     #[cold]
     pub fn cause(self, bytes: usize, what: &'static str) -> Cause {
         let after = Some(self.after).filter(|_| clock::now() < self.until);

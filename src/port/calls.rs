@@ -1,5 +1,6 @@
-//! The system calls of one advance of a machine. None of them waits, and each shows whether another
-//! call is worth making.
+//! The system calls of one advance of a machine. No call waits, but for those that the
+//! documentation of `AsyncFile` names: a regular file's, and the one call after poll(2). Each call
+//! shows whether another one is worth making.
 
 use std::io;
 

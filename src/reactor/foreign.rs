@@ -17,8 +17,8 @@ impl Reactor {
         self.poll_set.borrow().is_shown(fd)
     }
 
-    /// A foreign loop's poll(2) has answered for this descriptor. The answer counts only for an
-    /// owner that was in the set shown last: the number may have been used again since.
+    /// Takes the answer of a foreign loop's poll(2) for this descriptor. The answer counts only for
+    /// an owner that was in the set shown last, because the number may have been used again since.
     pub fn answered(&self, fd: RawFd, revents: c_short) {
         let owner = self.poll_set.borrow_mut().take_shown(fd);
         if let Some(owner) = owner {

@@ -20,7 +20,7 @@ pub(super) struct Notes {
 }
 
 impl Reactor {
-    /// Marks the task to be dropped.
+    /// Marks the task as cancelled.
     pub fn cancel(&self, key: Key) {
         self.notes.cancelled.borrow_mut().push(key);
         self.notes.any.set(true);
@@ -60,7 +60,7 @@ impl Reactor {
         failures.remove(place)
     }
 
-    /// A task was cancelled or has failed, and the scheduler has not yet looked.
+    /// Whether there is a cancelled task or a kept failure.
     #[inline]
     pub fn has_notes(&self) -> bool {
         self.notes.any.get()

@@ -62,8 +62,8 @@ impl<'t> Scheduler<'t> {
         end: End,
         outcome: Result<(), Option<TaskError>>,
     ) -> Result<(), Option<TaskError>> {
-        // This look comes before another task is dropped: the drop is user code, and may look at
-        // the handle of this task.
+        // This question comes before another task is dropped. That drop is user code, and may take
+        // this task's value from its handle.
         if self.reactor.is_cancelled(key) || self.drop_cancelled(Some(key)) {
             return Err(Some(TaskError::Cancelled));
         }

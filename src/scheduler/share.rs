@@ -10,16 +10,16 @@
 use super::Scheduler;
 use crate::sys::clock::{self, Moment};
 
-/// How often a task may be resumed in one advance before others have theirs.
+/// The most resumes of a task in one advance, before other tasks are advanced.
 const RESUMES: u32 = 512;
 
-/// How long, in nanoseconds.
+/// The longest time of a task in one advance, in nanoseconds.
 const TIME: u64 = 1_000_000;
 
 /// The first look comes after so many resumes.
 const FIRST_LOOK: u32 = 8;
 
-/// Resumes that take longer are looked at one by one, in nanoseconds.
+/// Resumes that take longer than so many nanoseconds are each followed by a look.
 const SLOW: u64 = 50_000;
 
 /// See the head of this file.
@@ -38,7 +38,7 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// A task is advanced.
+    /// Begins the share of a task that is advanced.
     #[inline]
     pub fn begin(&mut self) {
         self.resumes = FIRST_LOOK;

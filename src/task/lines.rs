@@ -40,7 +40,8 @@ impl<'e> Lines<'e> {
         rest
     }
 
-    /// So many bytes are taken.
+    /// Counts `len` more bytes as yielded by this iterator. `taken` keeps the largest count of all
+    /// iterators over these lines.
     #[inline]
     fn has_taken(&mut self, len: usize) {
         self.before += len;
