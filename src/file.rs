@@ -82,13 +82,14 @@ pub struct AsyncFile {
 impl AsyncFile {
     /// Takes over a descriptor: a `File`, `TcpStream`, `UnixStream`, `ChildStdout`, ...
     ///
-    /// The library sets O_NONBLOCK on the open file description. [`into_inner`](AsyncFile::into_inner),
-    /// [`close`](AsyncFile::close) and the last handle's drop clear it again, if it was not set
-    /// before. Until then every process that shares the description (a shell, a sibling) has
-    /// O_NONBLOCK, too: use [`duplicate`](AsyncFile::duplicate) for a shared descriptor. The flags
-    /// of sockets and regular files are not changed. Of two files that are made by `new` on one
-    /// description (a `try_clone` of a pipe's end), the one that was made first clears the flag when
-    /// it goes, and calls on the other one then wait in the kernel: clone the `AsyncFile` instead.
+    /// The library sets O_NONBLOCK on the open file description.
+    /// [`into_inner`](AsyncFile::into_inner), [`close`](AsyncFile::close) and the last handle's
+    /// drop clear it again, if it was not set before. Until then every process that shares the
+    /// description (a shell, a sibling) has O_NONBLOCK, too: use
+    /// [`duplicate`](AsyncFile::duplicate) for a shared descriptor. The flags of sockets and
+    /// regular files are not changed. Of two files that are made by `new` on one description (a
+    /// `try_clone` of a pipe's end), the one that was made first clears the flag when it goes, and
+    /// calls on the other one then wait in the kernel: clone the `AsyncFile` instead.
     ///
     /// # Errors
     ///

@@ -39,8 +39,8 @@ pub(crate) struct Processes {
 
 impl Processes {
     /// Takes over the streams that were piped. `began`: when the children were started, if that was
-    /// here: the pipes to them are nobody else's, and can be taken over in any case. Children of the
-    /// host whose streams cannot live on without a pipe.
+    /// here: the pipes to them are nobody else's, and can be taken over in any case. Children of
+    /// the host whose streams cannot live on without a pipe.
     pub fn new(mut children: Vec<Process>, began: Option<Moment>) -> io::Result<Processes> {
         let end = |child: Option<&mut Process>, stream| child.and_then(|child| child.take(stream));
         let stdin = end(children.first_mut(), STDIN_FILENO);

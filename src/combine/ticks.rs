@@ -32,8 +32,8 @@ pub struct Ticks {
 /// However late the task comes, the beat stays where it is: it never drifts, and no tick is early.
 ///
 /// Clones share one memory, the last multiple that ended a wait: after a tick of one clone, every
-/// clone waits for the next one, also in a new [`first`](crate::first). A multiple ends one wait, so
-/// two tasks that both want every tick take two `ticks`.
+/// clone waits for the next one, also in a new [`first`](crate::first). A multiple ends one wait,
+/// so two tasks that both want every tick take two `ticks`.
 ///
 /// `Duration::ZERO` is [`io::ErrorKind::InvalidInput`] when it is waited for; `Duration::MAX` never
 /// ticks.

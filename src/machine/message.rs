@@ -46,7 +46,10 @@ impl Reader {
         let size = match self.want() {
             Want::Some(size) => size,
             _ => {
-                self.go("the source has messages, and the reader wants a stream", State::Ended);
+                self.go(
+                    "the source has messages, and the reader wants a stream",
+                    State::Ended,
+                );
                 return Advance::Failed(io::ErrorKind::InvalidInput.into());
             }
         };
@@ -76,7 +79,10 @@ impl Reader {
                     _ => return self.fail(error),
                 },
             };
-            self.go("a message has come, or the messages have ended", State::Ended);
+            self.go(
+                "a message has come, or the messages have ended",
+                State::Ended,
+            );
             return Advance::Ended(end, inflow.len());
         }
     }

@@ -131,8 +131,16 @@ pub const TRANSITIONS: &[super::table::Edge<State>] = &[
     (State::Blocked, "advanced again", State::Looking),
     (State::Looking, "the deadline has come", State::Ended),
     (State::Blocked, "the deadline has come", State::Ended),
-    (State::Looking, "the source has messages, and the reader wants a stream", State::Ended),
-    (State::Filling, "a message has come, or the messages have ended", State::Ended),
+    (
+        State::Looking,
+        "the source has messages, and the reader wants a stream",
+        State::Ended,
+    ),
+    (
+        State::Filling,
+        "a message has come, or the messages have ended",
+        State::Ended,
+    ),
 ];
 
 /// A read in progress. All that it has read is in the [`Inflow`]: dropped in any state, it takes

@@ -130,9 +130,9 @@ impl Calls<'_> {
             && self.ask(Direction::Read) & (POLLIN | POLLHUP) == POLLHUP
     }
 
-    /// A read of a terminal that may wait: of more bytes than are there it waits for the rest (VMIN,
-    /// VTIME). None are there at a hangup, at a ^D, and if another reader has taken them; then
-    /// poll(2) says nothing.
+    /// A read of a terminal that may wait: of more bytes than are there it waits for the rest
+    /// (VMIN, VTIME). None are there at a hangup, at a ^D, and if another reader has taken them;
+    /// then poll(2) says nothing.
     #[cold]
     fn read_terminal(&self, window: &mut [u8]) -> io::Result<usize> {
         let there = self.readable_bytes();

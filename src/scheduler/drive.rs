@@ -139,8 +139,8 @@ impl<'t> Scheduler<'t> {
     ///
     /// # Errors
     ///
-    /// As those of [`run`](Scheduler::run); [`TaskError::Stalled`] only without timeout, or with one
-    /// that never ends.
+    /// As those of [`run`](Scheduler::run); [`TaskError::Stalled`] only without timeout, or with
+    /// one that never ends.
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<usize, TaskError> {
         let had_failures = self.reactor.has_failures();
         self.begin_drive(false)?;

@@ -135,8 +135,8 @@ impl Process {
         }
     }
 
-    /// waitid(2) with WNOHANG and WNOWAIT: how it has ended, if it has. It is not reaped. ECHILD: it
-    /// is no child of this process any more.
+    /// waitid(2) with WNOHANG and WNOWAIT: how it has ended, if it has. It is not reaped. ECHILD:
+    /// it is no child of this process any more.
     pub fn peek(&self) -> io::Result<Option<ExitStatus>> {
         #[cfg(any(test, fuzzing))]
         if let Handle::Simulated(child) = &self.child {

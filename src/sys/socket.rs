@@ -1,5 +1,5 @@
-//! The calls that sockets have for themselves. Those that move bytes do not wait, whatever the flags
-//! of the open file description say: MSG_DONTWAIT goes with each call.
+//! The calls that sockets have for themselves. Those that move bytes do not wait, whatever the
+//! flags of the open file description say: MSG_DONTWAIT goes with each call.
 
 use std::io;
 use std::mem::MaybeUninit;

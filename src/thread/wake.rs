@@ -1,10 +1,10 @@
 //! How a scheduler is woken from outside its thread: a flag, and a pipe that its poll(2) watches.
 //!
 //! A wake sets the flag, and writes one byte into the pipe if the flag was not set. The byte ends
-//! poll(2)'s sleep. The reader then does three steps: it takes the bytes out of the pipe, resets the
-//! flag, and makes the tasks ready whose keys were left. Because of the flag, any number of wakes
-//! between two polls costs one byte. Because of the order of the steps, no wake is lost, not even if
-//! the pipe is full. A byte too many only makes poll(2) look once more.
+//! poll(2)'s sleep. The reader then does three steps: it takes the bytes out of the pipe, resets
+//! the flag, and makes the tasks ready whose keys were left. Because of the flag, any number of
+//! wakes between two polls costs one byte. Because of the order of the steps, no wake is lost, not
+//! even if the pipe is full. A byte too many only makes poll(2) look once more.
 //!
 //! The reader is a hidden watch. It is in the poll set while something waits for other threads, and
 //! nothing is stalled then. This file knows tasks by their keys, and not what wakes them.
