@@ -20,7 +20,7 @@ use crate::error::Cause;
 use crate::machine::communicate::{Answer, Child, Interests, Part, State};
 use crate::machine::End;
 use crate::op::deadline::OwnDeadline;
-use crate::op::operate::{face, Context, Op, Operate, Progress, Value};
+use crate::op::operate::{face, At, Context, Op, Operate, Progress, Value};
 use crate::operation::{Operation, Sealed};
 use crate::sys::clock::{nanoseconds, Moment};
 use crate::task::Task;
@@ -96,7 +96,7 @@ impl Communicate {
         }
         self.find_closed(cx)?;
         self.adopt_input(cx)?;
-        if !self.queue(cx) {
+        if !self.queue(cx.at()) {
             return Err(refused("it is waited for in another scheduler"));
         }
         let is_due = self.deadline.has_come(cx);
@@ -178,14 +178,14 @@ impl Communicate {
 
     /// Enters the queue of the conversation and those of all streams. False if tasks of another
     /// scheduler are in the conversation.
-    fn queue(&mut self, cx: &Context<'_>) -> bool {
+    fn queue(&mut self, at: At<'_>) -> bool {
         let mut conversation = self.conversation.borrow_mut();
-        if !conversation.waiters.enter(&mut self.ticket, cx.at()) {
+        if !conversation.waiters.enter(&mut self.ticket, at) {
             return false;
         }
         let old = conversation.input.stream();
-        let old = old.filter(|_| conversation.is_led_by(cx.key));
-        self.streams.enter(self.input.stream().or(old), cx);
+        let old = old.filter(|_| conversation.is_led_by(at.1));
+        self.streams.enter(self.input.stream().or(old), at);
         true
     }
 
@@ -291,8 +291,8 @@ fn refused(text: &'static str) -> Progress {
 face!(Communicate, op => Op::other(op), op.deadline.timeout);
 
 impl Operate for Communicate {
-    fn enter(&mut self, cx: &Context<'_>) {
-        self.queue(cx);
+    fn enter(&mut self, at: At<'_>) {
+        self.queue(at);
     }
 
     fn advance(&mut self, cx: &Context<'_>) -> Progress {

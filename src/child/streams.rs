@@ -8,7 +8,7 @@ use crate::descriptor::watchers::Place;
 use crate::descriptor::{Descriptor, State};
 use crate::error::Cause;
 use crate::machine::communicate::{Interests, Part, Tap};
-use crate::op::operate::Context;
+use crate::op::operate::{At, Context};
 use crate::port::{Calls, Direction};
 use crate::task_table::Key;
 use crate::wait_list::Ticket;
@@ -73,14 +73,14 @@ impl Streams {
     }
 
     /// Enters all queues, with that of the file that feeds the child.
-    pub fn enter(&mut self, source: Option<&Rc<Descriptor>>, cx: &Context<'_>) {
+    pub fn enter(&mut self, source: Option<&Rc<Descriptor>>, at: At<'_>) {
         if self.source.is_none() {
             self.source = source.map(|file| Entry::new(file, Direction::Read));
         }
-        self.stdin.enter(cx);
-        self.stdout.enter(cx);
-        self.stderr.enter(cx);
-        self.source.iter_mut().for_each(|source| source.enter(cx));
+        self.stdin.enter(at);
+        self.stdout.enter(at);
+        self.stderr.enter(at);
+        self.source.iter_mut().for_each(|source| source.enter(at));
     }
 
     /// Has poll(2) asked for what the task is blocked on.
@@ -153,9 +153,9 @@ impl Entry {
     }
 
     /// Enters the queue at the back. A file that the task may not wait on is left out.
-    fn enter(&mut self, cx: &Context<'_>) {
+    fn enter(&mut self, at: At<'_>) {
         self.file
-            .enter_if_admitted(&mut self.ticket, cx.at(), self.direction);
+            .enter_if_admitted(&mut self.ticket, at, self.direction);
     }
 
     fn leave(&mut self) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::error::Cause;
 use crate::machine::End;
 use crate::op::deadline::OwnDeadline;
-use crate::op::operate::{face, Context, Op, Operate, Progress};
+use crate::op::operate::{face, At, Context, Op, Operate, Progress};
 use crate::operation::{Operation, Sealed};
 use crate::sys::clock::Moment;
 use crate::task::Task;
@@ -118,10 +118,10 @@ impl First {
 face!(First, op => Op::other(op), op.deadline.timeout);
 
 impl Operate for First {
-    fn enter(&mut self, cx: &Context<'_>) {
+    fn enter(&mut self, at: At<'_>) {
         self.members
             .iter_mut()
-            .for_each(|member| member.op.enter(cx));
+            .for_each(|member| member.op.enter(at));
     }
 
     fn advance(&mut self, cx: &Context<'_>) -> Progress {

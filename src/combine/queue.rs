@@ -26,7 +26,7 @@ use std::rc::Rc;
 
 use crate::error::Cause;
 use crate::machine::End;
-use crate::op::operate::Context;
+use crate::op::operate::{At, Context};
 use crate::op::ready::{Readiness, Ready};
 use crate::reactor::Reactor;
 use crate::wait_list::{Ticket, WaitList};
@@ -372,21 +372,21 @@ impl Waiter {
     }
 
     /// Takes its place at the back. False if the tasks that wait are another scheduler's.
-    fn take_place(&mut self, cx: &Context<'_>) -> bool {
+    fn take_place(&mut self, (reactor, key): At<'_>) -> bool {
         let mut gate = self.gates.gate(self.side).borrow_mut();
-        let reactor = gate.reactor.get_or_insert_with(|| Rc::clone(cx.reactor));
-        let is_here = Rc::ptr_eq(reactor, cx.reactor);
+        let ours = gate.reactor.get_or_insert_with(|| Rc::clone(reactor));
+        let is_here = Rc::ptr_eq(ours, reactor);
         if is_here && self.ticket == Ticket::NONE {
-            self.ticket = gate.waiters.enter(cx.key);
+            self.ticket = gate.waiters.enter(key);
         }
         is_here
     }
 }
 
 impl Readiness for Waiter {
-    fn enter(&mut self, cx: &Context<'_>) {
+    fn enter(&mut self, at: At<'_>) {
         if !self.gates.is_over(self.side) {
-            self.take_place(cx);
+            self.take_place(at);
         }
     }
 
@@ -394,7 +394,7 @@ impl Readiness for Waiter {
         if self.gates.is_over(self.side) {
             return Ok(Some(End::Eof));
         }
-        if !self.take_place(cx) {
+        if !self.take_place(cx.at()) {
             let text = "it is waited for in another scheduler";
             return Err(Cause::Says(io::ErrorKind::InvalidInput, text));
         }

@@ -43,7 +43,7 @@ pub(crate) enum Kind {
 /// An operation that is not an everyday one.
 pub(crate) trait Operate {
     /// Puts the operation into the queues in which it waits, before its first advance.
-    fn enter(&mut self, _: &Context<'_>) {}
+    fn enter(&mut self, _: At<'_>) {}
 
     /// Advances the operation as far as it goes without waiting.
     fn advance(&mut self, cx: &Context<'_>) -> Progress;
@@ -108,10 +108,13 @@ pub(crate) struct Context<'a> {
     pub is_observed: bool,
 }
 
+/// A task as queues and wait lists need it: its reactor, and its key.
+pub(crate) type At<'a> = (&'a Rc<Reactor>, Key);
+
 impl<'a> Context<'a> {
-    /// The reactor and the key of the task, as wait lists need them.
+    /// The task that is advanced.
     #[inline]
-    pub fn at(&self) -> (&'a Rc<Reactor>, Key) {
+    pub fn at(&self) -> At<'a> {
         (self.reactor, self.key)
     }
 
@@ -173,13 +176,13 @@ impl Op {
     /// Puts the operation into its queues before it is advanced: its task was spawned with it, or
     /// has had its share of the turn.
     #[inline]
-    pub(crate) fn enter(&mut self, cx: &Context<'_>) {
+    pub(crate) fn enter(&mut self, at: At<'_>) {
         match &mut self.0 {
-            Kind::Read(op) => op.enter(cx),
-            Kind::Write(op) => op.enter(cx),
+            Kind::Read(op) => op.enter(at),
+            Kind::Write(op) => op.enter(at),
             Kind::Sleep(_) => {}
             Kind::YieldNow(op) => op.enter(),
-            Kind::Other(op) => op.enter(cx),
+            Kind::Other(op) => op.enter(at),
         }
     }
 

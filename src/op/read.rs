@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
-use super::operate::{Context, Progress, Value};
+use super::operate::{At, Context, Progress, Value};
 use super::timeout::Timeout;
 use crate::descriptor::{Descriptor, State};
 use crate::error::Cause;
@@ -41,9 +41,9 @@ impl Reading {
         &self.file
     }
 
-    pub fn enter(&mut self, cx: &Context<'_>) {
+    pub fn enter(&mut self, at: At<'_>) {
         self.file
-            .enter_if_admitted(&mut self.ticket, cx.at(), Direction::Read);
+            .enter_if_admitted(&mut self.ticket, at, Direction::Read);
     }
 
     pub fn leave(&mut self) {

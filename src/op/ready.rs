@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use libc::c_short;
 
-use super::operate::{face, Context, Op, Operate, Progress, Value};
+use super::operate::{face, At, Context, Op, Operate, Progress, Value};
 use super::timeout::Timeout;
 use crate::descriptor::watchers::Place;
 use crate::descriptor::{Descriptor, Interest};
@@ -27,7 +27,7 @@ pub struct Ready {
 /// Something that can be ready: a descriptor, a channel, a queue.
 pub(crate) trait Readiness {
     /// Takes its place, if tasks queue for it.
-    fn enter(&mut self, _: &Context<'_>) {}
+    fn enter(&mut self, _: At<'_>) {}
 
     /// How the wait ended. None if it goes on. The first call makes the task wait.
     fn end(&mut self, cx: &Context<'_>) -> Result<Option<End>, Cause>;
@@ -107,8 +107,8 @@ impl Clone for Ready {
 face!(Ready, op => Op::other(op), op.timeout);
 
 impl Operate for Ready {
-    fn enter(&mut self, cx: &Context<'_>) {
-        self.source.enter(cx);
+    fn enter(&mut self, at: At<'_>) {
+        self.source.enter(at);
     }
 
     fn advance(&mut self, cx: &Context<'_>) -> Progress {

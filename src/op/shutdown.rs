@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::operate::{face, Context, Op, Operate, Progress, Value};
+use super::operate::{face, At, Context, Op, Operate, Progress, Value};
 use super::timeout::Timeout;
 use crate::descriptor::Descriptor;
 use crate::error::Cause;
@@ -64,9 +64,9 @@ impl Clone for Shutdown {
 face!(Shutdown, op => Op::other(op), op.timeout);
 
 impl Operate for Shutdown {
-    fn enter(&mut self, cx: &Context<'_>) {
+    fn enter(&mut self, at: At<'_>) {
         self.file
-            .enter_if_admitted(&mut self.ticket, cx.at(), Direction::Write);
+            .enter_if_admitted(&mut self.ticket, at, Direction::Write);
     }
 
     fn advance(&mut self, cx: &Context<'_>) -> Progress {
@@ -75,7 +75,7 @@ impl Operate for Shutdown {
             Ok(Some(())) => Progress::complete(Value::Nothing),
             Ok(None) if cx.is_due => failed(End::TimedOut, self.timeout.cause(0, "")),
             Ok(None) => {
-                self.enter(cx);
+                self.enter(cx.at());
                 return Progress::Blocked(self.timeout.deadline(cx));
             }
             Err(cause) => failed(End::Failed, cause),

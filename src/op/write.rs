@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::operate::{Context, Progress, Value};
+use super::operate::{At, Context, Progress, Value};
 use super::timeout::Timeout;
 use crate::data::Data;
 use crate::descriptor::Descriptor;
@@ -38,9 +38,9 @@ impl Writing {
         &self.file
     }
 
-    pub fn enter(&mut self, cx: &Context<'_>) {
+    pub fn enter(&mut self, at: At<'_>) {
         self.file
-            .enter_if_admitted(&mut self.ticket, cx.at(), Direction::Write);
+            .enter_if_admitted(&mut self.ticket, at, Direction::Write);
     }
 
     pub fn leave(&mut self) {

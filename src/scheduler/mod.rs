@@ -163,7 +163,7 @@ impl<'t> Scheduler<'t> {
     }
 
     fn enter(&mut self, key: Key, mut task: Running<'t>) {
-        task.op.enter(&self.context(key, &Deadline::NONE, false));
+        task.op.enter((&self.reactor, key));
         if task.is_hidden {
             self.hidden += 1;
         } else {

@@ -7,7 +7,6 @@
 
 use super::{Running, Scheduler};
 use crate::chore;
-use crate::deadlines::Deadline;
 use crate::error::TaskError;
 use crate::op::operate::Progress;
 use crate::sys::clock::Moment;
@@ -129,7 +128,7 @@ impl<'t> Scheduler<'t> {
             if !self.may_resume() {
                 // The task has had its share. Its next operation enters the queue now, so that no
                 // later operation comes before it.
-                task.op.enter(&self.context(key, &Deadline::NONE, false));
+                task.op.enter((&self.reactor, key));
                 self.reactor.wake_later(key);
                 break Moment::NEVER;
             }
