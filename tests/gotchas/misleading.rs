@@ -159,8 +159,8 @@ fn an_error_queue_ends_each_reader_with_an_error_in_one_turn() -> Test {
             }
             assert_says_so(&reader.take().unwrap()?, "read", queue.name);
         }
-        let wait = queue.file.readline().timeout(HOUR);
-        assert_says_so(&sched.block_on(wait).unwrap_err(), "readline", queue.name);
+        let wait = queue.file.read(100).timeout(HOUR);
+        assert_says_so(&sched.block_on(wait).unwrap_err(), "read", queue.name);
     }
     Ok(())
 }
