@@ -266,8 +266,11 @@ impl LineBuffer {
         }
     }
 
-    /// Takes back the last `size` of the bytes that were lent. Only if nothing came in since.
+    /// Takes back the last `size` of the bytes that were lent, before all others.
     pub(crate) fn put_back(&mut self, lent: &mut Lent, size: usize) {
+        if size > 0 && !self.is_behind(lent) {
+            return self.put_before(&lent.bytes()[lent.len - size..]);
+        }
         let storage = lent.storage.take();
         if size > 0 && self.storage.is_none() {
             self.storage = storage;
@@ -280,6 +283,31 @@ impl LineBuffer {
             self.start -= size;
             self.scanned = self.start;
         }
+    }
+
+    /// Whether nothing has come in or was taken since the bytes were lent.
+    fn is_behind(&self, lent: &Lent) -> bool {
+        match (&self.storage, &lent.storage) {
+            (Some(ours), Some(theirs)) => {
+                Rc::ptr_eq(ours, theirs) && self.start == lent.start + lent.len
+            }
+            (None, _) => true,
+            (Some(_), None) => false,
+        }
+    }
+
+    /// The body of the task that was lent the bytes has read on meanwhile, in another scheduler.
+    #[cold]
+    fn put_before(&mut self, bytes: &[u8]) {
+        let end = bytes.len() + self.len();
+        let mut storage = pool::take(end);
+        let space = Rc::get_mut(&mut storage).expect("a buffer fresh from the pool");
+        space[..bytes.len()].copy_from_slice(bytes);
+        space[bytes.len()..end].copy_from_slice(self.bytes());
+        self.put_storage(Some(storage));
+        self.start = 0;
+        self.scanned = 0;
+        self.end = end;
     }
 
     /// A task that was lent these bytes has found no delimiter in the next `size`.

@@ -67,7 +67,7 @@ pub(crate) struct Port {
     fd: RawFd,
     /// The process that set O_NONBLOCK on the description, and clears it again; 0 if none did. A
     /// fork of that process shares the description and must leave it alone.
-    set_by: u32,
+    set_by: Cell<u32>,
     mode: Cell<Mode>,
     is_tty: bool,
     can_be_read: bool,
@@ -100,9 +100,9 @@ impl Port {
                 if is_ours_to_set {
                     sys::set_status_flags(fd.number(), flags | libc::O_NONBLOCK)?;
                 }
-                let mut port = Port::new(fd, Mode::Nonblocking, kind, flags);
+                let port = Port::new(fd, Mode::Nonblocking, kind, flags);
                 if is_ours_to_set {
-                    port.set_by = std::process::id();
+                    port.set_by.set(std::process::id());
                 }
                 Ok(port)
             }
@@ -123,6 +123,7 @@ impl Port {
     #[cold]
     fn set_nonblocking(&self) -> io::Result<()> {
         sys::set_status_flags(self.fd, libc::O_NONBLOCK)?;
+        self.set_by.set(std::process::id());
         self.mode.set(Mode::Nonblocking);
         Ok(())
     }
@@ -151,7 +152,7 @@ impl Port {
     pub fn absent() -> Port {
         Port {
             fd: -1,
-            set_by: 0,
+            set_by: Cell::new(0),
             mode: Cell::new(Mode::Careful),
             is_tty: false,
             can_be_read: true,
@@ -283,6 +284,7 @@ impl Port {
     /// Moves the descriptor, and all that is known of it, to a new owner. This port has lost it.
     pub fn hand_over(&self) -> Port {
         let port = Port {
+            set_by: self.set_by.clone(),
             mode: self.mode.clone(),
             is_readable: self.is_readable.clone(),
             is_writable: self.is_writable.clone(),
@@ -307,7 +309,7 @@ impl Port {
 
     /// Clears O_NONBLOCK, if this port has set it.
     pub fn restore(&self) {
-        if self.set_by != 0 && self.set_by == std::process::id() {
+        if self.set_by.get() != 0 && self.set_by.get() == std::process::id() {
             // These calls can fail only if the number is not open.
             let flags = sys::status_flags(self.fd);
             let put_back = |flags| sys::set_status_flags(self.fd, flags & !libc::O_NONBLOCK);

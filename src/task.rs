@@ -51,7 +51,7 @@ pub fn wait<T>(op: impl Into<Op>) -> Flow<T> {
 /// it is: a short line that is in the buffer already is handed over without a return to the
 /// scheduler.
 ///
-/// After what cannot be repeated (a write, a communicate: their data is gone) the task ends with
+/// After what cannot be repeated (a write, a communicate, a stop) the task ends with
 /// [`InvalidInput`](io::ErrorKind::InvalidInput), which names the operation.
 ///
 /// # Example

@@ -283,6 +283,18 @@ fn what_puts_messages_together_is_invalid_input_at_once() {
     });
 }
 
+#[test]
+fn a_message_socket_feeds_no_child() {
+    each(|theirs, file, sched| {
+        send(&theirs, b"a message");
+        let pipe = asyncfile::AsyncPipe::piped(std::process::Command::new("cat")).unwrap();
+        let error = sched.block_on(pipe.communicate(file.clone())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        assert!(error.to_string().contains("message socket"), "{error}");
+        assert_eq!(sched.block_on(file.read(99)).unwrap(), b"a message");
+    });
+}
+
 /// The message that a `first` has handed to ordinary code, which takes none, is the next one.
 #[test]
 fn a_message_that_is_put_back_is_the_next_message() {

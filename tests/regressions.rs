@@ -15,12 +15,12 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use asyncfile::trace::Event;
 use asyncfile::{
-    done, first, sleep, wait, yield_now, AsyncFile, AsyncPipe, Flow, JoinHandle, Op, Scheduler,
-    TaskError,
+    again, done, first, sleep, sleep_until, wait, yield_now, AsyncFile, AsyncPipe, Flow,
+    JoinHandle, Op, Scheduler, TaskError,
 };
 use descriptors::{alone, close_behind, ms, numbered_pipe, sockets, Test, HOUR, ZERO};
 use help::{assert_pattern, cat, pattern, spawn, Gate};
@@ -725,4 +725,82 @@ fn what_poll_said_to_one_who_was_cancelled_is_not_the_next_ones() {
         Ok(ErrorKind::TimedOut),
         "or the loop waits in the kernel"
     );
+}
+
+/// The members of a `first` that was refused had entered their queues, and stayed there.
+#[test]
+fn a_first_that_is_refused_is_in_nobodys_way() {
+    let _watchdog = watchdog();
+    let (mut peer, ours) = UnixStream::pair().unwrap();
+    let file = AsyncFile::new(ours).unwrap();
+    let mut sched = Scheduler::new();
+    let ops = first([Op::from(file.readline()), file.write("x").into()]);
+    let refused = sched.spawn(ops, |task| done(task.ok().unwrap_err().kind()));
+    assert_eq!(sched.join(refused).unwrap(), ErrorKind::InvalidInput);
+    peer.write_all(b"line\n").unwrap();
+    assert_eq!(sched.block_on(file.readline()).unwrap().unwrap(), b"line\n");
+    assert_eq!(sched.block_on(file.write("x")).unwrap(), 1);
+}
+
+/// A task whose data never runs dry has its share of each turn, and its deadline was forgotten: a
+/// sleep beside a flood of lines never ended.
+#[test]
+fn a_sleep_and_a_losers_deadline_come_due_under_a_flood() {
+    let _watchdog = watchdog();
+    let (_peer, silent) = UnixStream::pair().unwrap();
+    let silent = AsyncFile::new(silent).unwrap();
+    for again_or_anew in [true, false] {
+        for kind in 0..3 {
+            let flood = AsyncFile::new(File::open("/dev/zero").unwrap()).unwrap();
+            let at = Instant::now() + ms(20);
+            let silent = silent.clone();
+            let ops = move || {
+                let beat = match kind {
+                    0 => Op::from(sleep_until(at)),
+                    1 => silent.read(1).until(at).into(),
+                    _ => sleep(ms(20)).into(),
+                };
+                first([beat, flood.read(16).into()])
+            };
+            if kind > 0 && !again_or_anew {
+                continue; // an operation that is made anew begins anew; but a moment has passed
+            }
+            let mut sched = Scheduler::new();
+            let beat = sched.spawn(ops(), move |task| match task.which() {
+                0 => done(drop(task.outcome())),
+                _ if again_or_anew => again(),
+                _ => wait(ops()),
+            });
+            sched.join(beat).unwrap();
+            assert!(Instant::now() >= at, "early");
+        }
+    }
+}
+
+/// Lines that the body had left were put back in the place of others, if the body had read on
+/// meanwhile by another scheduler.
+#[test]
+fn lines_that_were_left_come_before_what_the_body_has_read_meanwhile() {
+    let _watchdog = watchdog();
+    let (mut peer, ours) = UnixStream::pair().unwrap();
+    peer.write_all(b"1\n2\n3\n").unwrap();
+    let file = AsyncFile::new(ours).unwrap();
+    let other = file.clone();
+    let mut sched = Scheduler::new();
+    let mut seen = Vec::new();
+    let reader = sched.spawn(file.readlines(), move |task| {
+        let mut lines = task.lines()?;
+        match lines.next() {
+            Some(line) => seen.push(line.to_vec()),
+            None => return done(std::mem::take(&mut seen)),
+        }
+        if seen.len() == 1 {
+            peer.write_all(b"AAAA\nBBBB\nCC").unwrap();
+            seen.push(Scheduler::new().block_on(other.readline())?.unwrap());
+            peer.shutdown(std::net::Shutdown::Both).unwrap();
+        }
+        again()
+    });
+    let seen = sched.join(reader).unwrap();
+    assert_eq!(seen.concat(), b"1\nAAAA\n2\n3\nBBBB\nCC");
 }

@@ -27,8 +27,9 @@ use crate::sys::process::{Process, Stderr};
 /// Clones are handles to the same pipe: a feeder and a reader can share it. An operation on a
 /// stream that was not piped fails with [`io::ErrorKind::InvalidInput`].
 ///
-/// When the last handle is dropped, the streams are closed; an operation that was made from the
-/// pipe is a handle, an [`AsyncFile`] of its streams is not. A child that lives on is neither
+/// When the last handle is dropped, the streams are closed, unless a read or a write of a stream is
+/// left, or an [`AsyncFile`] of it: each keeps its stream alone. `exit`, `exit_all`, `stop` and
+/// `communicate` are handles. A child that lives on is neither
 /// waited for nor killed (see [`kill_on_drop`](AsyncPipe::kill_on_drop)), but dies of SIGPIPE when
 /// it writes to a stdout that nobody has. It is reaped by a later turn or spawn on this thread, or,
 /// once this thread has ended, on any. A host that reaps the children of others, as PID 1 must,
@@ -469,8 +470,8 @@ impl AsyncPipe {
 
     /// From here on the drop of the last handle sends SIGKILL to the children that live, and to the
     /// groups that they lead. It never waits: they are reaped by the next turn or spawn on this
-    /// thread. An operation that was made from the pipe is a handle; an [`AsyncFile`] of its
-    /// streams is not. In a fork of this process a drop kills nothing.
+    /// thread. An `exit`, `exit_all`, `stop` or `communicate` is a handle; a read or a write, or an
+    /// [`AsyncFile`] of a stream, is not. In a fork of this process a drop kills nothing.
     ///
     /// # Example
     ///

@@ -279,8 +279,16 @@ impl ChildProcess {
             error,
         };
         match answer {
-            Ok(_) => match process::kill_group(self.id, signal) {
+            Ok(status) => match process::kill_group(self.id, signal) {
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()), // all have ended
+                // Darwin says EPERM of a group in which the leader's zombie alone is left.
+                Err(error)
+                    if cfg!(any(target_os = "macos", target_os = "ios"))
+                        && status.is_some()
+                        && error.raw_os_error() == Some(libc::EPERM) =>
+                {
+                    Ok(())
+                }
                 answer => answer.map_err(named),
             },
             Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {

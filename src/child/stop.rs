@@ -75,7 +75,8 @@ impl Stop {
         if self.state == State::New {
             self.begin(cx)?;
         }
-        if self.state == State::Asked && cx.reactor.now() >= self.kill_at {
+        let is_cut = self.deadline.has_come(cx) && self.deadline.at() < self.kill_at;
+        if self.state == State::Asked && !is_cut && cx.reactor.now() >= self.kill_at {
             self.state = State::Killed;
             self.processes.signal_all(libc::SIGKILL)?;
         }
@@ -121,11 +122,12 @@ impl Stop {
         let leaders = children.filter(|child| child.leads_group() && child.signal_group(0).is_ok());
         let leaders: Vec<Leader> = leaders.map(Leader::new).collect();
         let calls = match Calls::of(cx.reactor) {
-            Some(calls) if !leaders.is_empty() => calls,
+            Some(calls) if !leaders.is_empty() && self.kill_at != Moment::NEVER => calls,
             _ => return,
         };
-        let left = self.kill_at.since(cx.reactor.now());
+        let kill_at = self.kill_at;
         calls.leave(move |scheduler| {
+            let left = kill_at.since(scheduler.reactor.now());
             scheduler.spawn_hidden(sleep(left), move |_| {
                 for leader in &leaders {
                     let _ = leader.0.signal_group(libc::SIGKILL); // nobody is there to be told

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::error::Cause;
 use crate::machine::End;
 use crate::op::deadline::OwnDeadline;
-use crate::op::operate::{face, At, Context, Op, Operate, Progress};
+use crate::op::operate::{face, At, Context, Kind, Op, Operate, Progress};
 use crate::operation::{Operation, Sealed};
 use crate::sys::clock::Moment;
 use crate::task::Task;
@@ -40,8 +40,8 @@ struct Member {
 /// is made anew starts anew with it: a deadline over many of them is an `until`, or what
 /// [`again`](crate::again) keeps.
 ///
-/// None at all, or a `write` or `communicate` among them (half a write cannot be put back), is
-/// [`io::ErrorKind::InvalidInput`].
+/// None at all, or a `write`, `communicate` or `stop` among them (half of one cannot be put back),
+/// is [`io::ErrorKind::InvalidInput`].
 ///
 /// # Example
 ///
@@ -115,6 +115,34 @@ impl First {
     }
 }
 
+impl Member {
+    /// Advances the operation. It is due when its own deadline has come, although the task may not
+    /// be: while another member's data never runs dry, the task has its share of each turn and
+    /// waits for no deadline. A sleep until a moment that has passed ends at once, also in a
+    /// `first` that is made anew.
+    fn advance(&mut self, cx: &Context<'_>) -> Progress {
+        let turn_began = cx.reactor.turn_began.get();
+        let mut is_due = cx.is_due && self.deadline <= turn_began || self.deadline < turn_began;
+        loop {
+            let progress = self.op.advance_rarely(&Context {
+                deadline: self.deadline,
+                is_due,
+                may_look: cx.may_look || is_due,
+                ..*cx
+            });
+            if let Progress::Blocked(deadline) = progress {
+                self.deadline = deadline;
+                let is_sleep = matches!(self.op.0, Kind::Sleep(_));
+                if is_sleep && !is_due && deadline < turn_began {
+                    is_due = true;
+                    continue;
+                }
+            }
+            return progress;
+        }
+    }
+}
+
 face!(First, op => Op::other(op), op.deadline.timeout);
 
 impl Operate for First {
@@ -131,22 +159,14 @@ impl Operate for First {
         }
         let mut soonest = Moment::NEVER;
         for index in 0..self.members.len() {
-            let Member { op, deadline } = &mut self.members[index];
-            // The deadline that has come may be that of another member.
-            let is_due = cx.is_due && *deadline <= cx.reactor.turn_began.get();
-            match op.advance_rarely(&Context {
-                deadline: *deadline,
-                is_due,
-                ..*cx
-            }) {
+            match self.members[index].advance(cx) {
                 Progress::Ended(end, value) => {
                     self.winner = Some(index);
                     Operate::leave(self);
                     return Progress::Ended(end, value);
                 }
-                Progress::Blocked(until) => *deadline = until,
+                Progress::Blocked(deadline) => soonest = soonest.min(deadline),
             }
-            soonest = soonest.min(*deadline);
         }
         if self.deadline.has_come(cx) {
             Operate::leave(self);

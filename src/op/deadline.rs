@@ -31,6 +31,11 @@ impl OwnDeadline {
         cx.is_due && self.at <= cx.reactor.turn_began.get()
     }
 
+    /// The deadline. NEVER if the timeout's clock has not started.
+    pub fn at(&self) -> Moment {
+        self.at
+    }
+
     /// Stops the clock, as before the operation's first wait.
     pub fn reset(&mut self) {
         self.at = Moment::NEVER;

@@ -108,6 +108,7 @@ impl Reading {
             };
             if let Advance::Failed(_) = advance {
                 let cause = self.timeout.cause(state.inflow.len(), "kept");
+                state.inflow.buffer.release_spare();
                 drop(state);
                 return self.fail(End::TimedOut, cause);
             }
@@ -126,6 +127,7 @@ impl Reading {
                     io::ErrorKind::UnexpectedEof => state.inflow.len(),
                     _ => 0,
                 };
+                state.inflow.buffer.release_spare();
                 drop(state);
                 self.fail(End::Failed, Cause::partly(error, kept, "kept"))
             }

@@ -230,6 +230,9 @@ impl<'t> Scheduler<'t> {
         sys::sigpipe::forget();
         chore::begin_drive();
         self.holds_failures = holds_failures;
+        if self.reactor.has_notes() {
+            while self.tell_failure() {} // a kept failure would put off the calls
+        }
         self.make_calls();
         self.failure()
     }

@@ -280,12 +280,8 @@ impl Drop for Scheduler<'_> {
     fn drop(&mut self) {
         let observer = self.observer.take();
         self.guard(None, || drop(observer));
-        loop {
-            let any = self.tasks.iter().map(|task| task.key).next();
-            let key = match any {
-                Some(key) => key,
-                None => break,
-            };
+        let keys: Vec<Key> = self.tasks.iter().map(|task| task.key).collect();
+        for key in keys {
             if let Some(task) = self.tasks.take(key) {
                 self.end(key, task, Some(TaskError::Cancelled));
             }

@@ -180,6 +180,32 @@ fn one_that_is_cancelled_or_timed_out_does_not_escalate() -> Test {
 }
 
 #[test]
+fn a_timeout_before_the_graces_end_does_not_escalate_however_late_the_loop_is() -> Test {
+    alone(|| {
+        let _watchdog = watchdog();
+        each_way(|| {
+            let mut sched = Scheduler::new();
+            let pipe = ready(&mut sched, sh(DEAF));
+            let (timeout, grace) = (SHORT, 2 * SHORT);
+            let stop = sched.spawn(pipe.stop(grace).timeout(timeout), |task| {
+                done(task.exit().unwrap_err().kind())
+            });
+            // Both moments have passed when the loop looks again.
+            sched.turn(Some(Duration::ZERO)).unwrap();
+            let both_are_over = Instant::now() + grace;
+            while Instant::now() < both_are_over {
+                std::thread::yield_now();
+            }
+            assert_eq!(sched.join(stop).unwrap(), ErrorKind::TimedOut);
+            assert_eq!(pipe.statuses(), [None]);
+            pipe.kill().unwrap();
+            sched.block_on(pipe.exit()).unwrap();
+        });
+        Ok(())
+    })
+}
+
+#[test]
 fn in_a_first_and_again_it_is_refused() {
     let _watchdog = watchdog();
     let mut sched = Scheduler::new();

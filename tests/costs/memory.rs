@@ -212,6 +212,39 @@ fn a_write_that_waits_is_no_allocation_when_another_has_waited_before() -> Test 
 }
 
 #[test]
+fn a_reader_that_has_timed_out_holds_no_read_buffer() -> Test {
+    let _guard = guard();
+    const READERS: usize = 100;
+    let sockets: Vec<_> = std::iter::repeat_with(std::os::unix::net::UnixStream::pair)
+        .take(READERS)
+        .collect::<Result<_, _>>()?;
+    let files = (sockets.iter())
+        .map(|(_, ours)| AsyncFile::new(ours.try_clone()?))
+        .collect::<Result<Vec<_>, _>>()?;
+    let timed_out = Cell::new(0);
+    let mut sched = Scheduler::new();
+    let before = memory().live;
+    for file in &files {
+        let timed_out = &timed_out;
+        sched.spawn(file.readline().timeout(ZERO), move |task| -> Flow {
+            assert_eq!(
+                task.line().unwrap_err().kind(),
+                std::io::ErrorKind::TimedOut
+            );
+            timed_out.set(timed_out.get() + 1);
+            wait(file.readline())
+        });
+    }
+    while timed_out.get() < READERS {
+        sched.turn(None)?;
+    }
+    sched.turn(Some(ZERO))?;
+    let each = (memory().live - before) / READERS as i64;
+    assert!(each < 16 * 1024, "{each} bytes each");
+    Ok(())
+}
+
+#[test]
 fn a_blocked_reader_holds_no_read_buffer() -> Test {
     let _guard = guard();
     const READERS: usize = 200;
