@@ -1,4 +1,6 @@
-//! Bytes that have left a line buffer, for one resume.
+//! Bytes that a line buffer lends for one resume, and takes back.
+
+use std::rc::Rc;
 
 use super::LineBuffer;
 use crate::pool::{self, Storage};
@@ -11,6 +13,81 @@ pub(crate) struct Lent {
     pub(super) len: usize,
     /// How many bytes are buffered behind the lent ones.
     pub(super) behind: usize,
+}
+
+impl LineBuffer {
+    /// Consumes `len` bytes and lends them. If these are all, the storage goes with them, so that
+    /// nothing is left to be given back.
+    #[inline]
+    pub(crate) fn lend(&mut self, len: usize) -> Lent {
+        let start = self.start;
+        if len == self.len() {
+            let storage = self.storage.take();
+            self.start = 0;
+            self.scanned = 0;
+            self.end = 0;
+            return Lent {
+                storage,
+                start,
+                len,
+                behind: 0,
+            };
+        }
+        if len == 0 {
+            return Lent::default();
+        }
+        self.consume(len);
+        Lent {
+            storage: self.storage.clone(),
+            start,
+            len,
+            behind: self.len(),
+        }
+    }
+
+    /// Takes back the last `size` of the bytes that were lent, before all others.
+    pub(crate) fn put_back(&mut self, lent: &mut Lent, size: usize) {
+        if size > 0 && !self.is_behind(lent) {
+            return self.put_before(&lent.bytes()[lent.len - size..]);
+        }
+        let storage = lent.storage.take();
+        if size > 0 && self.storage.is_none() {
+            self.storage = storage;
+            self.end = lent.start + lent.len;
+            self.start = self.end;
+        } else if let Some(storage) = storage {
+            pool::give(storage);
+        }
+        if size > 0 {
+            self.start -= size;
+            self.scanned = self.start;
+        }
+    }
+
+    /// Whether nothing has come in or was taken since the bytes were lent.
+    fn is_behind(&self, lent: &Lent) -> bool {
+        match (&self.storage, &lent.storage) {
+            (Some(ours), Some(theirs)) => {
+                Rc::ptr_eq(ours, theirs) && self.start == lent.start + lent.len
+            }
+            (None, _) => true,
+            (Some(_), None) => false,
+        }
+    }
+
+    /// The body of the task that was lent the bytes has read on meanwhile, in another scheduler.
+    #[cold]
+    fn put_before(&mut self, bytes: &[u8]) {
+        let end = bytes.len() + self.len();
+        let mut storage = pool::take(end);
+        let space = Rc::get_mut(&mut storage).expect("a buffer fresh from the pool");
+        space[..bytes.len()].copy_from_slice(bytes);
+        space[bytes.len()..end].copy_from_slice(self.bytes());
+        self.put_storage(Some(storage));
+        self.start = 0;
+        self.scanned = 0;
+        self.end = end;
+    }
 }
 
 impl Lent {
