@@ -141,7 +141,7 @@ fn asyncfile(size: Size) -> u64 {
         AsyncFile::new(other).expect("a socket"),
     );
     let server = sched.spawn(
-        one.write(&1u64.to_ne_bytes()),
+        one.write(1u64.to_ne_bytes()),
         player(&one, rounds, with_deadline, &ball),
     );
     sched.spawn(
@@ -175,7 +175,7 @@ fn player<'t>(
             if ball == rounds * 2 {
                 done(())
             } else {
-                wait(file.write(&(ball + 1).to_ne_bytes()))
+                wait(file.write((ball + 1).to_ne_bytes()))
             }
         }
         Outcome::Written(_) => wait(read(&file, with_deadline)),

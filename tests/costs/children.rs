@@ -76,7 +76,7 @@ fn a_child_that_is_fed_read_and_reaped_costs_at_most_five_calls_more_than_stds()
             let mut sched = Scheduler::new();
             for _ in 0..count {
                 let pipe = AsyncPipe::piped(Command::new("/bin/cat")).unwrap();
-                let output = sched.block_on(pipe.communicate(&DATA)).unwrap();
+                let output = sched.block_on(pipe.communicate(&DATA[..])).unwrap();
                 assert!(output.status.success() && output.stdout == DATA);
             }
         });
