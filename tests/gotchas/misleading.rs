@@ -249,7 +249,8 @@ fn bare_readiness_is_told_of_an_error_queue() -> Test {
 #[test]
 fn a_child_is_not_fed_from_an_error_queue_for_ever() -> Test {
     let _guard = guard();
-    for queue in queues()? {
+    // Message sockets feed no child: TCP is left.
+    for queue in queues()?.into_iter().filter(|queue| !queue.has_room) {
         let cat = AsyncPipe::piped(Command::new("cat"))?;
         let talk = cat.communicate(queue.file).timeout(HOUR);
         let error = Scheduler::new().block_on(talk).unwrap_err();
