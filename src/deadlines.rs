@@ -116,7 +116,8 @@ impl Deadlines {
         self.heap = BinaryHeap::from(entries);
     }
 
-    /// For the simulation: fails unless the task's entry is in the heap, if it relies on one.
+    /// For the simulation: fails if the task relies on an entry that is not in the heap, or if its
+    /// deadline has no entry, or only a later one.
     #[cfg(any(test, fuzzing))]
     pub fn check(&self, key: Key, deadline: &Deadline) {
         assert!(

@@ -38,7 +38,8 @@ pub struct OperationError {
 pub(crate) enum Cause {
     /// The error of the kernel, or of a source that is no descriptor.
     System(io::Error),
-    /// The error of the kernel about a program or a stream with this name.
+    /// The error of the kernel about what has this name: a program, a stream, a child, or the group
+    /// of a child.
     Named { name: String, error: io::Error },
     /// The kernel's error, or an end of file, when so many bytes were `kept` or `written`.
     Partly {

@@ -283,8 +283,9 @@ impl AsyncFile {
     ///
     /// # Example
     ///
-    /// This shows how to accept connections. The listener is kept, and does not wait itself: a
-    /// client may have gone again between poll(2) and accept(2).
+    /// This shows how to accept connections. The program keeps its own listener, and sets it
+    /// nonblocking: a client may have gone again between poll(2) and accept(2), which must not wait
+    /// then.
     ///
     /// ```
     /// use asyncfile::{done, wait, AsyncFile, Flow, Scheduler};

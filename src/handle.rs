@@ -220,7 +220,8 @@ impl<T> fmt::Debug for CancelOnDrop<T> {
     }
 }
 
-/// A task's body as the scheduler sees it, whatever its type and its value's.
+/// A task's body as the scheduler sees it. The trait hides the type of the closure and that of the
+/// task's value.
 pub(crate) trait Body<'t> {
     /// Calls the body with the outcome.
     fn resume(&mut self, task: &mut Task<'_, 't>) -> Resumed;

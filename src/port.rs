@@ -53,9 +53,10 @@ enum Mode {
     Seqpacket,
     /// A regular file: poll(2) says that it is always ready. Its calls wait for the disk.
     Regular,
-    /// The description is shared, its flags not ours to change: one small call after poll(2) said
-    /// that it will not wait. Of a terminal: a read of what is there, and no write, because POLLOUT
-    /// promises far less than PIPE_BUF bytes of room.
+    /// The description is shared with others, so its flags are not changed. Each answer of poll(2)
+    /// allows one call, and a write has at most PIPE_BUF bytes. A read of a terminal asks for no
+    /// more than what is there. A terminal is not written to, because POLLOUT promises far less
+    /// than PIPE_BUF bytes of room there.
     Careful,
     /// As Careful, but reads have RWF_NOWAIT and cannot wait.
     CarefulNowait,

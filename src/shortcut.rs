@@ -54,8 +54,9 @@ where
 }
 
 impl<'e, 't> Task<'e, 't> {
-    /// As `takes_next_line`, for a new operation: only a readline of the same file has its run on,
-    /// and only one with the same delimiter, which ends the last line, goes on with it.
+    /// As `takes_next_line`, for a new operation. The run goes on only if that is a readline of the
+    /// same file (no other file has a run on) with the same delimiter, which is the last byte of
+    /// the last line.
     #[inline(never)]
     fn takes_line_of_new_readline(&mut self) -> bool {
         let delimiter = match &self.op.0 {

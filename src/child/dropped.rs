@@ -17,7 +17,8 @@ use crate::chore;
 use crate::reactor::Reactor;
 use crate::sys::process::Process;
 
-/// The most pidfds that are watched: descriptors belong to the host program.
+/// The most pidfds that a thread watches. The number of descriptors is limited, and the host
+/// program needs them for itself.
 const WATCHED: usize = 64;
 
 /// How many children are asked for at a time.

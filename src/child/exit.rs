@@ -41,8 +41,8 @@ impl ExitWait {
         }
     }
 
-    /// Whether the child has ended. If it has not, its end will wake the task, or the task must ask
-    /// again at the moment that is returned.
+    /// Returns None if the child has ended. Otherwise returns the moment at which the task must ask
+    /// again: NEVER if the child's end wakes the task.
     pub fn advance(
         &mut self,
         child: &Rc<ChildProcess>,

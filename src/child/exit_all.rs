@@ -33,8 +33,8 @@ impl ExitWaits {
         ExitWaits(children.map(|_| ExitWait::new()).collect())
     }
 
-    /// Whether all children have ended. If not, the task is woken, or must ask again at the moment
-    /// that is returned.
+    /// Returns None if all children have ended. Otherwise returns the moment at which the task must
+    /// ask again: NEVER if the ends of the children wake the task.
     pub fn advance(
         &mut self,
         processes: &Processes,

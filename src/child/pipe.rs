@@ -333,16 +333,17 @@ impl AsyncPipe {
     /// child's status: [`Task::exit`](crate::Task::exit). The streams can be read meanwhile by
     /// other tasks. With a grace of `Duration::ZERO` it is kill and wait.
     ///
-    /// What a leader that has exited in time has left of its group has the whole grace, too: a
-    /// hidden task, which nothing waits for, sends it SIGKILL then, if the scheduler is still
-    /// there. A stop that is cancelled, or whose own timeout comes before the grace's end, does not
-    /// escalate.
+    /// A leader that exits in time may leave other processes in its group. These have the whole
+    /// grace, too: a hidden task, which nothing waits for, sends them SIGKILL at its end, if the
+    /// scheduler is still there. A stop that is cancelled, or whose own timeout comes before the
+    /// end of the grace, sends no SIGKILL.
     ///
     /// # Errors
     ///
-    /// Those of kill(2): EPERM ends it, with the child named. `Other` if something else has reaped
-    /// the leader of a group or the last child. TimedOut. In a [`first`](crate::first) it is
-    /// InvalidInput, and so is [`again`](crate::again) after it.
+    /// Those of kill(2): EPERM ends the stop, and the error names the child. `Other` if something
+    /// else has reaped the leader of a group or the last child. `TimedOut` at the stop's own
+    /// timeout. `InvalidInput` for a stop in a [`first`](crate::first), and for
+    /// [`again`](crate::again) after one.
     ///
     /// # Example
     ///

@@ -15,7 +15,7 @@ use crate::sys::process::{Process, Stderr, Stdin};
 /// A command's place in its pipeline: its index, and how many there are.
 type Stage = (usize, usize);
 
-/// Starts one command, as it says.
+/// Starts one command. The command itself says where its streams go.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Processes> {
     dropped::reap();
     let child = Process::spawn(command).map_err(|error| failed(command, (0, 1), error))?;

@@ -64,8 +64,9 @@ impl Stop {
         }
     }
 
-    /// The most it may take, counted from when it first has to wait. Then:
-    /// [`io::ErrorKind::TimedOut`]; if that is before the grace's end, no SIGKILL is sent.
+    /// The longest time that the operation may take, counted from when it first has to wait. After
+    /// that it fails with [`io::ErrorKind::TimedOut`]. If the timeout comes before the end of the
+    /// grace, no SIGKILL is sent.
     pub fn timeout(mut self, after: Duration) -> Stop {
         self.deadline.timeout.set_after(after);
         self

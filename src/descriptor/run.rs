@@ -11,7 +11,7 @@ use crate::line_buffer::{Lent, LineBuffer};
 pub(crate) struct Run {
     /// How many bytes the task has taken in this run. `OFF` if there is no run.
     taken: Cell<u32>,
-    /// How many bytes behind the taken ones the task has searched without finding a newline.
+    /// How many bytes behind the taken ones the task has searched without finding the delimiter.
     searched: Cell<u32>,
 }
 
@@ -40,7 +40,7 @@ impl Run {
         self.taken.set(self.taken.get() + line as u32);
     }
 
-    /// Notes that the next `bytes` bytes hold no newline.
+    /// Notes that the next `bytes` bytes hold no delimiter.
     #[inline]
     pub fn searched(&self, bytes: usize) {
         self.searched.set(bytes as u32);

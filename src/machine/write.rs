@@ -120,7 +120,8 @@ impl Writer {
         self.state = to;
     }
 
-    /// Goes as far as it can without waiting. `data` is the same at each call.
+    /// Writes until the writer ends, the sink says "not now", or the share of this advance is
+    /// written. `data` is the same at each call.
     #[inline]
     pub fn advance(&mut self, data: &[u8], sink: &mut (impl Sink + ?Sized)) -> Advance {
         let is_message = sink.takes_messages();

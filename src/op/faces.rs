@@ -147,9 +147,9 @@ impl Readline {
         self
     }
 
-    /// Asks the kernel for at most so many bytes at a time, so that at most so many less one are
-    /// read ahead of the line. 0, and the default: as much as the buffer has room for, about 64
-    /// KiB.
+    /// Asks the kernel for at most `bytes` bytes at a time, so that at most `bytes - 1` bytes
+    /// behind the line are read ahead. The default is 0, which stands for as much as the buffer has
+    /// room for: about 64 KiB.
     #[inline]
     pub fn size_hint(mut self, bytes: usize) -> Readline {
         self.0.machine.set_window(bytes);

@@ -223,8 +223,9 @@ impl Source for Calls<'_> {
 }
 
 impl MessageSource for Calls<'_> {
-    /// What fits into the usual buffer costs one call. A longer message is asked for its length:
-    /// memory grows with what comes, not with what was asked for.
+    /// A receive of no more bytes than the buffer has room for costs one call. A receive of more
+    /// asks the kernel first how many bytes are there: memory grows with what comes, not with what
+    /// was asked for.
     fn receive(
         &mut self,
         buffer: &mut LineBuffer,

@@ -57,7 +57,7 @@ impl Process {
         Process { child, streams }
     }
 
-    /// Starts a command as it says.
+    /// Starts a command. The command itself says where its streams go.
     pub fn spawn(command: &mut Command) -> io::Result<Process> {
         #[cfg(any(test, fuzzing))]
         if let Some(answer) = Process::simulated(command, &Stdin::Piped, Stderr::AsSaid) {

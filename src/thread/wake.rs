@@ -6,8 +6,9 @@
 //! wakes between two polls costs one byte. Because of the order of the steps, no wake is lost, not
 //! even if the pipe is full. A byte too many only makes poll(2) look once more.
 //!
-//! The reader is a hidden watch. It is in the poll set while something waits for other threads, and
-//! nothing is stalled then. This file knows tasks by their keys, and not what wakes them.
+//! The reader is a hidden watch: by itself it does not count as something that can wake a task. The
+//! pipe is in the poll set while a task or a Remote waits for other threads, and no task is stalled
+//! meanwhile. This file knows tasks only by their keys, and does not know why they are woken.
 
 use std::cell::Cell;
 use std::io;
