@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
-use asyncfile::{AsyncPipe, Scheduler};
+use asyncfile::{first, AsyncPipe, Scheduler};
 
 use crate::descriptors::{alone, guard, Test};
 
@@ -55,6 +55,32 @@ fn system_calls(run: impl FnOnce()) -> usize {
 /// A child more, when the first ones have warmed up what is made once.
 fn of_ten(run: impl Fn(usize)) -> usize {
     system_calls(|| run(20)) - system_calls(|| run(10))
+}
+
+/// Each child ends in its turn, and a `first` of the exits of all that are left waits for it.
+fn end_one_by_one(count: usize) {
+    let mut pipes: Vec<_> = std::iter::repeat_with(|| AsyncPipe::piped(Command::new("/bin/cat")))
+        .take(count)
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let mut sched = Scheduler::new();
+    while !pipes.is_empty() {
+        pipes[pipes.len() / 2].close_stdin();
+        let exits: Vec<_> = pipes.iter().map(AsyncPipe::exit).collect();
+        let ended = sched.block_on(first(exits)).unwrap();
+        pipes.remove(ended);
+    }
+}
+
+#[test]
+fn a_first_of_the_exits_of_many_children_costs_each_child_the_same() -> Test {
+    alone(|| {
+        let _guard = guard();
+        let calls = [10, 20, 40].map(|count| system_calls(|| end_one_by_one(count)));
+        let each = [(calls[1] - calls[0]) / 10, (calls[2] - calls[1]) / 20];
+        assert!(each[1] <= each[0] + 1, "calls of one more child: {each:?}");
+        Ok(())
+    })
 }
 
 #[test]
