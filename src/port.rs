@@ -47,10 +47,6 @@ enum Mode {
     Own,
     /// A socket: each call has MSG_DONTWAIT, and the description's flags are left alone.
     Socket,
-    /// As Socket, for messages that are kept apart: datagrams, which have no end.
-    Datagram,
-    /// As Datagram, with an end.
-    Seqpacket,
     /// A regular file: poll(2) says that it is always ready. Its calls wait for the disk.
     Regular,
     /// The description is shared with others, so its flags are not changed. Each answer of poll(2)
@@ -70,7 +66,7 @@ pub(crate) struct Port {
     /// fork of that process shares the description and must leave it alone.
     set_by: Cell<u32>,
     mode: Cell<Mode>,
-    is_tty: bool,
+    kind: Kind,
     can_be_read: bool,
     can_be_written: bool,
     /// Whether a read, and a write, is worth a call.
@@ -92,9 +88,9 @@ impl Port {
         let kind = sys::kind(fd.number())?;
         match kind {
             Kind::Regular => Ok(Port::new(fd, Mode::Regular, kind, libc::O_RDWR)),
-            Kind::Socket => Ok(Port::new(fd, Mode::Socket, kind, libc::O_RDWR)),
-            Kind::Datagram => Ok(Port::new(fd, Mode::Datagram, kind, libc::O_RDWR)),
-            Kind::Seqpacket => Ok(Port::new(fd, Mode::Seqpacket, kind, libc::O_RDWR)),
+            Kind::Socket | Kind::Datagram | Kind::Seqpacket => {
+                Ok(Port::new(fd, Mode::Socket, kind, libc::O_RDWR))
+            }
             Kind::Pipe | Kind::Tty | Kind::Other => {
                 let flags = sys::status_flags(fd.number())?;
                 let is_ours_to_set = flags & libc::O_NONBLOCK == 0;
@@ -120,9 +116,13 @@ impl Port {
         Port::new(fd, Mode::Own, Kind::Pipe, access)
     }
 
-    /// The kernel has no RWF_NOWAIT for a pipe.
+    /// Has calls kept from waiting in another way: the kernel refuses RWF_NOWAIT.
     #[cold]
-    fn set_nonblocking(&self) -> io::Result<()> {
+    fn do_without_nowait(&self) -> io::Result<()> {
+        if self.mode.get() != Mode::Own {
+            self.mode.set(Mode::Careful);
+            return Ok(());
+        }
         sys::set_status_flags(self.fd, libc::O_NONBLOCK)?;
         self.set_by.set(std::process::id());
         self.mode.set(Mode::Nonblocking);
@@ -136,9 +136,7 @@ impl Port {
         let flags = sys::status_flags(fd)?;
         let (fd, mode) = match kind {
             Kind::Regular => (sys::duplicate(fd)?, Mode::Regular),
-            Kind::Socket => (sys::duplicate(fd)?, Mode::Socket),
-            Kind::Datagram => (sys::duplicate(fd)?, Mode::Datagram),
-            Kind::Seqpacket => (sys::duplicate(fd)?, Mode::Seqpacket),
+            Kind::Socket | Kind::Datagram | Kind::Seqpacket => (sys::duplicate(fd)?, Mode::Socket),
             Kind::Pipe => (sys::duplicate(fd)?, Mode::CarefulNowait),
             Kind::Other => (sys::duplicate(fd)?, Mode::Careful),
             Kind::Tty => match sys::reopen_tty(fd) {
@@ -155,7 +153,7 @@ impl Port {
             fd: -1,
             set_by: Cell::new(0),
             mode: Cell::new(Mode::Careful),
-            is_tty: false,
+            kind: Kind::Other,
             can_be_read: true,
             can_be_written: true,
             is_readable: Cell::new(false),
@@ -172,7 +170,7 @@ impl Port {
         let port = Port {
             fd: fd.into_number(),
             mode: Cell::new(mode),
-            is_tty: kind == Kind::Tty,
+            kind,
             can_be_read: access != libc::O_WRONLY,
             can_be_written: access != libc::O_RDONLY && !may_wait,
             is_lost: Cell::new(false),
@@ -189,10 +187,10 @@ impl Port {
         self.fd
     }
 
-    /// One read is one message, and one write.
+    /// Whether one read is one message, and one write.
     #[inline]
     pub fn keeps_messages(&self) -> bool {
-        matches!(self.mode.get(), Mode::Datagram | Mode::Seqpacket)
+        matches!(self.kind, Kind::Datagram | Kind::Seqpacket)
     }
 
     #[inline]
@@ -238,7 +236,7 @@ impl Port {
     /// reads as if it were at its end; a read of a terminal stops a background process.)
     fn may_be_tried(&self, direction: Direction) -> bool {
         match self.mode.get() {
-            Mode::Socket | Mode::Datagram | Mode::Seqpacket => true,
+            Mode::Socket => true,
             Mode::Nonblocking | Mode::Own => direction == Direction::Write,
             Mode::Regular | Mode::Careful | Mode::CarefulNowait => false,
         }
@@ -247,7 +245,7 @@ impl Port {
     /// Why every call of this direction fails.
     #[cold]
     pub fn refusal(&self, direction: Direction) -> io::Error {
-        let may_wait = self.is_tty && self.mode.get() == Mode::Careful;
+        let may_wait = self.kind == Kind::Tty && self.mode.get() == Mode::Careful;
         if may_wait && direction == Direction::Write && !self.is_lost.get() {
             return io::Error::new(
                 io::ErrorKind::Unsupported,
@@ -262,8 +260,7 @@ impl Port {
     #[inline]
     pub fn forget_polled(&self, direction: Direction) {
         match self.mode.get() {
-            Mode::Nonblocking | Mode::Own | Mode::Regular => {}
-            Mode::Socket | Mode::Datagram | Mode::Seqpacket => {}
+            Mode::Nonblocking | Mode::Own | Mode::Socket | Mode::Regular => {}
             Mode::CarefulNowait if direction == Direction::Read => {}
             Mode::Careful | Mode::CarefulNowait => self.set_ready(direction, false),
         }

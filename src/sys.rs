@@ -21,7 +21,7 @@ use libc::{c_int, pollfd};
 #[cfg(any(test, fuzzing))]
 use crate::sim;
 use clock::Moment;
-pub(crate) use socket::{is_hung_up, receive, recv, send, shut_down_write};
+pub(crate) use socket::{receive, recv, send, shut_down_write, POLLRDHUP};
 
 /// How long poll(2) may sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -43,7 +43,7 @@ impl ExitWaits {
         let mut soonest = None;
         for (wait, child) in self.0.iter_mut().zip(processes.children()) {
             if let Some(ask_again) = wait.advance(child, cx)? {
-                soonest = Some(soonest.map_or(ask_again, |before: Moment| before.min(ask_again)));
+                soonest = Some(soonest.unwrap_or(Moment::NEVER).min(ask_again));
             }
         }
         Ok(soonest)

@@ -122,24 +122,26 @@ impl Member {
     /// `first` that is made anew.
     fn advance(&mut self, cx: &Context<'_>) -> Progress {
         let turn_began = cx.reactor.turn_began.get();
-        let mut is_due = cx.is_due && self.deadline <= turn_began || self.deadline < turn_began;
-        loop {
-            let progress = self.op.advance_rarely(&Context {
-                deadline: self.deadline,
-                is_due,
-                may_look: cx.may_look || is_due,
-                ..*cx
-            });
-            if let Progress::Blocked(deadline) = progress {
-                self.deadline = deadline;
-                let is_sleep = matches!(self.op.0, Kind::Sleep(_));
-                if is_sleep && !is_due && deadline < turn_began {
-                    is_due = true;
-                    continue;
-                }
-            }
-            return progress;
+        let is_due = cx.is_due && self.deadline <= turn_began || self.deadline < turn_began;
+        let progress = self.advance_as(is_due, cx);
+        let is_sleep = matches!(self.op.0, Kind::Sleep(_));
+        match progress {
+            Progress::Blocked(at) if is_sleep && at < turn_began => self.advance_as(true, cx),
+            progress => progress,
         }
+    }
+
+    fn advance_as(&mut self, is_due: bool, cx: &Context<'_>) -> Progress {
+        let progress = self.op.advance_rarely(&Context {
+            deadline: self.deadline,
+            is_due,
+            may_look: cx.may_look || is_due,
+            ..*cx
+        });
+        if let Progress::Blocked(deadline) = progress {
+            self.deadline = deadline;
+        }
+        progress
     }
 }
 

@@ -11,7 +11,7 @@ use crate::line_buffer::LineBuffer;
 use crate::machine::message::{Message, MessageSource};
 use crate::machine::{Sink, Source};
 use crate::pool::CHUNK;
-use crate::sys::{self, Wait};
+use crate::sys::{self, Kind, Wait, POLLRDHUP};
 
 /// `PIPE_BUF` is not a `usize` on every platform.
 #[allow(clippy::unnecessary_cast)]
@@ -58,18 +58,18 @@ impl Calls<'_> {
         }
         self.looks -= 1;
         self.may_look = false;
-        let revents = self.ask(direction);
+        let revents = self.ask(direction.events());
         if revents != 0 {
             self.port.set_polled(direction, revents);
         }
         revents != 0
     }
 
-    /// What poll(2) answers at once; 0: nothing.
-    fn ask(&self, direction: Direction) -> c_short {
+    /// Asks poll(2) for these events, without sleeping. 0 if it has no answer.
+    fn ask(&self, events: c_short) -> c_short {
         let mut set = [pollfd {
             fd: self.port.fd,
-            events: direction.events(),
+            events,
             revents: 0,
         }];
         sys::poll(&mut set, Wait::Not).map_or(0, |_| set[0].revents)
@@ -96,28 +96,35 @@ impl Calls<'_> {
         Ok(())
     }
 
-    /// poll(2) has said ERR, the call EAGAIN, and poll(2) still says ERR and nothing else: a
-    /// socket's error queue (IP_RECVERR, SO_TIMESTAMPING, MSG_ZEROCOPY), which no read or write
-    /// reports. (SO_ERROR, the other cause of ERR, is reported by the call.)
+    /// Makes a call. Where poll(2) has said ERR, the call EAGAIN, and poll(2) still says ERR and
+    /// nothing else, the cause is a socket's error queue (IP_RECVERR, SO_TIMESTAMPING,
+    /// MSG_ZEROCOPY), which no read or write reports: then the answer is an error. (SO_ERROR, the
+    /// other cause of ERR, is reported by the call.)
+    #[inline(always)]
+    fn reported<T>(
+        &self,
+        direction: Direction,
+        mut call: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        match call() {
+            Err(error) if self.has_unreported_error(direction, &error) => match call() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::Error::new(
+                    io::ErrorKind::Other,
+                    "its error queue is not empty: recvmsg(2) with MSG_ERRQUEUE empties it",
+                )),
+                answer => answer, // an error may have come since the first call
+            },
+            answer => answer,
+        }
+    }
+
     #[cold]
     fn has_unreported_error(&self, direction: Direction, error: &io::Error) -> bool {
         if error.kind() != io::ErrorKind::WouldBlock || !self.port.is_in_error.take() {
             return false;
         }
-        let revents = self.ask(direction) & (direction.events() | POLLERR | POLLHUP | POLLNVAL);
-        revents == POLLERR
-    }
-
-    /// The call once more, for an error that came since the first.
-    #[cold]
-    fn report<T>(again: io::Result<T>) -> io::Result<T> {
-        match again {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::Error::new(
-                io::ErrorKind::Other,
-                "its error queue is not empty: recvmsg(2) with MSG_ERRQUEUE empties it",
-            )),
-            answer => answer,
-        }
+        let asked = direction.events();
+        self.ask(asked) & (asked | POLLERR | POLLHUP | POLLNVAL) == POLLERR
     }
 
     /// Linux's tty_read says EIO, for ever, once the other side has hung up. Without a hangup, EIO
@@ -125,9 +132,9 @@ impl Calls<'_> {
     /// SIGTTIN).
     #[cold]
     fn is_end_of_terminal(&self, error: &io::Error) -> bool {
-        self.port.is_tty
+        self.port.kind == Kind::Tty
             && error.raw_os_error() == Some(libc::EIO)
-            && self.ask(Direction::Read) & (POLLIN | POLLHUP) == POLLHUP
+            && self.ask(POLLIN) & (POLLIN | POLLHUP) == POLLHUP
     }
 
     /// A read of a terminal that may wait: of more bytes than are there it waits for the rest
@@ -136,11 +143,16 @@ impl Calls<'_> {
     #[cold]
     fn read_terminal(&self, window: &mut [u8]) -> io::Result<usize> {
         let there = self.readable_bytes();
-        if there == 0 && self.ask(Direction::Read) == 0 {
+        if there == 0 && self.ask(POLLIN) == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let size = window.len().min(there.max(1));
         sys::read(self.port.fd, &mut window[..size])
+    }
+
+    /// Whether the other side of a socket sends no more.
+    fn has_gone(&self) -> bool {
+        self.ask(POLLRDHUP) & (POLLHUP | POLLRDHUP) != 0
     }
 
     /// 0 if the kernel does not tell.
@@ -150,10 +162,10 @@ impl Calls<'_> {
 
     fn call_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self.port.mode.get() {
-            Mode::Socket | Mode::Datagram | Mode::Seqpacket => sys::send(self.port.fd, bytes),
+            Mode::Socket => sys::send(self.port.fd, bytes),
             Mode::Own => match sys::write_nowait(self.port.fd, bytes) {
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                    self.port.set_nonblocking()?;
+                    self.port.do_without_nowait()?;
                     sys::write(self.port.fd, bytes)
                 }
                 answer => answer,
@@ -162,22 +174,15 @@ impl Calls<'_> {
         }
     }
 
-    fn call_read(&mut self, window: &mut [u8]) -> io::Result<usize> {
+    fn call_read(&self, window: &mut [u8]) -> io::Result<usize> {
         let fd = self.port.fd;
         match self.port.mode.get() {
-            Mode::Careful if self.port.is_tty => self.read_terminal(window),
+            Mode::Careful if self.port.kind == Kind::Tty => self.read_terminal(window),
             Mode::Nonblocking | Mode::Regular | Mode::Careful => sys::read(fd, window),
-            Mode::Socket | Mode::Datagram | Mode::Seqpacket => sys::recv(fd, window),
-            Mode::Own => match sys::read_nowait(fd, window) {
+            Mode::Socket => sys::recv(fd, window),
+            Mode::Own | Mode::CarefulNowait => match sys::read_nowait(fd, window) {
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                    self.port.set_nonblocking()?;
-                    sys::read(fd, window)
-                }
-                answer => answer,
-            },
-            Mode::CarefulNowait => match sys::read_nowait(fd, window) {
-                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                    self.port.mode.set(Mode::Careful);
+                    self.port.do_without_nowait()?;
                     sys::read(fd, window)
                 }
                 answer => answer,
@@ -196,10 +201,7 @@ impl Source for Calls<'_> {
     fn read(&mut self, window: &mut [u8]) -> io::Result<usize> {
         self.refuse(Direction::Read)?;
         let port = self.port;
-        let answer = match self.call_read(window) {
-            Err(error) if self.has_unreported_error(Direction::Read, &error) => {
-                Calls::report(self.call_read(window))
-            }
+        let answer = match self.reported(Direction::Read, || self.call_read(window)) {
             Err(error) if self.is_end_of_terminal(&error) => Ok(0),
             answer => answer,
         };
@@ -241,12 +243,8 @@ impl MessageSource for Calls<'_> {
                 window = buffer.room_for(unread);
             }
         }
-        let answer = match sys::receive(port.fd, window, is_peek) {
-            Err(error) if self.has_unreported_error(Direction::Read, &error) => {
-                Calls::report(sys::receive(port.fd, window, is_peek))
-            }
-            answer => answer,
-        };
+        let receive = || sys::receive(port.fd, window, is_peek);
+        let answer = self.reported(Direction::Read, receive);
         let is_ready = match &answer {
             Ok(_) => is_peek || port.is_hung_up.get(),
             Err(error) => error.kind() == io::ErrorKind::Interrupted,
@@ -257,12 +255,10 @@ impl MessageSource for Calls<'_> {
         buffer.filled(len);
         // A read of 0 is an empty message, or the end: then nothing is queued behind it, and the
         // other side has gone (Linux's unix_dgram_recvmsg, for both kinds).
-        let may_end = len == 0 && !is_cut && port.mode.get() == Mode::Seqpacket;
+        let may_end = len == 0 && !is_cut && port.kind == Kind::Seqpacket;
         Ok(match is_cut {
             true => Message::Cut,
-            false if may_end && self.readable_bytes() == 0 && sys::is_hung_up(port.fd) => {
-                Message::End
-            }
+            false if may_end && self.readable_bytes() == 0 && self.has_gone() => Message::End,
             false => Message::Whole,
         })
     }
@@ -288,12 +284,7 @@ impl Sink for Calls<'_> {
             self.may_look = self.is_due && answer.is_ok();
             return answer;
         }
-        let answer = match self.call_write(bytes) {
-            Err(error) if self.has_unreported_error(Direction::Write, &error) => {
-                Calls::report(self.call_write(bytes))
-            }
-            answer => answer,
-        };
+        let answer = self.reported(Direction::Write, || self.call_write(bytes));
         match &answer {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.port.set_ready(Direction::Write, false);

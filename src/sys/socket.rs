@@ -5,9 +5,9 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::io::RawFd;
 
-use libc::{c_int, pollfd};
+use libc::c_int;
 
-use super::{check, poll, Kind, Wait};
+use super::{check, Kind};
 #[cfg(any(test, fuzzing))]
 use crate::sim;
 
@@ -49,21 +49,11 @@ pub(crate) fn receive(fd: RawFd, bytes: &mut [u8], is_peek: bool) -> io::Result<
     Ok((len, header.msg_flags & libc::MSG_TRUNC != 0))
 }
 
-/// Whether poll(2) says that the other side of a socket sends no more.
-pub(crate) fn is_hung_up(fd: RawFd) -> bool {
-    let mut set = [pollfd {
-        fd,
-        events: POLLRDHUP,
-        revents: 0,
-    }];
-    poll(&mut set, Wait::Not).is_ok() && set[0].revents & (libc::POLLHUP | POLLRDHUP) != 0
-}
-
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use libc::POLLRDHUP;
+pub(crate) use libc::POLLRDHUP;
 /// Elsewhere a half-closed socket is POLLHUP, or it is not told of.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-const POLLRDHUP: libc::c_short = 0;
+pub(crate) const POLLRDHUP: libc::c_short = 0;
 
 /// send(2) with MSG_DONTWAIT and without SIGPIPE.
 pub(crate) fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
