@@ -254,8 +254,8 @@ impl Reader {
     }
 }
 
-/// The small server, in a process of its own: `add` sums numbers, `echo` returns its params, `sleep`
-/// waits for so many milliseconds, `crash` ends the server.
+/// The small server, in a process of its own: `add` sums numbers, `echo` returns its params,
+/// `sleep` waits for so many milliseconds, `crash` ends the server.
 fn serve() -> io::Result<()> {
     let mut stdin = io::stdin().lock();
     loop {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::pool::{self, Storage};
 
-/// What is to be written: borrowed bytes are copied (a few into the operation itself, more into a
+/// Bytes to be written. Borrowed bytes are copied (a few into the operation itself, more into a
 /// recycled buffer), owned ones are moved, an `Rc<[u8]>` is shared.
 pub struct Data(Bytes);
 

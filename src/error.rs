@@ -117,7 +117,8 @@ impl Cause {
 }
 
 impl OperationError {
-    /// What this error carries, if it is an operation's. None for an accessor that did not fit.
+    /// The cause that this error carries, if an operation has failed. None for an accessor that did
+    /// not fit.
     pub fn of(error: &io::Error) -> Option<&OperationError> {
         let carried = error.get_ref()?.downcast_ref::<OperationError>()?;
         Some(carried).filter(|carried| carried.cause.is_failure())

@@ -376,7 +376,7 @@ impl AsyncFile {
     ///
     /// # Errors
     ///
-    /// Those of shutdown(2): ENOTSOCK for what is no socket, ENOTCONN.
+    /// Errors of shutdown(2): ENOTSOCK if the file is no socket, ENOTCONN.
     ///
     /// # Example
     ///

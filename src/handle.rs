@@ -231,7 +231,7 @@ pub(crate) trait Body<'t> {
     fn fail(&mut self, error: TaskError, reactor: &Reactor, task: Option<Key>);
 }
 
-/// What a body has returned.
+/// The answer of a body.
 pub(crate) enum Resumed {
     /// The task goes on: its next operation is in the place of the one that has ended.
     Waits,

@@ -12,7 +12,7 @@ use crate::task::Task;
 /// An operation that [`Scheduler::block_on`](crate::Scheduler::block_on) can wait for from ordinary
 /// code. All are.
 pub trait Operation: Into<Op> + Sealed {
-    /// What the operation hands over, owned.
+    /// The value that the operation hands over, owned.
     type Output: 'static;
 
     /// Takes the output from the task that was resumed with it.

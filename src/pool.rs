@@ -15,7 +15,7 @@ use std::rc::Rc;
 /// the vector is made. The memory is shared (`Rc`) only while a resumed task looks at it.
 pub(crate) type Storage = Rc<Vec<u8>>;
 
-/// What one read of a full pipe brings: a pipe holds 64 KiB (pipe(7)).
+/// The most bytes that one read of a full pipe brings: a pipe holds 64 KiB (pipe(7)).
 pub(crate) const CHUNK: usize = 64 * 1024;
 
 /// A partial line shorter than this moves to a small buffer while its reader is blocked.

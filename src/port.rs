@@ -187,7 +187,7 @@ impl Port {
         self.fd
     }
 
-    /// Whether one read is one message, and one write.
+    /// Whether the socket keeps messages apart: one read is one message, and so is one write.
     #[inline]
     pub fn keeps_messages(&self) -> bool {
         matches!(self.kind, Kind::Datagram | Kind::Seqpacket)

@@ -74,7 +74,8 @@ pub(crate) struct Reactor {
     /// When the turn under way began (after poll(2) had answered), and the number of that turn.
     pub turn_began: Cell<Moment>,
     pub turns: Cell<u64>,
-    /// What annexes keep beside this reactor, one value of a type, until the scheduler is dropped.
+    /// The values that annexes keep beside this reactor, one of a type, until the scheduler is
+    /// dropped.
     kept: RefCell<Vec<Rc<dyn Any>>>,
     /// The present moment, if neither user code nor poll(2) has run since it was read; otherwise
     /// ZERO.

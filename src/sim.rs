@@ -57,9 +57,9 @@ const PIPE_BUF: usize = libc::PIPE_BUF as usize;
 
 /// See the head of this file.
 pub struct Kernel {
-    /// What it does wrong.
+    /// The faults that it makes.
     pub faults: Faults,
-    /// What it has done wrong so far, by name.
+    /// The faults that it has made so far, by name.
     pub injected: BTreeMap<&'static str, u64>,
     /// More system calls than these are a loop that spins.
     pub most_calls: u64,

@@ -7,7 +7,7 @@ use std::io;
 use crate::op::operate::Op;
 use crate::task::{again, done, wait, Flow, Task};
 
-/// What a state function returns.
+/// The answer of a state function.
 pub type StateFlow<S> = io::Result<Next<S>>;
 
 /// A state of a protocol: called with the outcome of what the state before waited for, it names the

@@ -99,7 +99,7 @@ pub(crate) fn read_nowait(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
     unsafe { move_nowait(Way::In, fd, part) }
 }
 
-/// Which way bytes are moved: preadv2(2), pwritev2(2).
+/// The way in which bytes are moved: by preadv2(2) or by pwritev2(2).
 #[derive(Clone, Copy)]
 enum Way {
     In,
@@ -309,7 +309,7 @@ pub(crate) fn owned(fd: RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// What a descriptor refers to.
+/// The kind of file to which a descriptor refers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Regular,

@@ -1,5 +1,5 @@
-//! What a running task sees: the outcome of the operation it waited for, and the scheduler it runs
-//! in.
+//! The view of a running task: the outcome of the operation that it waited for, and the scheduler
+//! that it runs in.
 
 mod lines;
 
@@ -22,8 +22,8 @@ use crate::task_table::{Key, TaskId};
 
 pub use lines::Lines;
 
-/// What a task's body returns: what it waits for next, its value, or the error that ends it (`?`
-/// does).
+/// The answer of a task's body: the operation that it waits for next, its value, or the error that
+/// ends it (`?` does).
 pub type Flow<T = ()> = io::Result<Step<T>>;
 
 /// How a task goes on: see [`wait`], [`again`] and [`done`].

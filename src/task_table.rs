@@ -44,7 +44,7 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// What the table needs of a task: its key.
+/// The part of a task that the table needs: its key.
 pub(crate) trait Keyed {
     fn key(&self) -> Key;
 }

@@ -1,4 +1,5 @@
-//! What an observer sees. The scheduler compares before and after; the machines know nothing of it.
+//! The events that an observer sees. The scheduler compares before and after; the machines know
+//! nothing of it.
 
 use crate::error::TaskError;
 use crate::machine::End;
@@ -12,11 +13,11 @@ pub struct Trace<'a> {
     pub task: TaskId,
     /// The number of the turn, counted from 1; 0 before the first turn.
     pub turn: u64,
-    /// What happened.
+    /// The event.
     pub event: Event<'a>,
 }
 
-/// What happened to a task.
+/// An event of a task.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {

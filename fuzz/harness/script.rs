@@ -92,8 +92,8 @@ impl Size {
 }
 
 impl<'a> Arbitrary<'a> for Kind {
-    /// The upper bits choose among the five kinds, two lower ones a variety: 0 is the kind itself, so
-    /// that inputs from before there were varieties keep their meaning.
+    /// The upper bits choose among the five kinds, two lower ones a variety: 0 is the kind itself,
+    /// so that inputs from before there were varieties keep their meaning.
     fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Kind> {
         let word = u32::arbitrary(u)?;
         let kinds = [Kind::Some, Kind::Full, Kind::ToEnd, Kind::Line, Kind::Lines];

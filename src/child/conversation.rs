@@ -23,7 +23,7 @@ pub(crate) struct Conversation {
     pub waiters: Waiters,
 }
 
-/// What the machine is given in one advance, besides the streams.
+/// The input of the machine for one advance, besides the streams.
 pub(crate) struct Terms {
     pub key: Key,
     pub child: Child,

@@ -1,4 +1,4 @@
-//! What a child is fed.
+//! The input of a child.
 
 use std::fmt;
 use std::fs::File;
@@ -62,7 +62,7 @@ impl From<AsyncFile> for Input {
 }
 
 impl From<File> for Input {
-    /// It is treated as an AsyncFile, whatever it is: one that has nothing yet (a FIFO, a terminal)
+    /// A file of any kind is treated as an AsyncFile: one that has nothing yet (a FIFO, a terminal)
     /// is waited for.
     fn from(file: File) -> Input {
         Input(match Port::take_over(OwnedFd::from(file)) {

@@ -1,4 +1,4 @@
-//! What must be true of children between turns: see
+//! The invariants of children between turns: see
 //! [`Scheduler::check_invariants`](crate::Scheduler::check_invariants).
 
 use std::rc::Rc;

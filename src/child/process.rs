@@ -21,7 +21,7 @@ use crate::sys::Owned;
 use crate::task_table::Key;
 use crate::wait_list::Ticket;
 
-/// What the library knows of a child's end.
+/// The library's knowledge of a child's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     Running,
@@ -44,8 +44,8 @@ pub(crate) struct ChildProcess {
     pub(super) waiters: RefCell<Waiters>,
     /// Whether the list of dropped children has the child.
     pub is_dropped: Cell<bool>,
-    /// It leads a process group. Then it is not reaped as long as this has holders: its number is
-    /// the group's, and must not become another one's.
+    /// Whether the child leads a process group. A leader is not reaped while it has holders: its
+    /// number is the group's, and must not become another group's.
     leads_group: bool,
     holders: Cell<usize>,
     /// The kernel knows the child no more.
@@ -92,7 +92,7 @@ impl ChildProcess {
         self.id
     }
 
-    /// What the library knows of the child's end, without a system call.
+    /// The status as far as the library knows it, without a system call.
     pub fn status(&self) -> Status {
         self.status.get()
     }

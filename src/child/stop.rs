@@ -116,8 +116,8 @@ impl Stop {
         self.processes.signal_all(libc::SIGCONT)
     }
 
-    /// All children have exited in time: what they have left of their groups has until the grace's
-    /// end.
+    /// Gives the processes that the children have left in their groups the rest of the grace. All
+    /// children have exited in time.
     fn leave_groups(&self, cx: &Context<'_>) {
         let children = self.processes.children().iter();
         let leaders = children.filter(|child| child.leads_group() && child.signal_group(0).is_ok());

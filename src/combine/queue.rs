@@ -268,7 +268,7 @@ impl<T> fmt::Debug for Queue<T> {
     }
 }
 
-/// What a queue's operations know of it.
+/// The part of a queue that its operations know.
 struct Gates {
     number: u64,
     capacity: usize,
@@ -278,7 +278,7 @@ struct Gates {
     room: RefCell<Gate>,
 }
 
-/// What a task waits for: an item, or a free place.
+/// The two things that tasks wait for: an item, or a free place.
 #[derive(Clone, Copy, PartialEq)]
 enum Side {
     Ready,
@@ -291,7 +291,7 @@ struct Gate {
     waiters: WaitList,
     /// The scheduler of the tasks that wait. None if none does.
     reactor: Option<Rc<Reactor>>,
-    /// It is the front's turn: it was woken, or its operation has ended.
+    /// Whether the front has its turn: it was woken, or its operation has ended.
     is_passing: bool,
 }
 

@@ -33,7 +33,7 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// What it is called in messages.
+    /// The name of the stream, for messages.
     pub fn name(self) -> &'static str {
         match self {
             Stream::Stdin => "stdin",

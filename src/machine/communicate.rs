@@ -108,7 +108,7 @@ pub struct Given<'a> {
     pub limit: usize,
 }
 
-/// What the machine is blocked on, besides the child's end.
+/// The events that the machine waits for, besides the child's end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interests {
     /// More input. Meanwhile the machine also waits for a hangup of stdin.
@@ -134,7 +134,7 @@ pub enum Part {
     Stderr,
 }
 
-/// What the machine answers.
+/// The answer of an advance.
 #[derive(Debug)]
 pub enum Answer {
     /// The machine waits for one of these, or for the child's end.

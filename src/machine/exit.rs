@@ -52,7 +52,7 @@ pub struct Given {
     pub now: Duration,
 }
 
-/// What the machine answers.
+/// The answer of an advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The child runs. The driver advances the machine again at this time, or, for None, when the

@@ -21,12 +21,12 @@ pub trait MessageSource: Source {
     ) -> io::Result<Message>;
 }
 
-/// What came of a message.
+/// The part of a message that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// All of it. It may be empty.
+    /// The whole message. It may be empty.
     Whole,
-    /// Its beginning. The rest is gone.
+    /// The beginning of the message. The rest is gone.
     Cut,
     /// No message comes any more.
     End,

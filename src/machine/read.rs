@@ -27,7 +27,7 @@ use std::io;
 use super::{Advance, End, Source, SHARE};
 use crate::line_buffer::LineBuffer;
 
-/// What satisfies a reader. Sizes and limits are bytes.
+/// The bytes that satisfy a reader. Sizes and limits are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
     /// At least one byte, at most so many.
@@ -44,7 +44,7 @@ pub enum Want {
     Lines(usize),
 }
 
-/// What has come in on one file and was not handed over.
+/// The bytes that have come in on one file and were not handed over.
 #[derive(Debug)]
 pub struct Inflow {
     /// The bytes that came in and were not handed over.
@@ -52,7 +52,7 @@ pub struct Inflow {
     /// An end of file came behind these bytes and was not reported yet. It is reported once: what
     /// the kernel says afterwards counts again (a file that grew, a FIFO's next writer).
     pub ended: bool,
-    /// What the buffer was searched for last.
+    /// The delimiter for which the buffer was searched last.
     delimiter: u8,
 }
 
@@ -152,9 +152,9 @@ pub struct Reader {
     /// Half a word is enough, and keeps operations small.
     window: u32,
     state: State,
-    /// What ends a line.
+    /// The byte that ends a line.
     delimiter: u8,
-    /// It takes nothing out of the buffer, not even an end of file.
+    /// Whether the reader takes nothing out of the buffer, not even an end of file.
     is_peek: bool,
 }
 
@@ -171,7 +171,7 @@ impl Reader {
         }
     }
 
-    /// What satisfies this reader.
+    /// The bytes that satisfy this reader.
     #[inline]
     pub fn want(&self) -> Want {
         self.want
@@ -189,7 +189,7 @@ impl Reader {
         self.delimiter = delimiter;
     }
 
-    /// What ends a line.
+    /// The byte that ends a line.
     #[inline]
     pub fn delimiter(&self) -> u8 {
         self.delimiter
@@ -345,7 +345,7 @@ impl Reader {
         Advance::Failed(io::ErrorKind::TimedOut.into())
     }
 
-    /// What the buffer has for this reader. None if that is not enough.
+    /// The bytes in the buffer that this reader can have. None if they are not enough.
     #[inline]
     fn look(&self, inflow: &mut Inflow) -> Option<(End, usize)> {
         let len = inflow.len();

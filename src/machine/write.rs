@@ -168,8 +168,8 @@ impl Writer {
         }
     }
 
-    /// Its deadline has come: what was written counts, if it is anything, and all was not asked
-    /// for.
+    /// Ends the writer at its deadline. The bytes that were written count, if there are any, and if
+    /// the writer may end with a part.
     pub fn time_out(&mut self) -> Advance {
         self.go("the deadline has come", State::Ended);
         match self.written() {

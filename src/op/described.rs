@@ -21,7 +21,7 @@ impl Op {
         }
     }
 
-    /// What it is called in messages.
+    /// The name of the operation, for messages.
     pub(crate) fn name(&self) -> &'static str {
         match &self.0 {
             Kind::Read(op) => op.name(),

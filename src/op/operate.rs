@@ -93,7 +93,7 @@ pub(crate) struct Standing<'a> {
     pub has_deadline: bool,
 }
 
-/// What an operation is given when it is advanced: its task, and the time.
+/// The task and the time, for an operation that is advanced.
 pub(crate) struct Context<'a> {
     pub reactor: &'a Rc<Reactor>,
     pub key: Key,
@@ -133,7 +133,7 @@ pub(crate) enum Progress {
     Ended(End, Value),
 }
 
-/// What an operation hands over.
+/// The value that an operation hands over.
 pub(crate) enum Value {
     Nothing,
     /// A line. The end of file is a line of 0 bytes.
@@ -147,7 +147,7 @@ pub(crate) enum Value {
     Written(usize, bool),
     Exit(ExitStatus),
     Exits(Box<[ExitStatus]>),
-    /// What poll(2) has answered.
+    /// The answer of poll(2).
     Revents(c_short),
     /// None after the task has taken it.
     Output(Cell<Option<Box<Output>>>),

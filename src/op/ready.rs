@@ -40,7 +40,7 @@ pub(crate) trait Readiness {
         false
     }
 
-    /// What it hands over when it is ready.
+    /// The value that the operation hands over when it ends.
     fn value(&self) -> Value {
         Value::Nothing
     }
@@ -215,7 +215,7 @@ impl Readiness for FileReady {
     }
 }
 
-/// What poll(2) says of a descriptor, whatever is buffered.
+/// The events that poll(2) reports for a descriptor, whatever is buffered.
 struct FileEvents {
     file: Rc<Descriptor>,
     events: c_short,

@@ -14,7 +14,8 @@ use crate::sys::clock::Moment;
 pub struct Sleep {
     time: Timeout,
     timeout: Timeout,
-    /// Its timeout comes before its time is over. Known when both clocks have started.
+    /// Whether the timeout comes before the time is over. This is known when both clocks have
+    /// started.
     is_cut: bool,
 }
 

@@ -19,14 +19,14 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    /// Those of a new scheduler.
+    /// Makes the calls of a new scheduler.
     pub(super) fn beside(reactor: &Reactor) -> Rc<Calls> {
         let calls = Rc::new(Calls::default());
         reactor.keep(Rc::clone(&calls) as Rc<_>);
         calls
     }
 
-    /// Those of this reactor's scheduler; None if that is gone.
+    /// The calls of this reactor's scheduler. None if the scheduler is gone.
     pub fn of(reactor: &Reactor) -> Option<Rc<Calls>> {
         reactor.kept()
     }

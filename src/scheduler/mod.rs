@@ -45,7 +45,7 @@ type Running<'t> = Box<Alive<dyn Body<'t> + 't>>;
 /// An observer of every transition.
 type Observer<'t> = Box<dyn FnMut(&Trace<'_>) + 't>;
 
-/// What takes the failures of detached tasks.
+/// The closure that takes the failures of detached tasks.
 type OnFailure<'t> = Box<dyn FnMut(TaskId, TaskError) + 't>;
 
 /// Runs tasks on the calling thread. `'t`: tasks may borrow what was declared before the scheduler.
@@ -176,7 +176,7 @@ impl<'t> Scheduler<'t> {
         self.reactor.wake(key);
     }
 
-    /// What an operation is given when it is advanced.
+    /// The context of an operation that is advanced.
     #[inline]
     fn context(&self, key: Key, deadline: &Deadline, is_due: bool) -> Context<'_> {
         Context {

@@ -89,7 +89,7 @@ impl Kernel {
         size > 0 && self.is_shared(id) && self.hit(rate, name)
     }
 
-    /// All of it as often as a part.
+    /// Chooses all of the bytes as often as a part of them.
     fn part_of(&mut self, size: usize) -> usize {
         match self.choose(2) {
             0 => size,

@@ -1,5 +1,5 @@
-//! One direction of a pipe or of a pair of sockets: bytes in order, and whether there is anybody at
-//! either end.
+//! A stream: one direction of a pipe or of a pair of sockets, with its bytes in order, and the
+//! users at its two ends.
 
 use std::collections::VecDeque;
 

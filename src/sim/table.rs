@@ -21,7 +21,7 @@ pub(super) const FIRST: RawFd = 1000;
 /// The place of an open file description.
 pub(super) type Id = usize;
 
-/// What an open file description is of. Streams are named by their place.
+/// The object of an open file description. Streams are named by their place.
 #[derive(Debug)]
 pub(super) enum Object {
     Reader(usize),
@@ -32,7 +32,7 @@ pub(super) enum Object {
     Null,
 }
 
-/// What the process takes the reader of a stream for.
+/// The kind of file for which the process takes the reader of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guise {
     /// A pipe's end.
@@ -56,9 +56,10 @@ pub(super) struct Description {
     numbers: usize,
     /// Whether it can do RWF_NOWAIT, once that was asked for.
     pub has_nowait: Option<bool>,
-    /// It is an end of a wake pipe: its bytes are nobody's data.
+    /// Whether the description is an end of a wake pipe, whose bytes are no data.
     pub is_wake: bool,
-    /// It is an end of a pipe that the library made for a child: its flags are nobody else's.
+    /// Whether the description is an end of a pipe that the library has made for a child, so that
+    /// nobody else has its flags.
     pub is_own: bool,
     /// Of a reader.
     pub guise: Guise,

@@ -73,7 +73,8 @@ pub(crate) struct Epoch {
 }
 
 thread_local! {
-    /// One for all: an `Instant` that was made from a moment becomes that moment again.
+    /// The epoch of all schedulers of a thread: an `Instant` that was made from a moment becomes
+    /// that moment again.
     static EPOCH: Epoch = Epoch::new();
 }
 

@@ -26,7 +26,7 @@ enum Handle {
     Simulated(sim::Handle),
 }
 
-/// What a child reads.
+/// The stdin of a child.
 pub(crate) enum Stdin {
     /// A new pipe.
     Piped,

@@ -75,7 +75,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     (receiver.sender(), receiver)
 }
 
-/// What the two ends share.
+/// The part that the two ends of a channel share.
 struct Shared<T> {
     messages: Mutex<VecDeque<T>>,
     /// The part that is not generic: operations have a handle of it.

@@ -67,7 +67,7 @@ pub struct Remote {
     wake: Arc<Wake>,
 }
 
-/// What the hidden task owns. It is dropped when the task has ended.
+/// The things that the hidden task owns. They are dropped when the task has ended.
 struct Server {
     calls: Receiver<Call>,
     /// While a Remote lives, no task is stalled, and poll(2) watches the wake pipe.

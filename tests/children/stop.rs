@@ -37,7 +37,8 @@ fn a_child_that_listens_ends_in_its_own_way_long_before_the_grace() -> Test {
         let _watchdog = watchdog();
         each_way(|| {
             let mut sched = Scheduler::new();
-            let script = "trap 'echo bye; exit 5' TERM; echo ready; for i in $(seq 3000); do sleep 0.01; done";
+            let script = "trap 'echo bye; exit 5' TERM; echo ready; \
+                          for i in $(seq 3000); do sleep 0.01; done";
             let pipe = ready(&mut sched, sh(script));
             // Its streams are read meanwhile by another task.
             let reader = sched.spawn(pipe.readline(), |task| {
@@ -119,7 +120,8 @@ fn what_a_leader_leaves_of_its_group_has_the_whole_grace() -> Test {
         each_way(|| {
             let mut sched = Scheduler::new();
             let script = "trap 'exit 4' TERM; \
-                          (trap '' TERM; echo ready; exec >&-; for i in $(seq 3000); do sleep 0.01; done) & \
+                          (trap '' TERM; echo ready; exec >&-; \
+                           for i in $(seq 3000); do sleep 0.01; done) & \
                           wait; wait";
             let pipe = ready(&mut sched, group(script));
             let leader = pipe.ids()[0];

@@ -19,7 +19,7 @@ use libc::{c_int, POLLERR};
 
 use crate::descriptors::{guard, idle, ms, pattern, pipe_to, Fifo, Test, HOUR, ZERO};
 
-// -------------------------------------------------- 26. POLLERR, and EAGAIN: a socket's error queue
+// -------------------------------------------- 26. POLLERR, and EAGAIN: a socket's error queue
 
 fn set_option(socket: &impl AsRawFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
     let size = size_of_val(&value) as libc::socklen_t;

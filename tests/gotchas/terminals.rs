@@ -55,7 +55,7 @@ fn duplicate(terminal: &File) -> io::Result<AsyncFile> {
     file
 }
 
-// ---------------------------------- 27. A terminal waits in read(2) and write(2) in spite of poll(2)
+// ----------------------------- 27. A terminal waits in read(2) and write(2) in spite of poll(2)
 
 /// Files on descriptions that stay blocking: a master, and slaves that cannot be opened again.
 fn each_that_may_wait(body: impl Fn(AsyncFile, File, &str) -> Test) -> Test {
@@ -194,7 +194,7 @@ fn the_end_of_a_master_is_that_of_its_last_slave() -> Test {
     Ok(())
 }
 
-// ------------------------------------------- 29. EIO without HUP is a background process's terminal
+// -------------------------------------- 29. EIO without HUP is a background process's terminal
 
 /// What a job in the background says of its terminal, and then of the line that is typed once it
 /// is in the foreground. It ignores SIGTTIN.
@@ -202,7 +202,7 @@ fn background(job: fn(File, &mut dyn FnMut(String))) -> io::Result<Vec<String>> 
     let (mut master, slave) = terminal()?;
     let (report, mut out) = io::pipe()?;
     master.write_all(b"typed\n")?; // poll(2) says IN, in the background, too
-                                   // SAFETY: the process is the test's own, and no other thread of it does anything.
+                                   // SAFETY: this process is the test's own, and has one thread.
     let leader = unsafe { libc::fork() };
     if leader == 0 {
         // SAFETY: numbers of this process, which becomes the leader of a session.

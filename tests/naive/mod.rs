@@ -106,8 +106,8 @@ impl Naive {
         (self.held().len() >= limit).then_some((limit, false))
     }
 
-    /// How a reader that wants this ends without reading from the source. None: it must read. For an
-    /// exact read, `Eof` is an error.
+    /// How a reader that wants this ends without reading from the source. None: it must read. For
+    /// an exact read, `Eof` is an error.
     pub fn answer(&self, want: Want, delimiter: u8) -> Option<(End, usize)> {
         let held = self.held().len();
         let end = |whole| if whole { End::Complete } else { End::Limit };
