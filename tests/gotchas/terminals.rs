@@ -201,8 +201,9 @@ fn the_end_of_a_master_is_that_of_its_last_slave() -> Test {
 fn background(job: fn(File, &mut dyn FnMut(String))) -> io::Result<Vec<String>> {
     let (mut master, slave) = terminal()?;
     let (report, mut out) = io::pipe()?;
-    master.write_all(b"typed\n")?; // poll(2) says IN, in the background, too
-                                   // SAFETY: this process is the test's own, and has one thread.
+    // poll(2) says IN of this, in the background, too.
+    master.write_all(b"typed\n")?;
+    // SAFETY: this process is the test's own, and has one thread.
     let leader = unsafe { libc::fork() };
     if leader == 0 {
         // SAFETY: numbers of this process, which becomes the leader of a session.
