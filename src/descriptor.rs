@@ -107,7 +107,7 @@ impl Descriptor {
         state.readers.front.is_none()
             && state.inflow.is_empty()
             && !self.port.is_ready(Direction::Read)
-            && !self.port.keeps_messages()
+            && !self.port.keeps_messages
             && state.admit(reactor).is_ok()
     }
 

@@ -91,6 +91,12 @@ impl LineBuffer {
         }
     }
 
+    /// Drops all but the first `len` bytes of those that were not consumed.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.end = self.end.min(self.start + len);
+        self.scanned = self.scanned.min(self.end);
+    }
+
     /// The first line, or its first `limit` bytes if it is longer than that. None if there is no
     /// newline yet and there are fewer than `limit` bytes. Only `\n` ends a line.
     #[inline]

@@ -67,6 +67,9 @@ pub(crate) struct Port {
     set_by: Cell<u32>,
     mode: Cell<Mode>,
     kind: Kind,
+    /// Whether it is a socket that keeps messages apart: one read is one message, and so is one
+    /// write.
+    pub keeps_messages: bool,
     can_be_read: bool,
     can_be_written: bool,
     /// Whether a read, and a write, is worth a call.
@@ -154,6 +157,7 @@ impl Port {
             set_by: Cell::new(0),
             mode: Cell::new(Mode::Careful),
             kind: Kind::Other,
+            keeps_messages: false,
             can_be_read: true,
             can_be_written: true,
             is_readable: Cell::new(false),
@@ -171,6 +175,7 @@ impl Port {
             fd: fd.into_number(),
             mode: Cell::new(mode),
             kind,
+            keeps_messages: matches!(kind, Kind::Datagram | Kind::Seqpacket),
             can_be_read: access != libc::O_WRONLY,
             can_be_written: access != libc::O_RDONLY && !may_wait,
             is_lost: Cell::new(false),
@@ -185,12 +190,6 @@ impl Port {
     #[inline]
     pub fn fd(&self) -> RawFd {
         self.fd
-    }
-
-    /// Whether the socket keeps messages apart: one read is one message, and so is one write.
-    #[inline]
-    pub fn keeps_messages(&self) -> bool {
-        matches!(self.kind, Kind::Datagram | Kind::Seqpacket)
     }
 
     #[inline]

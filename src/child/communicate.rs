@@ -158,7 +158,7 @@ impl Communicate {
             if self.streams.has(source) {
                 return Err(refused("a pipe cannot feed itself"));
             }
-            if source.port.keeps_messages() {
+            if source.port.keeps_messages {
                 let text = "a message socket keeps messages apart, and a child is fed a stream";
                 let cause = Cause::Says(io::ErrorKind::InvalidInput, text);
                 return Err(self.failed(Part::Input, cause));

@@ -6,11 +6,14 @@
 use std::io;
 
 use super::read::{Inflow, Reader, State, Want};
-use super::{Advance, End, Source};
+use super::{Advance, End};
 use crate::line_buffer::LineBuffer;
 
 /// Where a reader's messages come from: a source that keeps them apart.
-pub trait MessageSource: Source {
+pub trait MessageSource {
+    /// Whether a receive may be tried: see [`Source::is_ready`](super::Source::is_ready).
+    fn is_ready(&mut self) -> bool;
+
     /// Appends the next message to the buffer, which is empty: at most so many bytes of it. A peek
     /// leaves the message in the source.
     fn receive(
@@ -34,11 +37,12 @@ pub enum Message {
 
 impl Reader {
     /// As `advance`, for one message. What was put back is one, too: bytes that are buffered, or
-    /// (`ended`) an empty message.
-    pub fn advance_message(
+    /// (`ended`) an empty message. The rest of a message that was cut is gone.
+    #[cold]
+    pub(super) fn advance_message(
         &mut self,
         inflow: &mut Inflow,
-        source: &mut (impl MessageSource + ?Sized),
+        source: &mut dyn MessageSource,
     ) -> Advance {
         if self.state() == State::Blocked {
             self.go("advanced again", State::Looking);
@@ -50,14 +54,22 @@ impl Reader {
                     "the source has messages, and the reader wants a stream",
                     State::Ended,
                 );
-                return Advance::Failed(io::ErrorKind::InvalidInput.into());
+                return Advance::Failed(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "a message socket keeps messages apart: read(n) and peek(n) have one of them",
+                ));
             }
         };
         if size == 0 || !inflow.is_empty() {
             inflow.ended &= size == 0 || self.is_peek();
             self.go("enough is buffered, or the end has come", State::Ended);
             return match inflow.len() {
-                len if len > size && size > 0 => Advance::Ended(End::Limit, size),
+                len if len > size && size > 0 => {
+                    if !self.is_peek() {
+                        inflow.buffer.truncate(size);
+                    }
+                    Advance::Ended(End::Limit, size)
+                }
                 len => Advance::Ended(End::Complete, len.min(size)),
             };
         }

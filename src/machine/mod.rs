@@ -55,6 +55,12 @@ pub const SHARE: usize = 256 * 1024;
 
 /// Where a reader's bytes come from.
 pub trait Source {
+    /// The source as one that keeps messages apart, if it does.
+    #[inline]
+    fn messages(&mut self) -> Option<&mut dyn message::MessageSource> {
+        None
+    }
+
     /// Whether a read may be tried. False says "not now": the read would wait, or poll(2) must be
     /// asked first.
     fn is_ready(&mut self) -> bool;

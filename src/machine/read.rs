@@ -243,6 +243,9 @@ impl Reader {
     /// Goes as far as it can without waiting.
     #[inline]
     pub fn advance(&mut self, inflow: &mut Inflow, source: &mut (impl Source + ?Sized)) -> Advance {
+        if let Some(messages) = source.messages() {
+            return self.advance_message(inflow, messages);
+        }
         if self.state == State::Blocked {
             self.go("advanced again", State::Looking);
         }

@@ -81,23 +81,14 @@ impl Reading {
             return self.fail(End::Failed, cause);
         }
         let is_front = state.is_front(cx.key, Direction::Read);
-        let keeps_messages = file.port.keeps_messages();
-        if keeps_messages && !matches!(self.machine.want(), Want::Some(_)) {
-            drop(state);
-            let text =
-                "a message socket keeps messages apart: read(n) and peek(n) have one of them";
-            return self.fail(End::Failed, Cause::Says(io::ErrorKind::InvalidInput, text));
-        }
-        let was_held = state.inflow.len();
+        // A peek at a message that was put back, and not at one in the kernel.
+        let is_held = self.machine.is_peek() && !state.inflow.is_empty();
         let mut advance = Advance::Blocked;
         if is_front || self.machine.wants_nothing() {
             let mut calls = file
                 .port
                 .calls(cx.may_look, state.is_parked(Direction::Read));
-            advance = match keeps_messages {
-                false => self.machine.advance(&mut state.inflow, &mut calls),
-                true => self.machine.advance_message(&mut state.inflow, &mut calls),
-            };
+            advance = self.machine.advance(&mut state.inflow, &mut calls);
             file.has_read(&state);
         }
         if cx.is_due && matches!(advance, Advance::Blocked | Advance::Yield) {
@@ -116,9 +107,9 @@ impl Reading {
         match advance {
             Advance::Ended(end, len) => {
                 file.leave(&mut state, &mut self.ticket, Direction::Read);
-                let value = match keeps_messages {
+                let value = match self.machine.is_peek() {
                     false => self.hand_over(&mut state, end, len, cx),
-                    true => self.hand_over_message(&mut state, len, was_held),
+                    true => self.show(&mut state, len, is_held),
                 };
                 Progress::Ended(end, value)
             }
@@ -151,9 +142,6 @@ impl Reading {
     /// bytes. The buffer then takes other memory.
     #[inline]
     fn hand_over(&self, state: &mut State, end: End, len: usize, cx: &Context<'_>) -> Value {
-        if self.machine.is_peek() {
-            return Value::Shown(state.inflow.buffer.show(len));
-        }
         let lent = state.inflow.buffer.lend(len);
         match self.machine.want() {
             Want::Line(_) => {
@@ -167,21 +155,15 @@ impl Reading {
         }
     }
 
-    /// The rest of a message that was cut is gone. A peek has left the message where it was: in the
-    /// kernel, or in the buffer, if `was_held` bytes were put back there.
-    fn hand_over_message(&self, state: &mut State, len: usize, was_held: usize) -> Value {
+    /// Lends the bytes of a peek, which stay where they were: in the buffer, or, if they are a
+    /// message that was not put back (`is_held`), in the kernel.
+    #[cold]
+    fn show(&self, state: &mut State, len: usize, is_held: bool) -> Value {
         let buffer = &mut state.inflow.buffer;
-        if self.machine.is_peek() && was_held > 0 {
-            return Value::Shown(buffer.show(len));
-        }
-        let lent = buffer.lend(len);
-        if !self.machine.wants_nothing() {
-            buffer.consume(buffer.len());
-        }
-        match self.machine.is_peek() {
-            true => Value::Shown(lent),
-            false => Value::Bytes(lent),
-        }
+        Value::Shown(match self.file.port.keeps_messages && !is_held {
+            true => buffer.lend(len),
+            false => buffer.show(len),
+        })
     }
 
     #[cold]

@@ -62,7 +62,7 @@ impl Writing {
         let mut few = [0; 16];
         let data = self.data.bytes(&mut few);
         let all = data.len();
-        if is_front || (data.is_empty() && !file.port.keeps_messages()) {
+        if is_front || (data.is_empty() && !file.port.keeps_messages) {
             let mut calls = file
                 .port
                 .calls(cx.may_look, state.is_parked(Direction::Write));

@@ -193,6 +193,14 @@ impl Calls<'_> {
 
 impl Source for Calls<'_> {
     #[inline]
+    fn messages(&mut self) -> Option<&mut dyn MessageSource> {
+        match self.port.keeps_messages {
+            true => Some(self),
+            false => None,
+        }
+    }
+
+    #[inline]
     fn is_ready(&mut self) -> bool {
         self.is_ready_for(Direction::Read)
     }
@@ -225,6 +233,10 @@ impl Source for Calls<'_> {
 }
 
 impl MessageSource for Calls<'_> {
+    fn is_ready(&mut self) -> bool {
+        self.is_ready_for(Direction::Read)
+    }
+
     /// A receive of no more bytes than the buffer has room for costs one call. A receive of more
     /// asks the kernel first how many bytes are there: memory grows with what comes, not with what
     /// was asked for.
@@ -266,7 +278,7 @@ impl MessageSource for Calls<'_> {
 
 impl Sink for Calls<'_> {
     fn takes_messages(&self) -> bool {
-        self.port.keeps_messages()
+        self.port.keeps_messages
     }
 
     #[inline]

@@ -100,7 +100,7 @@ fn put_back(op: &Op, end: End, value: &mut Value) {
         let all = lent.len();
         file.take_back(lent, all);
         // Where messages are kept apart, `ended` is an empty message; a real end comes again.
-        let is_held = match file.port.keeps_messages() {
+        let is_held = match file.port.keeps_messages {
             true => end == End::Complete && all == 0 && !op.wants_nothing(),
             false => end == End::Eof,
         };

@@ -261,8 +261,12 @@ impl Messages<'_> {
 }
 
 impl Source for Messages<'_> {
+    fn messages(&mut self) -> Option<&mut dyn MessageSource> {
+        Some(self)
+    }
+
     fn is_ready(&mut self) -> bool {
-        self.is_ready
+        panic!("a message was read as a stream");
     }
 
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
@@ -271,6 +275,10 @@ impl Source for Messages<'_> {
 }
 
 impl MessageSource for Messages<'_> {
+    fn is_ready(&mut self) -> bool {
+        self.is_ready
+    }
+
     fn receive(
         &mut self,
         buffer: &mut LineBuffer,
@@ -332,7 +340,7 @@ fn happen_to_messages(events: &[Event], kinds: &[Reader; 2]) {
         let mut is_next = source.events.iter();
         let next = is_next.find(|event| **event != Interrupted).copied();
         let before = source.events.len();
-        let answer = reader.advance_message(&mut inflow, &mut source);
+        let answer = reader.advance(&mut inflow, &mut source);
         let size = match reader.want() {
             Want::Some(size) => size,
             _ => {
