@@ -104,8 +104,6 @@ pub(crate) struct Context<'a> {
     /// Whether the operation may ask poll(2) itself, because a deadline of its task has come. In a
     /// `first` that may be the deadline of another member.
     pub may_look: bool,
-    /// Whether there is an observer. It is shown each line, so no run of lines begins.
-    pub is_observed: bool,
 }
 
 /// A task as queues and wait lists need it: its reactor, and its key.

@@ -108,7 +108,7 @@ impl Reading {
             Advance::Ended(end, len) => {
                 file.leave(&mut state, &mut self.ticket, Direction::Read);
                 let value = match self.machine.is_peek() {
-                    false => self.hand_over(&mut state, end, len, cx),
+                    false => self.hand_over(&mut state, end, len),
                     true => self.show(&mut state, len, is_held),
                 };
                 Progress::Ended(end, value)
@@ -141,11 +141,11 @@ impl Reading {
     /// buffer's memory is an Rc: the body may close the file, or read on, while it looks at the
     /// bytes. The buffer then takes other memory.
     #[inline]
-    fn hand_over(&self, state: &mut State, end: End, len: usize, cx: &Context<'_>) -> Value {
+    fn hand_over(&self, state: &mut State, end: End, len: usize) -> Value {
         let lent = state.inflow.buffer.lend(len);
         match self.machine.want() {
             Want::Line(_) => {
-                if lent.is_shared() && end == End::Complete && !cx.is_observed {
+                if lent.is_shared() && end == End::Complete {
                     self.file.begin_run(state);
                 }
                 Value::Line(lent)

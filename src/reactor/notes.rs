@@ -1,5 +1,6 @@
-//! Notes for the scheduler: tasks that were cancelled, and failures that no handle will tell of. A
-//! body may leave one in the middle of a turn; the turn reads them where nothing is borrowed.
+//! Notes for the scheduler: tasks that were cancelled, failures that no handle will tell of, and
+//! that there is an observer. A body may leave one in the middle of a turn; the turn reads them
+//! where nothing is borrowed.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -15,6 +16,8 @@ pub(super) struct Notes {
     pub(super) cancelled: RefCell<Vec<Key>>,
     /// Failures of detached tasks, each with the task. None: it is no task's.
     failures: RefCell<VecDeque<(Option<Key>, TaskError)>>,
+    /// Whether an observer is shown what tasks do.
+    is_observed: Cell<bool>,
     /// Whether there is a note: the one flag that the common path looks at.
     any: Cell<bool>,
 }
@@ -32,9 +35,8 @@ impl Reactor {
 
     pub fn next_cancelled(&self) -> Option<Key> {
         let next = self.notes.cancelled.borrow_mut().pop();
-        self.notes
-            .any
-            .set(next.is_some() || !self.notes.failures.borrow().is_empty());
+        let has_others = self.notes.is_observed.get() || !self.notes.failures.borrow().is_empty();
+        self.notes.any.set(next.is_some() || has_others);
         next
     }
 
@@ -60,7 +62,13 @@ impl Reactor {
         failures.remove(place)
     }
 
-    /// Whether there is a cancelled task or a kept failure.
+    /// Marks that there is an observer from here on.
+    pub fn observe(&self) {
+        self.notes.is_observed.set(true);
+        self.notes.any.set(true);
+    }
+
+    /// Whether there is a cancelled task, a kept failure, or an observer.
     #[inline]
     pub fn has_notes(&self) -> bool {
         self.notes.any.get()

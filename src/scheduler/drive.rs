@@ -169,6 +169,7 @@ impl<'t> Scheduler<'t> {
     /// it is.
     pub fn observe(&mut self, f: impl FnMut(&Trace<'_>) + 't) {
         self.observer = Some(Box::new(f));
+        self.reactor.observe();
     }
 
     /// Hands every failure of a detached task to `f` from here on, in place of what took them

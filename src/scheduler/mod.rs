@@ -185,7 +185,6 @@ impl<'t> Scheduler<'t> {
             deadline: deadline.at(),
             is_due,
             may_look: is_due,
-            is_observed: self.observer.is_some(),
         }
     }
 

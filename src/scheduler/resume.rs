@@ -41,12 +41,13 @@ impl<'t> Scheduler<'t> {
             take_back(&file, value);
         }
         let outcome = match resumed {
+            Ok(Resumed::Waits) if !self.reactor.has_notes() => return Ok(()),
             Ok(Resumed::Waits) => Ok(()),
             Ok(Resumed::Done) => Err(None),
             Ok(Resumed::Failed(error)) => return Err(Some(TaskError::Failed(error))),
             Err(payload) => return Err(Some(TaskError::Panicked(message(payload)))),
         };
-        if self.reactor.has_notes() || self.observer.is_some() {
+        if self.reactor.has_notes() {
             return self.after_resume(key, task, end, outcome);
         }
         outcome

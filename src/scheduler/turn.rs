@@ -112,18 +112,18 @@ impl<'t> Scheduler<'t> {
         };
         self.share.begin();
         let deadline = loop {
-            match self.step(key, &mut task) {
-                Progress::Blocked(deadline) => break deadline,
-                Progress::Ended(end, mut value) => {
-                    if task.deadline.is_armed() {
-                        self.deadlines.set(key, &mut task.deadline, Moment::NEVER);
-                    }
-                    if let Err(failure) = self.resume(key, &mut task, end, &mut value) {
-                        self.end(key, task, failure);
-                        self.drop_cancelled(None);
-                        return;
-                    }
-                }
+            let mut progress = self.step(key, &mut task);
+            let (end, value) = match &mut progress {
+                Progress::Blocked(deadline) => break *deadline,
+                Progress::Ended(end, value) => (*end, value),
+            };
+            if task.deadline.is_armed() {
+                self.deadlines.set(key, &mut task.deadline, Moment::NEVER);
+            }
+            if let Err(failure) = self.resume(key, &mut task, end, value) {
+                self.end(key, task, failure);
+                self.drop_cancelled(None);
+                return;
             }
             if !self.may_resume() {
                 // The task has had its share. Its next operation enters the queue now, so that no
@@ -144,7 +144,7 @@ impl<'t> Scheduler<'t> {
     #[inline(always)]
     fn step(&mut self, key: Key, task: &mut Running<'t>) -> Progress {
         let is_due = std::mem::take(&mut task.is_due);
-        if self.observer.is_some() {
+        if self.reactor.has_notes() {
             return self.step_observed(key, task, is_due);
         }
         task.op.advance(&self.context(key, &task.deadline, is_due))
@@ -156,7 +156,7 @@ impl<'t> Scheduler<'t> {
         let progress = task
             .op
             .advance_rarely(&self.context(key, &task.deadline, is_due));
-        if !task.is_hidden {
+        if self.observer.is_some() && !task.is_hidden {
             self.trace(
                 key,
                 Event::Advanced {
