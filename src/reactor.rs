@@ -178,9 +178,14 @@ impl Reactor {
     /// Takes the next task out of the ready queue.
     #[inline]
     pub fn next_ready(&self) -> Option<Key> {
-        let next = self.ready.borrow_mut().pop_front();
-        self.urgent.set(self.urgent.get().saturating_sub(1));
-        next
+        self.ready.borrow_mut().pop_front()
+    }
+
+    /// The same, if that task waits on a file that was closed.
+    #[cold]
+    pub fn next_urgent(&self) -> Option<Key> {
+        self.urgent.set(self.urgent.get() - 1);
+        self.next_ready()
     }
 
     /// Whether the next task in the ready queue waits on a file that was closed.

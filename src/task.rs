@@ -271,14 +271,23 @@ impl<'e, 't> Task<'e, 't> {
 
     /// The outcome as one enum, to match on. What can be copied is there again the next time; an
     /// error or an [`Output`] is [`Outcome::Taken`] then.
+    #[inline]
     pub fn outcome(&mut self) -> Outcome<'e> {
         match self.value {
             Value::Nothing => Outcome::Ok,
-            Value::Revents(revents) => Outcome::Revents(*revents),
             Value::Line(_) => Outcome::Line(Some(self.line).filter(|line| !line.is_empty())),
-            Value::Lines(lent, taken) => Outcome::Lines(self.all_lines(lent, taken)),
-            Value::Bytes(lent) | Value::Shown(lent) => Outcome::Bytes(lent.bytes()),
+            Value::Bytes(lent) => Outcome::Bytes(lent.bytes()),
             Value::Written(size, _) => Outcome::Written(*size),
+            _ => self.rare_outcome(),
+        }
+    }
+
+    /// The outcomes that are worth a call.
+    fn rare_outcome(&mut self) -> Outcome<'e> {
+        match self.value {
+            Value::Revents(revents) => Outcome::Revents(*revents),
+            Value::Lines(lent, taken) => Outcome::Lines(self.all_lines(lent, taken)),
+            Value::Shown(lent) => Outcome::Bytes(lent.bytes()),
             Value::Exit(status) => Outcome::Exit(*status),
             Value::Exits(statuses) => Outcome::Exits(statuses.to_vec()),
             Value::Output(output) => output
@@ -288,6 +297,7 @@ impl<'e, 't> Task<'e, 't> {
                 self.is_seen.set(true);
                 error.take().map_or(Outcome::Taken, Outcome::Failed)
             }
+            _ => unreachable!("see outcome"),
         }
     }
 

@@ -87,16 +87,18 @@ impl<'t> Scheduler<'t> {
         // that go on closing each other's files.
         let mut urgent_share = self.alive.saturating_mul(2).max(ADVANCES);
         while !self.must_return() {
-            let share = if self.reactor.is_urgent() {
-                &mut urgent_share
-            } else {
-                &mut share
+            let next = match self.reactor.is_urgent() {
+                false if share > 0 => {
+                    share -= 1;
+                    self.reactor.next_ready()
+                }
+                true if urgent_share > 0 => {
+                    urgent_share -= 1;
+                    self.reactor.next_urgent()
+                }
+                _ => None,
             };
-            if *share == 0 {
-                break;
-            }
-            *share -= 1;
-            match self.reactor.next_ready() {
+            match next {
                 Some(key) => self.advance(key),
                 None => break,
             }
