@@ -7,8 +7,7 @@
 //! and cost nothing until they end. Children that outlive their thread go to a list of the process,
 //! which every thread's chore asks.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 
@@ -28,17 +27,20 @@ const ASKED: usize = 16;
 #[derive(Default)]
 pub(super) struct Dropped {
     /// The children whose pidfds are watched, `WATCHED` of them at most.
-    pub(super) watched: RefCell<VecDeque<Rc<ChildProcess>>>,
-    /// The other children, in the order in which they are asked for.
-    pub(super) asked: RefCell<VecDeque<Rc<ChildProcess>>>,
+    pub(super) watched: RefCell<Vec<Rc<ChildProcess>>>,
+    /// The other children. They are asked for one after the other, round and round.
+    pub(super) asked: RefCell<Vec<Rc<ChildProcess>>>,
+    /// The place of the child that is asked for next.
+    next: Cell<usize>,
 }
 
 thread_local! {
     pub(super) static DROPPED: Dropped = Dropped::default();
 }
 
-/// Children that have outlived their threads. The chore of every thread reaps them.
-static ORPHANS: Mutex<Vec<Process>> = Mutex::new(Vec::new());
+/// Children that have outlived their threads, and the place of the one that is asked for next. The
+/// chore of every thread reaps them.
+static ORPHANS: Mutex<(Vec<Process>, usize)> = Mutex::new((Vec::new(), 0));
 
 /// Takes a child whose pipe was dropped.
 pub(crate) fn leave(child: Rc<ChildProcess>) {
@@ -69,46 +71,64 @@ pub(crate) fn reap() {
 
 impl Dropped {
     fn add(&self, child: Rc<ChildProcess>) {
-        self.asked.borrow_mut().push_back(child);
+        self.asked.borrow_mut().push(child);
         chore::set(Some(reap));
     }
 
     fn reap(&self) {
         self.release_unwatched();
-        let count = self.asked.borrow().len().min(ASKED);
-        let asked: Vec<_> = self.asked.borrow_mut().drain(..count).collect();
-        for child in asked.into_iter().filter(|child| !child.is_over()) {
-            let list = match self.watch(&child) {
-                true => &self.watched,
-                false => &self.asked,
-            };
-            list.borrow_mut().push_back(child);
-        }
-        if self.watched.borrow().is_empty() && self.asked.borrow().is_empty() {
+        // Nothing is borrowed while a child is asked.
+        let (mut asked, mut next) = (self.asked.take(), self.next.get());
+        ask_some(&mut asked, &mut next, |child| {
+            child.is_over() || self.watch(child)
+        });
+        self.next.set(next);
+        let is_empty = asked.is_empty() && self.watched.borrow().is_empty();
+        self.asked.replace(asked);
+        if is_empty {
             chore::set(None);
         }
     }
 
-    /// Puts the child's pidfd into a poll set, unless one has it already. Returns whether one has
-    /// it now. (It may be the poll set of a task's scheduler: a task may wait for the exit of a
-    /// child whose pipe was closed.)
+    /// Puts the child's pidfd into a poll set, unless one has it already, and the child among those
+    /// that are watched. Returns whether it is. (It may be the poll set of a task's scheduler: a
+    /// task may wait for the exit of a child whose pipe was closed.)
     fn watch(&self, child: &Rc<ChildProcess>) -> bool {
         let watch = |reactor| child.watch(&reactor);
-        child.status() == Status::Running
+        let is_watched = child.status() == Status::Running
             && self.watched.borrow().len() < WATCHED
-            && (child.is_watched() || Reactor::any().map_or(false, watch))
+            && (child.is_watched() || Reactor::any().map_or(false, watch));
+        if is_watched {
+            self.watched.borrow_mut().push(Rc::clone(child));
+        }
+        is_watched
     }
 
-    /// Moves children that are not watched any more to those that are asked for: they have ended,
-    /// or their scheduler is gone.
+    /// Children that are not watched any more have ended, or their scheduler is gone: then they
+    /// are asked for.
     fn release_unwatched(&self) {
-        let mut watched = self.watched.borrow_mut();
-        let children = std::mem::take(&mut *watched).into_iter();
-        for child in children {
-            match child.is_watched() {
-                true => watched.push_back(child),
-                false => self.asked.borrow_mut().push_front(child),
+        let mut watched = self.watched.take();
+        watched.retain(|child| {
+            let is_watched = child.is_watched();
+            if !is_watched && !child.is_over() {
+                self.asked.borrow_mut().push(Rc::clone(child));
             }
+            is_watched
+        });
+        self.watched.replace(watched);
+    }
+}
+
+/// Asks a bounded number of the list, from `next` on, and takes out those that need not be asked
+/// again.
+fn ask_some<T>(list: &mut Vec<T>, next: &mut usize, mut is_done: impl FnMut(&mut T) -> bool) {
+    for _ in 0..list.len().min(ASKED) {
+        if *next >= list.len() {
+            *next = 0;
+        }
+        match is_done(&mut list[*next]) {
+            true => drop(list.swap_remove(*next)),
+            false => *next += 1,
         }
     }
 }
@@ -116,7 +136,8 @@ impl Dropped {
 impl Drop for Dropped {
     /// Gives the children that live to the process's list: the thread ends.
     fn drop(&mut self) {
-        let children = self.watched.take().into_iter().chain(self.asked.take());
+        let mut children = self.watched.take();
+        children.append(&mut self.asked.take());
         for child in children {
             child.is_dropped.set(false);
             child.unwatch();
@@ -132,7 +153,7 @@ impl Drop for Dropped {
 fn orphan(child: Rc<ChildProcess>) {
     if let Ok(child) = Rc::try_unwrap(child) {
         let mut orphans = ORPHANS.lock().unwrap_or_else(PoisonError::into_inner);
-        orphans.push(child.into_process());
+        orphans.0.push(child.into_process());
         chore::set_shared(Some(reap_orphans));
     }
 }
@@ -144,14 +165,12 @@ fn reap_orphans() {
         Ok(orphans) => orphans,
         Err(_) => return, // another thread does it
     };
-    let count = orphans.len().min(ASKED);
-    let mut asked: Vec<_> = orphans.drain(..count).collect();
-    asked.retain_mut(|child| match child.try_wait() {
-        Ok(status) => status.is_none(),
-        Err(error) => error.raw_os_error() != Some(libc::ECHILD),
+    let (list, next) = &mut *orphans;
+    ask_some(list, next, |child| match child.try_wait() {
+        Ok(status) => status.is_some(),
+        Err(error) => error.raw_os_error() == Some(libc::ECHILD),
     });
-    orphans.append(&mut asked);
-    if orphans.is_empty() {
+    if list.is_empty() {
         chore::set_shared(None);
     }
 }

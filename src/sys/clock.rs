@@ -91,12 +91,21 @@ impl Epoch {
     /// later one by as much as lies between the two clocks: the kernel may take the processor away
     /// in between, so the closest of some pairs counts.
     fn new() -> Epoch {
-        let pair = |_| {
-            let (before, instant, moment) = (now(), Instant::now(), now());
-            (moment.since(before), Epoch { moment, instant })
-        };
-        let closest = (0..8).map(pair).min_by_key(|(distance, _)| *distance);
-        closest.expect("eight pairs").1
+        let (mut distance, mut closest) = Epoch::pair();
+        for _ in 1..8 {
+            let next = Epoch::pair();
+            if next.0 < distance {
+                (distance, closest) = next;
+            }
+        }
+        closest
+    }
+
+    /// A pair, and the most that lies between its two.
+    #[inline(never)]
+    fn pair() -> (u64, Epoch) {
+        let (before, instant, moment) = (now(), Instant::now(), now());
+        (moment.0.saturating_sub(before.0), Epoch { moment, instant })
     }
 
     /// A moment as std's `Instant`.

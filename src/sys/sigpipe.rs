@@ -21,7 +21,16 @@ pub(crate) fn forget() {
 /// Runs a write. If the process does not ignore SIGPIPE, the signal is blocked in this thread
 /// meanwhile, and taken away if the write raised it: a write's SIGPIPE goes to the thread that
 /// wrote (POSIX, 2.4.1).
-pub(crate) fn held_back(write: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
+#[inline]
+pub(crate) fn held_back(write: impl Fn() -> io::Result<usize>) -> io::Result<usize> {
+    match IGNORED.try_with(Cell::get) {
+        Ok(Some(true)) => write(),
+        _ => ask_first(&write),
+    }
+}
+
+#[cold]
+fn ask_first(write: &dyn Fn() -> io::Result<usize>) -> io::Result<usize> {
     let known = IGNORED.try_with(Cell::get).ok().flatten();
     let is_ignored = known.unwrap_or_else(is_ignored);
     let _ = IGNORED.try_with(|cell| cell.set(Some(is_ignored)));
