@@ -189,10 +189,11 @@ impl Descriptor {
         let reactor = state.reactor.clone();
         let registered = std::mem::replace(&mut state.registered, Interest::NONE);
         let mut waiting = Vec::new();
-        state.readers.iter().for_each(|key| waiting.push(key));
-        state.writers.iter().for_each(|key| waiting.push(key));
+        let push = &mut |key| waiting.push(key);
+        state.readers.for_each(push);
+        state.writers.for_each(push);
         if let Some(watchers) = &state.watchers {
-            watchers.keys().for_each(|key| waiting.push(key));
+            watchers.keys().for_each(push);
         }
         drop(state);
         if let Some(reactor) = reactor {

@@ -56,11 +56,8 @@ impl<T> Slot<T> {
         let before = self.result.replace(result);
         if let Some(ending) = self.ending.take() {
             ending.has_come.set(true);
-            ending
-                .waiters
-                .borrow()
-                .iter()
-                .for_each(|key| reactor.wake(key));
+            let waiters = ending.waiters.borrow();
+            waiters.for_each(&mut |key| reactor.wake(key));
         }
         drop(before); // a value that gives way to a failure: user code
     }

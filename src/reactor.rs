@@ -209,7 +209,8 @@ impl Reactor {
     pub fn wake_sharers(&self) -> usize {
         let (mut ready, mut later) = (self.ready.borrow_mut(), self.later.borrow_mut());
         if !later.is_empty() {
-            later.drain(..).for_each(|key| ready.push_back(key));
+            ready.extend(&*later);
+            later.clear();
         }
         ready.len()
     }

@@ -16,7 +16,7 @@ impl ChildProcess {
     /// The task will be woken when the child ends, or asks again.
     pub fn is_awaited(&self, at: &Standing<'_>) -> bool {
         let waiters = self.waiters.borrow();
-        let is_in = waiters.list.iter().any(|key| key == at.key);
+        let is_in = waiters.list.keys().contains(&at.key);
         at.has_deadline || (is_in && self.is_watched())
     }
 }
@@ -34,7 +34,7 @@ impl Communicate {
     /// child's end or, after that, for a stream's, and has closed stdin once all is fed.
     pub(crate) fn check(&self, at: &Standing<'_>) -> bool {
         let conversation = self.conversation.borrow();
-        let mut waiting = conversation.waiters.list.iter();
+        let mut waiting = conversation.waiters.list.keys().into_iter();
         assert!(waiting.any(|key| key == at.key), "{self:?} is in no queue");
         if !conversation.is_led_by(at.key) {
             return true;

@@ -138,9 +138,12 @@ impl Processes {
     /// A signal to every child, and to its group if it leads one. The first failure, after all were
     /// tried.
     pub fn signal_all(&self, signal: i32) -> Result<(), Cause> {
-        let children = self.children.iter();
-        let answers: Vec<_> = children.map(|child| child.signal_all(signal)).collect();
-        answers.into_iter().collect()
+        let mut answer = Ok(());
+        for child in &self.children {
+            let sent = child.signal_all(signal);
+            answer = answer.and(sent);
+        }
+        answer
     }
 
     /// Closes the streams. Children that live on are reaped when they have ended.
@@ -157,7 +160,9 @@ impl Drop for Processes {
         if self.killer.get() != 0 && self.killer.get() == std::process::id() {
             let _ = self.signal_all(libc::SIGKILL); // a child that cannot be killed lives on
         }
-        self.children.drain(..).for_each(dropped::leave);
+        std::mem::take(&mut self.children)
+            .into_iter()
+            .for_each(dropped::leave);
     }
 }
 

@@ -47,7 +47,7 @@ impl Waiters {
 
     pub fn wake_all(&self) {
         if let Some(reactor) = &self.reactor {
-            self.list.iter().for_each(|key| reactor.wake(key));
+            self.list.for_each(&mut |key| reactor.wake(key));
         }
     }
 

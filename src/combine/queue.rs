@@ -339,7 +339,7 @@ impl Gates {
         let gate = self.gate(side).borrow();
         match &gate.reactor {
             Some(reactor) if self.is_over(side) => {
-                gate.waiters.iter().for_each(|key| reactor.wake(key));
+                gate.waiters.for_each(&mut |key| reactor.wake(key));
             }
             _ => {}
         }

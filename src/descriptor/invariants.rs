@@ -13,7 +13,7 @@ impl Descriptor {
         self.check_entry(&state, at.reactor);
         let list = state.queue(direction);
         if list.front != Some(at.key) {
-            return list.iter().any(|key| key == at.key);
+            return list.keys().contains(&at.key);
         }
         state.is_parked(direction) && self.is_registered_for(&state, direction.events())
     }

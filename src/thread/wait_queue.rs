@@ -83,7 +83,7 @@ impl WaitQueue {
             let waiters = lock(&self.waiters);
             self.is_waited_on.store(false, SeqCst);
             for (wake, tasks) in waiters.iter() {
-                wake.wake_tasks(tasks.iter());
+                wake.wake_tasks(tasks);
             }
         }
     }

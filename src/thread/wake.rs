@@ -24,6 +24,7 @@ use crate::error::{self, TaskError};
 use crate::reactor::{Reactor, Watch};
 use crate::sys;
 use crate::task_table::Key;
+use crate::wait_list::WaitList;
 
 /// A scheduler's wake pipe, seen from any thread.
 pub(crate) struct Wake {
@@ -61,16 +62,19 @@ impl Wake {
 
     /// Wakes these tasks. In the scheduler's own thread they are ready at once, without a system
     /// call, unless a foreign loop may be about to poll.
-    pub fn wake_tasks(&self, keys: impl Iterator<Item = Key>) {
+    pub fn wake_tasks(&self, tasks: &WaitList) {
         let is_own = |reader: &Rc<WakeReader>| std::ptr::eq(&*reader.wake, self);
         match Reactor::find(|reactor| reactor.kept().filter(is_own)) {
             Some(reader) => {
-                keys.for_each(|key| reader.reactor.wake(key));
+                tasks.for_each(&mut |key| reader.reactor.wake(key));
                 if !reader.reactor.is_shown(self.reader) {
                     return;
                 }
             }
-            None => lock(&self.keys).extend(keys),
+            None => {
+                let mut keys = lock(&self.keys);
+                tasks.for_each(&mut |key| keys.push(key));
+            }
         }
         self.wake();
     }
@@ -276,11 +280,13 @@ mod tests {
             index: 0,
             generation: std::num::NonZeroU32::new(1).unwrap(),
         };
-        reader.wake.wake_tasks([key].into_iter());
+        let mut tasks = WaitList::new();
+        tasks.enter(key);
+        reader.wake.wake_tasks(&tasks);
         assert_eq!(reader.reactor.next_ready(), Some(key));
         assert_eq!(bytes_in_the_pipe(&reader.wake), 0);
         let wake = Arc::clone(&reader.wake);
-        std::thread::spawn(move || wake.wake_tasks([key].into_iter()))
+        std::thread::spawn(move || wake.wake_tasks(&tasks))
             .join()
             .unwrap();
         assert_eq!(reader.reactor.next_ready(), None);
