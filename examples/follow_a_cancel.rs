@@ -27,7 +27,7 @@ fn main() -> io::Result<()> {
         println!("turn {}, task {}: {event}", trace.turn, trace.task);
     });
 
-    let pause = sleep(Duration::from_secs(1));
+    let pause = sleep(Duration::from_secs(60));
     let ops = first([Op::from(file.readline()), pause.into()]);
     let waiting = sched.spawn(ops, |task| done(task.which()));
 

@@ -26,7 +26,7 @@ fn main() -> io::Result<()> {
         println!("turn {}, task {}: {event}", trace.turn, trace.task);
     });
 
-    let line = file.readline().timeout(Duration::from_secs(1));
+    let line = file.readline().timeout(Duration::from_secs(60));
     let mut count = 0;
     let reader = sched.spawn(line, move |task| match task.line()? {
         Some(_line) => {

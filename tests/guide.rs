@@ -196,30 +196,38 @@ fn a_quote_that_is_not_in_its_file_is_found() {
     assert_eq!(fault_of_quote(&block, "src/reactor.rs"), None);
 }
 
+/// What is wrong with a name in backquotes: there is no such file, test or method.
+fn fault_of_name(name: &str, source: &str, tests: &str) -> Option<String> {
+    let is_word = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let is_file = name.ends_with(".rs") && is_word(&name.replace(['/', '.'], ""));
+    let exists = |dir| root().join(dir).join(name).is_file();
+    if is_file && !exists("src") && !exists("") {
+        return Some(format!("there is no file {name}"));
+    }
+    // A name of so many words is a test's.
+    let test = format!("fn {name}()");
+    let is_test = is_word(name) && name.matches('_').count() > 4;
+    if is_test && !source.contains(&test) && !tests.contains(&test) {
+        return Some(format!("there is no test {name}"));
+    }
+    let (of, method) = name.split_once("::")?;
+    let is_method = is_word(of)
+        && is_word(method)
+        && of.starts_with(|c: char| c.is_ascii_uppercase())
+        && method.starts_with(|c: char| c.is_ascii_lowercase());
+    let is_missing = is_method && !source.contains(&format!("fn {method}"));
+    is_missing.then(|| format!("there is no {name}"))
+}
+
 #[test]
 fn files_and_functions_that_are_named_exist() {
     let source = all_rust(&root().join("src"));
+    let tests = all_rust(&root().join("tests"));
     let mut faults = Vec::new();
     for page in pages() {
-        for span in page.code_spans() {
-            let is_path = |c: char| c.is_ascii_alphanumeric() || "_/.".contains(c);
-            let is_file = span.ends_with(".rs") && span.chars().all(is_path);
-            if is_file
-                && !["src", ""]
-                    .iter()
-                    .any(|dir| root().join(dir).join(&span).is_file())
-            {
-                faults.push(format!("{}.md: there is no file {span}", page.name));
-            }
-            let is_word = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-            if let Some((of, name)) = span.split_once("::") {
-                let is_method = of.starts_with(|c: char| c.is_ascii_uppercase())
-                    && name.starts_with(|c: char| c.is_ascii_lowercase());
-                let function = format!("fn {name}");
-                if is_method && is_word(of) && is_word(name) && !source.contains(&function) {
-                    faults.push(format!("{}.md: there is no {span}", page.name));
-                }
-            }
+        for name in page.code_spans() {
+            let fault = fault_of_name(&name, &source, &tests);
+            faults.extend(fault.map(|fault| format!("{}.md: {fault}", page.name)));
         }
         for link in page.text.split("/src/asyncfile/").skip(1) {
             let path = link.split(".html").next().unwrap();
@@ -229,6 +237,26 @@ fn files_and_functions_that_are_named_exist() {
         }
     }
     assert_none(&faults);
+}
+
+#[test]
+fn a_name_of_nothing_is_found() {
+    let fault = |name| fault_of_name(name, "fn advance(", "fn a_test_that_has_a_long_name()");
+    for name in [
+        "reactor.rs",
+        "a_test_that_has_a_long_name",
+        "Reader::advance",
+        "End::Eof",
+    ] {
+        assert_eq!(fault(name), None);
+    }
+    for name in [
+        "op/no_file.rs",
+        "another_test_that_has_a_long_name",
+        "Reader::retreat",
+    ] {
+        assert!(fault(name).is_some(), "{name}");
+    }
 }
 
 #[test]
@@ -312,7 +340,7 @@ fn traced(path: &Path) -> Option<Vec<String>> {
     Some(traced.map(|line| settled(&line)).collect())
 }
 
-/// A line of strace without its padding. The milliseconds that are left of a second depend on how
+/// A line of strace without its padding. The milliseconds that are left of a minute depend on how
 /// fast the machine is.
 fn settled(line: &str) -> String {
     if !is_system_call(line) {
@@ -325,8 +353,8 @@ fn settled(line: &str) -> String {
         .filter(|_| line.starts_with("poll("))
     {
         let (set, wait) = call.rsplit_once(", ").unwrap();
-        if (2..=1000).contains(&wait.parse().unwrap_or(0)) {
-            line = format!("{set}, 1000) = {answer}");
+        if (2..=60_000).contains(&wait.parse().unwrap_or(0)) {
+            line = format!("{set}, 60000) = {answer}");
         }
     }
     line
