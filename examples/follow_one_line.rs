@@ -3,17 +3,39 @@
 //!
 //!     cargo run --example follow_one_line
 //!     strace -e trace=poll,read,write,close target/debug/examples/follow_one_line
+//!
+//! Exit status: 0, 1 if something failed, 2 for a wrong command line.
 
 use asyncfile::trace::Event;
 use asyncfile::{again, done, yield_now, AsyncFile, Scheduler};
 use std::io::{self, Write};
+use std::process::ExitCode;
 use std::time::Duration;
 
-fn main() -> io::Result<()> {
+fn main() -> ExitCode {
+    if std::env::args_os().len() > 1 {
+        say("it takes no arguments");
+        return ExitCode::from(2);
+    }
+    match follow() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// On stderr. If it cannot be written to, nothing is said.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "follow_one_line: {text}");
+}
+
+fn follow() -> io::Result<()> {
     let (ours, mut theirs) = io::pipe()?;
     let file = AsyncFile::new(ours)?;
     let mut sched = Scheduler::new();
-    println!("the first turn begins");
+    writeln!(io::stdout(), "the first turn begins")?;
     sched.observe(|trace| {
         let event = match &trace.event {
             Event::Spawned(op) => format!("spawned, waits for {op:?}"),
@@ -23,7 +45,9 @@ fn main() -> io::Result<()> {
             Event::Failed(error) => format!("has failed: {error}"),
             _ => return,
         };
-        println!("turn {}, task {}: {event}", trace.turn, trace.task);
+        let (turn, task) = (trace.turn, trace.task);
+        // A failure shows with the last line.
+        let _ = writeln!(io::stdout(), "turn {turn}, task {task}: {event}");
     });
 
     let line = file.readline().timeout(Duration::from_secs(60));
@@ -47,6 +71,5 @@ fn main() -> io::Result<()> {
 
     sched.run()?;
     let count: u32 = sched.join(reader)?;
-    println!("{count} lines");
-    Ok(())
+    writeln!(io::stdout(), "{count} lines")
 }
