@@ -39,7 +39,7 @@ fn follow() -> io::Result<()> {
     sched.observe(|trace| {
         let event = match &trace.event {
             Event::Spawned(op) => format!("spawned, waits for {op:?}"),
-            Event::Advanced { op, from, to } => format!("{op:?}: {from} -> {to}"),
+            Event::Advanced { op, from, to, .. } => format!("{op:?}: {from} -> {to}"),
             Event::Resumed(end, op) => format!("resumed with {end:?}, waits for {op:?}"),
             Event::Done(end) => format!("resumed with {end:?}, has ended"),
             Event::Failed(error) => format!("has failed: {error}"),

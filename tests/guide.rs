@@ -42,6 +42,16 @@ fn pages() -> Vec<Page> {
     paths.iter().map(page).collect()
 }
 
+impl Block {
+    /// The file from which the block is taken: its first line names it.
+    fn source(&self) -> Option<&str> {
+        let first = self.lines.first()?;
+        first
+            .strip_prefix("// ")
+            .filter(|path| path.ends_with(".rs"))
+    }
+}
+
 impl Page {
     fn blocks(&self) -> Vec<Block> {
         let mut blocks: Vec<Block> = Vec::new();
@@ -102,15 +112,19 @@ fn assert_none(faults: &[String]) {
 }
 
 #[test]
-fn each_block_is_a_program_that_is_run_or_says_that_it_is_none() {
+fn each_block_is_a_program_or_a_quote_or_says_that_it_is_neither() {
     let mut faults = Vec::new();
+    let dirs = ["src", "examples", "tests"];
+    let all: String = dirs.iter().map(|dir| all_rust(&root().join(dir))).collect();
+    let all = bare(&all);
     for block in pages().iter().flat_map(Page::blocks) {
-        let kind = block.info.split(',').next().unwrap();
-        let is_known = match kind {
-            // No `ignore`, no `no_run`.
-            "rust" => block.info == "rust" || block.info.starts_with("rust,compile_fail,E"),
-            "text" | "sh" => true,
-            _ => false,
+        let is_known = match &block.info[..] {
+            "rust" | "rust,no_run" => true, // compiled as documentation
+            "rust,ignore" => {
+                block.source().is_some() || all.contains(&bare(&block.lines.join("\n")))
+            }
+            info if info.starts_with("rust,") => info.starts_with("rust,compile_fail,E"),
+            info => ["text", "sh", "console"].contains(&info.split(',').next().unwrap()),
         };
         if !is_known {
             faults.push(format!("{}: a block of {:?}", block.place, block.info));
@@ -167,8 +181,7 @@ fn what_is_quoted_stands_in_the_file_that_is_named() {
     let mut quotes = 0;
     let mut faults = Vec::new();
     for block in pages().iter().flat_map(Page::blocks) {
-        let first = block.lines.first().map_or("", String::as_str);
-        if let Some(path) = first.strip_prefix("// ").filter(|_| first.ends_with(".rs")) {
+        if let Some(path) = block.source() {
             quotes += 1;
             faults.extend(fault_of_quote(&block, path));
         }
