@@ -43,7 +43,7 @@
 //! | 3 operations | `op/operate`, `op/read`, `op/write`, `op/sleep`, `op/timeout`, `op/deadline`, `op/ready`, `op/shutdown`, `op/faces`, `op/described` | `Op` and `Operate`; the everyday operations, in which data beats deadline; how long one may take, and one that waits for other moments, too; bare readiness; a half-close; the names users know; how errors and observers show them |
 //! | 4 loop | `scheduler`, `scheduler/turn`, `scheduler/share`, `scheduler/resume`, `scheduler/drive`, `scheduler/calls`, `scheduler/foreign` | the beginning and end of a task; the turn: *ask, fall due, advance*; how long one task goes on; one resume, and the panic of a body; run, join, block_on and failures; what is done between two turns; foreign loops |
 //! | 4 tasks | `task`, `task/lines`, `handle`, `shortcut`, `state_fn`, `spawn`, `operation`, `trace` | what a running task sees; the lines of a readlines; the two ends of a task; the next line without a return to the scheduler; state functions; where tasks are started; owned outputs; what an observer sees |
-//! | 5 face | `file` | [`AsyncFile`] |
+//! | 5 face | `file`, `guide` | [`AsyncFile`]; the pages of the [`guide`], which has no code |
 //! | annex child | `child`, `child/pipe`, `child/spawn`, `child/process`, `child/processes`, `child/dropped`, `child/waiters`, `child/exit`, `child/exit_all`, `child/stop`, `child/communicate`, `child/streams`, `child/conversation`, `child/input`, `machine/communicate`, `machine/exit` | [`AsyncPipe`]: spawning, exits, dropped children, communicate |
 //! | annex thread | `thread`, `thread/wake`, `thread/wait_queue`, `thread/remote`, `thread/channel` | other threads: wake, [`Remote`], [`channel()`] |
 //! | annex combine | `combine`, `combine/first`, `combine/join`, `combine/queue`, `combine/ticks` | [`first`], waiting for a task's end, [`queue()`], a beat |
@@ -51,8 +51,8 @@
 //!
 //! **To read it in one sitting**: `scheduler/turn`, `reactor`, `descriptor`, `wait_list`,
 //! `machine/read`, `op/read`, `op/timeout`; then the heads of `deadlines`, `line_buffer` and
-//! `port/calls`. The [`guide`] tells how a turn goes, where bytes are,
-//! and what to know of the kernel.
+//! `port/calls`. [`guide::start_here`] says what to look for in each. The [`guide`] tells how a turn
+//! goes, where bytes are, and what to know of the kernel.
 //!
 //! # What matters, in this order
 //!
@@ -79,8 +79,7 @@ mod deadlines;
 mod descriptor;
 mod error;
 mod file;
-#[doc = include_str!("guide.md")]
-pub mod guide {}
+pub mod guide;
 mod handle;
 pub mod line_buffer;
 pub mod machine;

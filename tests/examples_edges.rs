@@ -22,10 +22,12 @@ use std::process::{Child, Command, Output, Stdio};
 use support::{watchdog, Fifo};
 
 /// Each example with arguments with which it prints something, and its stdin.
-const ALONE: [(&str, &[&str], &str); 16] = [
+const ALONE: [(&str, &[&str], &str); 18] = [
     ("chat_server", &[], ""),
     ("echo_server", &[], ""),
     ("expect", &["ADDRESS"], ""),
+    ("follow_a_cancel", &[], ""),
+    ("follow_one_line", &[], ""),
     ("foreign_loop", &["Cargo.toml", "README.md"], ""),
     ("game_loop", &["--frames", "60"], ""),
     ("idle", &["4"], ""),

@@ -1,0 +1,26 @@
+#![doc = include_str!("guide/index.md")]
+#![doc = include_str!("guide.md")]
+
+#[doc = include_str!("guide/start_here.md")]
+pub mod start_here {}
+
+#[doc = include_str!("guide/poll.md")]
+pub mod poll {}
+
+#[doc = include_str!("guide/turn.md")]
+pub mod turn {}
+
+#[doc = include_str!("guide/follow_one_line.md")]
+pub mod follow_one_line {}
+
+#[doc = include_str!("guide/machines.md")]
+pub mod machines {}
+
+#[doc = include_str!("guide/bytes.md")]
+pub mod bytes {}
+
+#[doc = include_str!("guide/deadlines.md")]
+pub mod deadlines {}
+
+#[doc = include_str!("guide/tasks.md")]
+pub mod tasks {}
