@@ -47,6 +47,7 @@
 //! | annex child | `child`, `child/pipe`, `child/spawn`, `child/process`, `child/processes`, `child/dropped`, `child/waiters`, `child/exit`, `child/exit_all`, `child/stop`, `child/communicate`, `child/streams`, `child/conversation`, `child/input`, `machine/communicate`, `machine/exit` | [`AsyncPipe`]: spawning, exits, dropped children, communicate |
 //! | annex thread | `thread`, `thread/wake`, `thread/wait_queue`, `thread/remote`, `thread/channel` | other threads: wake, [`Remote`], [`channel()`] |
 //! | annex combine | `combine`, `combine/first`, `combine/join`, `combine/queue`, `combine/ticks` | [`first`], waiting for a task's end, [`queue()`], a beat |
+//! | annex guide | `guide` | the pages of the guide |
 //! | - | `sim`, `sim/*` | the simulated kernel |
 //!
 //! **To read it in one sitting**: `scheduler/turn`, `reactor`, `descriptor`, `wait_list`,
@@ -79,8 +80,7 @@ mod deadlines;
 mod descriptor;
 mod error;
 mod file;
-#[doc = include_str!("guide.md")]
-pub mod guide {}
+pub mod guide;
 mod handle;
 pub mod line_buffer;
 pub mod machine;
