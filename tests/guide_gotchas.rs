@@ -91,22 +91,44 @@ fn a_name_that_is_no_test_is_found() {
     );
 }
 
+/// The pages of the guide: their files, and their texts.
+fn pages() -> Vec<(String, String)> {
+    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guide");
+    let files = fs::read_dir(pages)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    files
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            (path.display().to_string(), text)
+        })
+        .collect()
+}
+
 #[test]
 fn no_program_of_the_guide_is_wider_than_85_columns() {
-    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guide");
-    for page in fs::read_dir(pages).unwrap() {
-        let path = page.unwrap().path();
-        let text = fs::read_to_string(&path).unwrap();
+    for (page, text) in pages() {
         let mut is_code = false;
         for line in text.lines() {
             let is_fence = line.starts_with("```");
             is_code ^= is_fence;
             let width = line.chars().count();
-            let place = path.display();
             assert!(
                 !is_code || is_fence || width <= 85,
-                "{place}: {width}: {line}"
+                "{page}: {width}: {line}"
             );
+        }
+    }
+}
+
+#[test]
+fn every_file_that_the_guide_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (page, text) in pages() {
+        let is_path = |name: &&str| name.ends_with(".rs") && !name.contains(['*', ' ', '\n']);
+        for name in names(&text).filter(is_path) {
+            let is_there = root.join("src").join(name).exists() || root.join(name).exists();
+            assert!(is_there, "{page}: there is no {name}");
         }
     }
 }
