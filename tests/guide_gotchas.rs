@@ -1,5 +1,5 @@
-//! The page of the gotchas (`src/guide/gotchas.md`): each of them has a heading, a program, and the
-//! names of tests that there are.
+//! The pages of the guide (`src/guide/`): each gotcha has a heading, a program, and the names of
+//! tests that there are; each exercise has a hint and a solution; the files that are named are there.
 
 use std::fs;
 use std::path::Path;
@@ -89,6 +89,23 @@ fn a_name_that_is_no_test_is_found() {
         guards(text),
         [("a.rs", "one"), ("a.rs", "two"), ("b.rs", "three")]
     );
+}
+
+#[test]
+fn every_exercise_has_a_hint_and_a_solution_that_is_a_test() {
+    let page = include_str!("../src/guide/exercises.md");
+    let exercises: Vec<&str> = page.split("\n## ").skip(1).collect();
+    assert_eq!(exercises.len(), 8);
+    for text in exercises {
+        let heading = text.lines().next().unwrap();
+        assert!(
+            text.contains("<summary>Hint</summary>"),
+            "{heading}: no hint"
+        );
+        let solution = text.split_once("*Solution:*").expect("a solution").1;
+        let names: Vec<&str> = names(solution).take(2).collect();
+        assert!(is_test(names[0], names[1]), "{heading}: {names:?}");
+    }
 }
 
 /// The pages of the guide: their files, and their texts.
