@@ -141,6 +141,9 @@ fn no_program_of_the_guide_is_wider_than_85_columns() {
 #[test]
 fn every_file_that_the_guide_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if !root.join("fuzz").exists() {
+        return; // the published package has a part of the files
+    }
     for (page, text) in pages() {
         let is_path = |name: &&str| name.ends_with(".rs") && !name.contains(['*', ' ', '\n']);
         for name in names(&text).filter(is_path) {
