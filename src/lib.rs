@@ -43,10 +43,11 @@
 //! | 3 operations | `op/operate`, `op/read`, `op/write`, `op/sleep`, `op/timeout`, `op/deadline`, `op/ready`, `op/shutdown`, `op/faces`, `op/described` | `Op` and `Operate`; the everyday operations, in which data beats deadline; how long one may take, and one that waits for other moments, too; bare readiness; a half-close; the names users know; how errors and observers show them |
 //! | 4 loop | `scheduler`, `scheduler/turn`, `scheduler/share`, `scheduler/resume`, `scheduler/drive`, `scheduler/calls`, `scheduler/foreign` | the beginning and end of a task; the turn: *ask, fall due, advance*; how long one task goes on; one resume, and the panic of a body; run, join, block_on and failures; what is done between two turns; foreign loops |
 //! | 4 tasks | `task`, `task/lines`, `handle`, `shortcut`, `state_fn`, `spawn`, `operation`, `trace` | what a running task sees; the lines of a readlines; the two ends of a task; the next line without a return to the scheduler; state functions; where tasks are started; owned outputs; what an observer sees |
-//! | 5 face | `file`, `guide` | [`AsyncFile`]; the pages of the [`guide`], which has no code |
+//! | 5 face | `file` | [`AsyncFile`] |
 //! | annex child | `child`, `child/pipe`, `child/spawn`, `child/process`, `child/processes`, `child/dropped`, `child/waiters`, `child/exit`, `child/exit_all`, `child/stop`, `child/communicate`, `child/streams`, `child/conversation`, `child/input`, `machine/communicate`, `machine/exit` | [`AsyncPipe`]: spawning, exits, dropped children, communicate |
 //! | annex thread | `thread`, `thread/wake`, `thread/wait_queue`, `thread/remote`, `thread/channel` | other threads: wake, [`Remote`], [`channel()`] |
 //! | annex combine | `combine`, `combine/first`, `combine/join`, `combine/queue`, `combine/ticks` | [`first`], waiting for a task's end, [`queue()`], a beat |
+//! | annex guide | `guide` | the pages of the guide |
 //! | - | `sim`, `sim/*` | the simulated kernel |
 //!
 //! **To read it in one sitting**: `scheduler/turn`, `reactor`, `descriptor`, `wait_list`,
