@@ -301,7 +301,11 @@ impl fmt::Display for TaskError {
             TaskError::Cancelled => f.write_str("cancelled"),
             TaskError::Stopped => f.write_str("stopped"),
             TaskError::Stalled(tasks) => {
-                write!(f, "stalled: nothing can ever wake\n{}", tasks.strip_suffix('\n').unwrap_or(tasks))
+                write!(
+                    f,
+                    "stalled: nothing can ever wake\n{}",
+                    tasks.strip_suffix('\n').unwrap_or(tasks)
+                )
             }
         }
     }

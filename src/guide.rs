@@ -39,6 +39,9 @@ pub mod when_to_leave {}
 #[doc = include_str!("guide/testing.md")]
 pub mod testing {}
 
+#[doc = include_str!("guide/ladder.md")]
+pub mod ladder {}
+
 #[doc = include_str!("guide/questions.md")]
 pub mod questions {}
 

@@ -1,5 +1,5 @@
-//! The pages of the guide (`src/guide/`): each gotcha has a heading, a program, and the names of
-//! tests that there are; each exercise has a hint and a solution; the files that are named are there.
+//! Two pages of the guide (`src/guide/`): each gotcha has a heading, a program, and the names of
+//! tests that there are; each exercise has a hint and a solution.
 
 use std::fs;
 use std::path::Path;
@@ -70,6 +70,7 @@ fn every_gotcha_has_its_number_a_program_and_tests_that_there_are() {
         let number = format!("{}. ", index + 1);
         assert!(heading.starts_with(&number), "{number} is: {heading}");
         assert!(text.contains("\n```"), "{heading}: no program");
+        let text = text.split("\nNext: ").next().unwrap();
         let guards = guards(text);
         assert!(!guards.is_empty(), "{heading}: no test");
         for (file, name) in guards {
@@ -108,47 +109,3 @@ fn every_exercise_has_a_hint_and_a_solution_that_is_a_test() {
     }
 }
 
-/// The pages of the guide: their files, and their texts.
-fn pages() -> Vec<(String, String)> {
-    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guide");
-    let files = fs::read_dir(pages)
-        .unwrap()
-        .map(|file| file.unwrap().path());
-    files
-        .map(|path| {
-            let text = fs::read_to_string(&path).unwrap();
-            (path.display().to_string(), text)
-        })
-        .collect()
-}
-
-#[test]
-fn no_program_of_the_guide_is_wider_than_85_columns() {
-    for (page, text) in pages() {
-        let mut is_code = false;
-        for line in text.lines() {
-            let is_fence = line.starts_with("```");
-            is_code ^= is_fence;
-            let width = line.chars().count();
-            assert!(
-                !is_code || is_fence || width <= 85,
-                "{page}: {width}: {line}"
-            );
-        }
-    }
-}
-
-#[test]
-fn every_file_that_the_guide_names_is_there() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    if !root.join("fuzz").exists() {
-        return; // the published package has a part of the files
-    }
-    for (page, text) in pages() {
-        let is_path = |name: &&str| name.ends_with(".rs") && !name.contains(['*', ' ', '\n']);
-        for name in names(&text).filter(is_path) {
-            let is_there = root.join("src").join(name).exists() || root.join(name).exists();
-            assert!(is_there, "{page}: there is no {name}");
-        }
-    }
-}

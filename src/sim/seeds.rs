@@ -2,16 +2,22 @@
 //! `tests/simulation`.
 //!
 //! ```sh
-//! SIMULATION_SEEDS=1000000 cargo test --release --lib simulation_of_random -- --nocapture     # so
-//! many, and what they met SIMULATION_SEED=4711 cargo test --lib simulation_of_random --
-//! --nocapture                   # one, turn by turn
+//! # So many, and what they met:
+//! SIMULATION_SEEDS=1000000 cargo test --release --lib simulation_of_random -- --nocapture
+//! # One, turn by turn:
+//! SIMULATION_SEED=4711 cargo test --lib simulation_of_random -- --nocapture
+//! # The same, written as an input of the corpus:
+//! SIMULATION_SEED=4711 SIMULATION_INPUT=fuzz/corpus/tasks/NAME \
+//!     cargo test --lib simulation_of_random
 //! ```
 
 #[path = "../../tests/simulation/mod.rs"]
 mod simulation;
 
+use std::cell::RefCell;
 use std::panic::catch_unwind;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
 use std::time::Instant;
@@ -77,15 +83,13 @@ const MET: [(&str, &[&str]); 26] = [
     ),
 ];
 
-fn has_met_all(report: &Report) {
-    for (name, ends) in MET {
-        for end in ends {
-            assert!(
-                report.ends.contains_key(&(name, end.to_string())),
-                "no {name} was met that was or ended {end}"
-            );
-        }
-    }
+/// Each of MET that these programs have not met.
+fn missing(report: &Report) -> Vec<(&'static str, String)> {
+    let all = MET.iter().flat_map(|(name, ends)| {
+        let ends = ends.iter();
+        ends.map(|end| (*name, end.to_string()))
+    });
+    all.filter(|end| !report.ends.contains_key(end)).collect()
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -99,6 +103,22 @@ fn number(name: &str) -> Option<u64> {
 fn run(seed: u64, traces: bool) -> Report {
     let mut random = fastrand::Rng::with_seed(seed);
     simulation::run(move |below| random.u32(..below), traces)
+}
+
+/// The choices of one seed, as an input of the corpus.
+fn input(seed: u64) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let data = Rc::new(RefCell::new(Vec::new()));
+    let written = Rc::clone(&data);
+    let choose = move |below| {
+        let number = random.u32(..below);
+        let bytes = number.to_be_bytes();
+        let size = simulation::size(below);
+        written.borrow_mut().extend_from_slice(&bytes[4 - size..]);
+        number
+    };
+    simulation::run(choose, false);
+    data.take()
 }
 
 /// Programs from here on, so many, on all processors.
@@ -138,6 +158,9 @@ fn run_all(from: u64, count: u64) -> Report {
 fn simulation_of_random_programs_for_many_seeds() {
     if let Some(seed) = number("SIMULATION_SEED") {
         run(seed, true);
+        if let Ok(path) = std::env::var("SIMULATION_INPUT") {
+            std::fs::write(path, input(seed)).unwrap();
+        }
         return;
     }
     let (from, count) = (
@@ -162,7 +185,7 @@ fn simulation_of_random_programs_for_many_seeds() {
         .iter()
         .for_each(|((name, end), times)| println!("{times:>12} {name}: {end}"));
     if count >= SEEDS {
-        has_met_all(&report);
+        assert_eq!(missing(&report), [], "not met by any program");
     }
 }
 
@@ -186,5 +209,19 @@ fn simulation_of_every_input_of_the_corpus() {
             }
         }
     }
-    has_met_all(&all);
+    let mut inputs = String::new();
+    while let Some(end) = missing(&all).pop() {
+        let has_it = |seed: &u64| run(*seed, false).ends.contains_key(&end);
+        let seed = (0..SEEDS).find(has_it).expect("a seed has it");
+        all.add(run(seed, false));
+        inputs += &format!(
+            "SIMULATION_SEED={seed} SIMULATION_INPUT=fuzz/corpus/tasks/seed-{seed} \\\n    \
+             cargo test --lib simulation_of_random # {} {}\n",
+            end.0, end.1
+        );
+    }
+    assert!(
+        inputs.is_empty(),
+        "ends are missing. These add inputs:\n{inputs}"
+    );
 }

@@ -92,16 +92,20 @@ pub fn run(choose: impl FnMut(u32) -> u32 + 'static, traces: bool) -> Report {
 pub fn bytes(data: Vec<u8>) -> impl FnMut(u32) -> u32 + 'static {
     let mut data = data.into_iter();
     move |below| {
-        let size = match below {
-            0..=0x100 => 1,
-            0x101..=0x1_0000 => 2,
-            _ => 4,
-        };
         let number = data
             .by_ref()
-            .take(size)
+            .take(size(below))
             .fold(0, |number, byte| number << 8 | u32::from(byte));
         number % below
+    }
+}
+
+/// How many bytes make a choice below this.
+pub fn size(below: u32) -> usize {
+    match below {
+        0..=0x100 => 1,
+        0x101..=0x1_0000 => 2,
+        _ => 4,
     }
 }
 
