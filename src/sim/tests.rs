@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{now, with, Act, Faults, Guise, Kernel, Passed, Program};
 use crate::sys;
-use crate::{again, done, sleep, ticks, wait, AsyncFile, AsyncPipe, End, Scheduler};
+use crate::{again, done, first, sleep, ticks, wait, AsyncFile, AsyncPipe, End, Op, Scheduler};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -786,4 +786,32 @@ fn a_long_message_is_whole_when_it_comes_at_the_last_moment() {
             assert_eq!(ends[0], (100_000, End::Complete), "a jump at call {nth}");
         }
     }
+}
+
+/// A half line that is put back into the buffer tells nothing to a watcher, who knows nothing of
+/// the buffer.
+#[test]
+fn readiness_beside_a_half_line_in_one_first_does_not_spin() {
+    let mut kernel = kernel();
+    kernel.most_calls = 100;
+    let acts = vec![
+        Act::Write(0, b"half a".to_vec()),
+        Act::Sleep(SECOND),
+        Act::Write(0, b" line\n".to_vec()),
+        Act::Sleep(HOUR),
+    ];
+    let fd = kernel.reader(4096, acts);
+    let (kernel, (which, line)) = kernel.run(|| {
+        let (file, mut sched) = (file(fd), Scheduler::new());
+        let half = sched.block_on(file.readline().timeout(Duration::ZERO));
+        assert_eq!(half.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let both = [
+            Op::from(file.readiness(libc::POLLIN)),
+            file.readline().into(),
+        ];
+        let which = sched.block_on(first(both)).unwrap();
+        (which, sched.block_on(file.readline()).unwrap())
+    });
+    assert_eq!((which, line.as_deref()), (0, Some(&b"half a line\n"[..])));
+    assert!(kernel.polls <= 5, "{} polls", kernel.polls);
 }
