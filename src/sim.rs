@@ -114,8 +114,11 @@ pub enum Passed {
     WrittenByAnother(Vec<u8>),
     /// The library has received this message, or the beginning of it that came, or was shown it.
     Message {
+        /// All of it.
         message: Vec<u8>,
+        /// How many bytes of it were received.
         came: usize,
+        /// Whether it was shown, and stays.
         is_peek: bool,
     },
     /// The messages that were to be received are lost: a send has found that the peer is gone.

@@ -144,7 +144,7 @@ fn check(world: &World, id: FileId, (size, is_peek): (usize, bool), bytes: &[u8]
         return;
     }
     let mut files = world.files.borrow_mut();
-    let fd = files[id].fd;
+    let (fd, is_shared) = (files[id].fd, files[id].is_shared);
     let messages = files[id].messages.as_mut().expect("it keeps them apart");
     let (unread, is_over) = sim::with(|kernel| kernel.messages(fd)).expect("a kernel");
     match messages.next(is_peek) {
@@ -158,7 +158,14 @@ fn check(world: &World, id: FileId, (size, is_peek): (usize, bool), bytes: &[u8]
             world.count("messages", "Ended".into());
         }
         Some(message) => {
-            let len = message.all.len().min(size);
+            // A second user may have taken the message whose length was asked for; then a longer
+            // one is cut.
+            let most = if is_shared {
+                message.came.min(size)
+            } else {
+                size
+            };
+            let len = message.all.len().min(most);
             let as_it_is = if len < message.all.len() {
                 End::Limit
             } else {
