@@ -82,6 +82,19 @@ impl Cause {
         }
     }
 
+    /// The same cause, behind so many bytes that were moved before it.
+    #[cold]
+    pub fn after(self, bytes: usize, what: &'static str) -> Cause {
+        match self {
+            Cause::Says(kind, text) if bytes > 0 => Cause::Partly {
+                error: io::Error::new(kind, text),
+                bytes,
+                what,
+            },
+            cause => cause,
+        }
+    }
+
     /// The kernel's error, if it is one.
     fn system(&self) -> Option<&io::Error> {
         match self {

@@ -69,6 +69,8 @@ pub struct Kernel {
     pub polls: u64,
     /// How many of them were reads.
     pub reads: u64,
+    /// How often a socket was asked for its type.
+    pub types: u64,
     /// The capacity of the pipes to and from children.
     pub pipe_capacity: usize,
     /// Told from others that were or will be installed.
@@ -89,6 +91,8 @@ pub struct Kernel {
     programs: BTreeMap<String, Program>,
     /// What was true of a number when poll(2) was asked of it last.
     at_poll: BTreeMap<RawFd, c_short>,
+    /// When poll(2) was asked of a number last, and all that was true of it at that time.
+    of_late: BTreeMap<RawFd, (Duration, c_short)>,
     /// Somebody has closed a number behind the library's back: it cannot know what it then calls
     /// under that number.
     is_tampered_with: bool,
@@ -108,6 +112,19 @@ pub enum Passed {
     ReadByAnother(Vec<u8>),
     /// Its second user has written these.
     WrittenByAnother(Vec<u8>),
+    /// The library has received this message, or the beginning of it that came, or was shown it.
+    Message {
+        /// All of it.
+        message: Vec<u8>,
+        /// How many bytes of it were received.
+        came: usize,
+        /// Whether it was shown, and stays.
+        is_peek: bool,
+    },
+    /// The messages that were to be received are lost: a send has found that the peer is gone.
+    Lost,
+    /// The library has shut its sending side down.
+    ShutDown,
 }
 
 /// Who is told of every call.
@@ -131,6 +148,7 @@ impl Kernel {
             calls: 0,
             polls: 0,
             reads: 0,
+            types: 0,
             pipe_capacity: 1 << 16,
             id: KERNELS.fetch_add(1, Ordering::Relaxed),
             time: Duration::ZERO,
@@ -146,6 +164,7 @@ impl Kernel {
             programs: BTreeMap::new(),
             changed_flags: 0,
             at_poll: BTreeMap::new(),
+            of_late: BTreeMap::new(),
             is_tampered_with: false,
             bad_closes: 0,
             passed: Vec::new(),
@@ -203,7 +222,13 @@ impl Kernel {
 
     /// A pair of sockets; the process has both.
     pub fn socketpair(&mut self, capacity: usize) -> (RawFd, RawFd) {
-        let (one, other) = self.describe_socketpair(capacity);
+        let (one, other) = self.describe_socketpair(capacity, Kind::Socket);
+        (self.number(one), self.number(other))
+    }
+
+    /// A pair of sockets that keep messages apart, which have an end (seqpacket) or not (datagram).
+    pub fn message_pair(&mut self, capacity: usize, has_end: bool) -> (RawFd, RawFd) {
+        let (one, other) = self.describe_socketpair(capacity, message_kind(has_end));
         (self.number(one), self.number(other))
     }
 
@@ -221,7 +246,13 @@ impl Kernel {
 
     /// A socket. Its peer is an actor's end 0.
     pub fn socket(&mut self, capacity: usize, acts: Vec<Act>) -> RawFd {
-        let (one, other) = self.describe_socketpair(capacity);
+        let (one, other) = self.describe_socketpair(capacity, Kind::Socket);
+        self.opposite(one, other, acts)
+    }
+
+    /// The same, for messages.
+    pub fn message_socket(&mut self, capacity: usize, has_end: bool, acts: Vec<Act>) -> RawFd {
+        let (one, other) = self.describe_socketpair(capacity, message_kind(has_end));
         self.opposite(one, other, acts)
     }
 
@@ -312,6 +343,29 @@ impl Kernel {
         self.was_true_at_poll(fd, POLLIN | polling::UNASKED)
     }
 
+    /// What was true of it when poll(2) was asked of it last, and still is.
+    pub fn lasting_truth(&self, fd: RawFd) -> c_short {
+        let then = self.at_poll.get(&fd).copied().unwrap_or(0);
+        then & self.lookup(fd).map_or(0, |id| self.truth(id))
+    }
+
+    /// What was true of it at any of the polls that were asked of it at the time of the last one.
+    pub fn truth_of_late(&self, fd: RawFd) -> c_short {
+        self.of_late.get(&fd).map_or(0, |(_, truth)| *truth)
+    }
+
+    /// How many bytes of messages it could receive, and whether no more can come.
+    pub fn messages(&self, fd: RawFd) -> (usize, bool) {
+        match self.lookup(fd).map(|id| &self.descriptions[id].object) {
+            Some(Object::Socket { input, kind, .. }) => {
+                let stream = &self.streams[*input];
+                let is_over = !stream.has_writer && *kind == Kind::Seqpacket;
+                (stream.bytes.len(), is_over)
+            }
+            _ => (0, false),
+        }
+    }
+
     /// Whether nobody could write to it any more when poll(2) was asked of it last.
     pub fn was_hung_up_at_poll(&self, fd: RawFd) -> bool {
         self.was_true_at_poll(fd, POLLHUP)
@@ -388,6 +442,13 @@ impl Kernel {
     }
 }
 
+fn message_kind(has_end: bool) -> Kind {
+    match has_end {
+        true => Kind::Seqpacket,
+        false => Kind::Datagram,
+    }
+}
+
 fn errno(error: c_int) -> io::Error {
     io::Error::from_raw_os_error(error)
 }
@@ -420,14 +481,16 @@ pub(crate) fn poll(set: &mut [pollfd], timeout: Option<Duration>) -> Option<io::
     with(|kernel| kernel.poll(set, timeout))
 }
 
-/// No program of the simulation calls it.
-pub(crate) fn shut_down_write(_: RawFd) -> Option<io::Result<()>> {
-    with(|_| unreachable!("the simulated kernel knows no half-closed socket"))
+pub(crate) fn shut_down_write(fd: RawFd) -> Option<io::Result<()>> {
+    with(|kernel| kernel.shut_down_write(fd))
 }
 
-/// No socket of the simulated kernel keeps messages apart.
-pub(crate) fn receive(_: RawFd, _: &mut [u8], _: bool) -> Option<io::Result<(usize, bool)>> {
-    with(|_| unreachable!("no socket keeps messages apart"))
+pub(crate) fn receive(
+    fd: RawFd,
+    bytes: &mut [u8],
+    is_peek: bool,
+) -> Option<io::Result<(usize, bool)>> {
+    with(|kernel| kernel.receive(fd, bytes, is_peek))
 }
 
 pub(crate) fn read(fd: RawFd, bytes: &mut [u8], call: Call) -> Option<io::Result<usize>> {

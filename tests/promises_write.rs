@@ -287,3 +287,25 @@ fn a_reader_that_goes_wakes_the_blocked_writer() {
         );
     }
 }
+
+#[test]
+fn a_write_that_a_close_cuts_says_how_much_was_written() {
+    let _watchdog = watchdog();
+    for (reader, writer) in [pipe(), socketpair()] {
+        let number = writer.as_raw_fd();
+        let file = AsyncFile::new(writer).unwrap();
+        let mut sched = Scheduler::new();
+        let ops = [
+            file.write_all(pattern(MUCH)),
+            file.write(pattern(MUCH)).full(),
+        ];
+        let writers = ops.map(|op| sched.spawn(op, |task| done(task.written()?)));
+        settle(&mut sched);
+        file.close();
+        let count = drain(&reader).len();
+        let texts = writers.map(|writer| sched.join(writer).unwrap_err().to_string());
+        let cut = format!("write_all on fd {number}: closed, {count} bytes written");
+        assert!(count > 0);
+        assert_eq!(texts, [cut, format!("write full on fd {number}: closed")]);
+    }
+}

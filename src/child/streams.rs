@@ -98,7 +98,7 @@ impl Streams {
             let place = self.hangup.get_or_insert_with(Place::default);
             // `watch` fails only if stdin is closed. The close has woken this task, so the error is
             // ignored here.
-            let _ = self.stdin.file.watch(place, cx.at(), 0);
+            let _ = self.stdin.file.watch(place, cx.at(), 0, false);
         } else {
             self.leave_hangup();
         }
@@ -107,7 +107,7 @@ impl Streams {
     /// poll(2) has said that nobody reads stdin any more.
     pub fn is_hung_up(&mut self, cx: &Context<'_>) -> bool {
         let stdin = &self.stdin.file;
-        let revents = |place| stdin.watch(place, cx.at(), 0).unwrap_or(0);
+        let revents = |place| stdin.watch(place, cx.at(), 0, false).unwrap_or(0);
         self.hangup.as_mut().map_or(0, revents) != 0
     }
 

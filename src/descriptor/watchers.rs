@@ -1,7 +1,7 @@
 //! Tasks that wait for bare readiness of a descriptor. They do not queue: poll's answer is for all
 //! of them.
 
-use libc::{c_short, POLLIN};
+use libc::c_short;
 
 use super::{Descriptor, Interest, ALWAYS};
 use crate::error::Cause;
@@ -27,6 +27,8 @@ struct Watcher {
     key: Key,
     events: c_short,
     revents: c_short,
+    /// Whether buffered bytes end its wait: it is a `readable`.
+    heeds_buffer: bool,
 }
 
 impl Watchers {
@@ -46,10 +48,12 @@ impl Watchers {
         self.places.iter().flatten().map(|watcher| watcher.key)
     }
 
+    /// Wakes the tasks that wait for `readable`. A `readiness` would not end, and in a `first` with
+    /// the reader of the file it would wake that reader again and again.
     pub fn wake_readers(&self, reactor: &Reactor) {
         let watchers = self.places.iter().flatten();
         watchers
-            .filter(|watcher| watcher.events & POLLIN != 0)
+            .filter(|watcher| watcher.heeds_buffer)
             .for_each(|watcher| reactor.wake(watcher.key));
     }
 
@@ -71,11 +75,12 @@ impl Watchers {
         }
     }
 
-    fn enter(&mut self, key: Key, events: c_short) -> usize {
+    fn enter(&mut self, key: Key, events: c_short, heeds_buffer: bool) -> usize {
         let watcher = Some(Watcher {
             key,
             events,
             revents: 0,
+            heeds_buffer,
         });
         self.interest = self.interest.and(Interest::of(events));
         match self.free.pop() {
@@ -103,6 +108,7 @@ impl Descriptor {
         place: &mut Place,
         (reactor, key): (&Rc<Reactor>, Key),
         events: c_short,
+        heeds_buffer: bool,
     ) -> Result<c_short, Cause> {
         let mut state = self.state();
         state.admit(reactor)?;
@@ -112,7 +118,7 @@ impl Descriptor {
             .get_or_insert_with(|| Box::new(Watchers::new()));
         match place.0 {
             Some(place) => return Ok(watchers.places[place].map_or(0, |watcher| watcher.revents)),
-            None => place.0 = Some(watchers.enter(key, events)),
+            None => place.0 = Some(watchers.enter(key, events, heeds_buffer)),
         }
         self.update(&mut state);
         Ok(0)
@@ -143,8 +149,7 @@ impl Descriptor {
             _ => None,
         };
         watcher.map_or(false, |watcher| {
-            let has_bytes = watcher.events & POLLIN != 0 && !state.inflow.is_empty();
-            watcher.revents == 0 && !has_bytes && self.is_registered_for(&state, watcher.events)
+            watcher.revents == 0 && self.is_registered_for(&state, watcher.events)
         })
     }
 }

@@ -178,9 +178,13 @@ impl Readiness for FileReady {
         if !self.file.port.is_opened_for(self.direction) || !self.file.is_ours() {
             return Err(Cause::System(self.file.port.refusal(self.direction)));
         }
-        let revents = self
-            .file
-            .watch(&mut self.place, cx.at(), self.direction.events())?;
+        let heeds_buffer = self.direction == Direction::Read;
+        let revents = self.file.watch(
+            &mut self.place,
+            cx.at(),
+            self.direction.events(),
+            heeds_buffer,
+        )?;
         Ok(Some(End::Complete).filter(|_| revents != 0))
     }
 
@@ -211,7 +215,8 @@ impl Readiness for FileReady {
 
     #[cfg(any(test, fuzzing))]
     fn is_waiting(&self, _: &super::operate::Standing<'_>) -> bool {
-        self.file.is_watched(&self.place)
+        let has_bytes = self.direction == Direction::Read && self.file.buffered() > 0;
+        !has_bytes && self.file.is_watched(&self.place)
     }
 }
 
@@ -232,7 +237,9 @@ impl Readiness for FileEvents {
             let error = std::io::Error::from_raw_os_error(libc::EBADF);
             return Err(Cause::System(error));
         }
-        self.revents = self.file.watch(&mut self.place, cx.at(), self.events)?;
+        self.revents = self
+            .file
+            .watch(&mut self.place, cx.at(), self.events, false)?;
         Ok(Some(End::Complete).filter(|_| self.revents != 0))
     }
 

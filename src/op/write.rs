@@ -55,7 +55,8 @@ impl Writing {
         let mut state = file.state();
         if let Err(cause) = state.admit(cx.reactor) {
             drop(state);
-            return self.fail(End::Failed, cause);
+            let written = self.machine.written();
+            return self.fail(End::Failed, cause.after(written, "written"));
         }
         let is_front = state.is_front(cx.key, Direction::Write);
         let mut advance = Advance::Blocked;

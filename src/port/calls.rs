@@ -248,15 +248,23 @@ impl MessageSource for Calls<'_> {
     ) -> io::Result<Message> {
         self.refuse(Direction::Read)?;
         let port = self.port;
+        let receive = |window: &mut [u8], is_peek| {
+            self.reported(Direction::Read, || sys::receive(port.fd, window, is_peek))
+        };
         let mut window = buffer.room(most);
+        let mut answer = Ok((0, false));
         if window.len() < most {
-            let unread = self.readable_bytes().min(most);
-            if unread > window.len() {
-                window = buffer.room_for(unread);
+            let mut unread = self.readable_bytes();
+            if unread == 0 {
+                // A long message may come behind this answer: it is shown before it is taken.
+                answer = receive(window, true);
+                unread = self.readable_bytes();
+            }
+            if unread.min(most) > window.len() {
+                window = buffer.room_for(unread.min(most));
             }
         }
-        let receive = || sys::receive(port.fd, window, is_peek);
-        let answer = self.reported(Direction::Read, receive);
+        let answer = answer.and_then(|_| receive(window, is_peek));
         let is_ready = match &answer {
             Ok(_) => is_peek || port.is_hung_up.get(),
             Err(error) => error.kind() == io::ErrorKind::Interrupted,
@@ -265,12 +273,13 @@ impl MessageSource for Calls<'_> {
         self.may_look = self.is_due && answer.is_ok();
         let (len, is_cut) = answer?;
         buffer.filled(len);
-        // A read of 0 is an empty message, or the end: then nothing is queued behind it, and the
-        // other side has gone (Linux's unix_dgram_recvmsg, for both kinds).
+        // A read of 0 is an empty message, or the end: then the other side has gone, and nothing is
+        // queued (Linux's unix_dgram_recvmsg, for both kinds). In this order: a side that has gone
+        // queues nothing more.
         let may_end = len == 0 && !is_cut && port.kind == Kind::Seqpacket;
         Ok(match is_cut {
             true => Message::Cut,
-            false if may_end && self.readable_bytes() == 0 && self.has_gone() => Message::End,
+            false if may_end && self.has_gone() && self.readable_bytes() == 0 => Message::End,
             false => Message::Whole,
         })
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::table::{Id, Object};
 use super::Kernel;
+use crate::sys::Kind;
 
 /// One act of an actor. Ends are numbered as the actor was given them; to use one that it has
 /// closed is an end of file, or nothing.
@@ -13,10 +14,15 @@ use super::Kernel;
 pub enum Act {
     /// Does nothing for so long.
     Sleep(Duration),
-    /// Writes all of it to an end. If nobody is left to read it, that is the actor's end: SIGPIPE.
+    /// Writes all of it to an end: one message, where messages are kept apart. If nobody is left to
+    /// read it, that is the actor's end: SIGPIPE.
     Write(usize, Vec<u8>),
-    /// Reads once from an end: 1 to so many bytes, or the end of file.
+    /// Reads once from an end: 1 to so many bytes, one message, or the end of file.
     Read(usize, usize),
+    /// Sends no more to a socket, and goes on reading.
+    ShutDown(usize),
+    /// Sends urgent data to a stream socket: its peer is POLLPRI until it reads.
+    Urge(usize),
     /// Reads an end until its end of file.
     Drain(usize),
     /// Writes all that comes from one end to another, until the end of file: cat.
@@ -26,6 +32,8 @@ pub enum Act {
         /// The end to write.
         to: usize,
     },
+    /// Ignores SIGTERM from here on.
+    IgnoreTerm,
     /// Closes an end.
     Close(usize),
     /// Starts another actor that shares all ends which are open by then: a child's child, that
@@ -53,6 +61,7 @@ pub(super) struct Actor {
     /// The leader of its process group, if that is a child.
     pub group: Option<u32>,
     pub is_stopped: bool,
+    pub ignores_term: bool,
     is_over: bool,
 }
 
@@ -203,6 +212,28 @@ impl Kernel {
                 }
                 Step::Next
             }
+            Act::IgnoreTerm => {
+                actor.ignores_term = true;
+                Step::Next
+            }
+            Act::ShutDown(end) => {
+                if let Some(id) = at(&actor.ends, *end) {
+                    let _ = self.shut_down(id); // ENOTSOCK
+                }
+                Step::Next
+            }
+            Act::Urge(end) => {
+                let id = at(&actor.ends, *end);
+                if let Some(Object::Socket {
+                    output,
+                    kind: Kind::Socket,
+                    ..
+                }) = id.map(|id| &self.descriptions[id].object)
+                {
+                    self.streams[*output].is_urgent = true;
+                }
+                Step::Next
+            }
             Act::Leave(acts) => {
                 let acts = std::mem::take(acts);
                 self.add_actor(acts, actor.ends.clone(), None, actor.group);
@@ -224,23 +255,38 @@ impl Kernel {
             Some(id) if size > 0 => id,
             _ => return Step::Next,
         };
+        let keeps_messages = self.keeps_messages(id);
+        let has_message = self.has_message(id);
         let there = match self.descriptions[id].object {
+            _ if keeps_messages => size,
             Object::Reader(stream) | Object::Socket { input: stream, .. } => {
                 self.streams[stream].bytes.len()
             }
             _ => 0,
         };
-        let (size, pause) = self.part(there.min(size));
+        let (size, pause) = match keeps_messages {
+            true => (size, None),
+            false => self.part(there.min(size)),
+        };
         held.resize(size.max(1), 0);
         let answer = self.take(id, held);
         held.truncate(*answer.as_ref().unwrap_or(&0));
         match answer {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Step::Blocked,
+            Ok(0) if has_message => Step::Part,
             Ok(0) | Err(_) => Step::Next,
             Ok(_) => {
                 *wake = pause;
                 Step::Part
             }
+        }
+    }
+
+    /// Whether a socket that keeps messages apart has one, empty or not.
+    fn has_message(&self, id: Id) -> bool {
+        match self.descriptions[id].object {
+            Object::Socket { input, .. } => !self.streams[input].messages.is_empty(),
+            _ => false,
         }
     }
 
@@ -253,11 +299,16 @@ impl Kernel {
         wake: &mut Option<Duration>,
     ) -> Step {
         let rest = &bytes[*written..];
-        let id = match end {
-            Some(id) if !rest.is_empty() => id,
+        let (id, keeps_messages) = match end {
+            Some(id) if !rest.is_empty() || self.keeps_messages(id) => {
+                (id, self.keeps_messages(id))
+            }
             _ => return Step::Next,
         };
-        let (size, pause) = self.part(rest.len());
+        let (size, pause) = match keeps_messages {
+            true => (rest.len(), None),
+            false => self.part(rest.len()),
+        };
         match self.put(id, &rest[..size]) {
             Ok(size) => {
                 *written += size;

@@ -292,6 +292,7 @@ impl Kernel {
                 self.stop(true, is_meant)
             }
             libc::SIGCONT => self.stop(false, is_meant),
+            libc::SIGTERM => self.end_those(signal, |actor| !actor.ignores_term && is_meant(actor)),
             signal => self.end_those(signal, is_meant),
         }
         Ok(())

@@ -42,6 +42,8 @@ pub struct Faults {
     pub read_econnreset: u8,
     /// recv: ETIMEDOUT.
     pub read_etimedout: u8,
+    /// recvmsg: ECONNREFUSED, of a datagram that nobody took (udp(7)).
+    pub read_econnrefused: u8,
     /// RWF_NOWAIT: not supported, by this open file description for ever. Decided at its first
     /// read.
     pub nowait_unsupported: u8,
@@ -50,7 +52,8 @@ pub struct Faults {
     pub write_eintr: u8,
     /// write: EAGAIN although something fits, from what never waits.
     pub write_eagain: u8,
-    /// write: fewer bytes than fit; not of what a pipe takes whole or not at all.
+    /// write: fewer bytes than fit; not of what a pipe or a message socket takes whole or not at
+    /// all.
     pub write_short: u8,
     /// write: EIO.
     pub write_eio: u8,
@@ -64,6 +67,8 @@ pub struct Faults {
     pub write_enobufs: u8,
     /// send: ECONNRESET, although the peer is well.
     pub write_econnreset: u8,
+    /// shutdown: ENOTCONN.
+    pub shutdown_enotconn: u8,
 
     /// Any call: the clock goes forward by up to three seconds.
     pub clock_jumps: u8,
@@ -177,6 +182,8 @@ impl Faults {
             error_queue: rate(),
             pidfd_eperm: rate(),
             wait_eperm: rate(),
+            read_econnrefused: rate(),
+            shutdown_enotconn: rate(),
             ..Faults::none()
         }
     }

@@ -4,10 +4,11 @@ use std::io;
 use std::os::unix::io::RawFd;
 use std::time::Duration;
 
-use libc::{c_short, pollfd, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT};
+use libc::{c_short, pollfd, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI};
 
 use super::table::{Id, Object};
 use super::{errno, Kernel};
+use crate::sys::{Kind, POLLRDHUP};
 
 pub(super) const UNASKED: c_short = POLLERR | POLLHUP | POLLNVAL;
 
@@ -22,6 +23,10 @@ impl Kernel {
         for entry in set.iter() {
             let truth = self.lookup(entry.fd).map_or(0, |id| self.truth(id));
             self.at_poll.insert(entry.fd, truth);
+            match self.of_late.get_mut(&entry.fd) {
+                Some((time, truths)) if *time == self.time => *truths |= truth,
+                _ => drop(self.of_late.insert(entry.fd, (self.time, truth))),
+            }
         }
         self.note(|| format!("poll({}, {timeout:?}) = {answer:?}", list(set)));
         answer
@@ -162,15 +167,21 @@ impl Kernel {
                 let stream = &self.streams[stream];
                 bits(POLLOUT, stream.pipe_has_room()) | bits(POLLERR, !stream.has_reader)
             }
-            Object::Socket { input, output } => {
+            Object::Socket {
+                input,
+                output,
+                kind,
+            } => {
                 let (input, output) = (&self.streams[input], &self.streams[output]);
-                bits(POLLIN, !input.bytes.is_empty() || !input.has_writer)
+                let description = &self.descriptions[id];
+                let has_end = !input.has_writer && kind != Kind::Datagram;
+                let sends_no_more = description.is_shut || !output.has_reader;
+                bits(POLLIN, !input.is_empty() || has_end)
+                    | bits(POLLPRI, input.is_urgent)
+                    | bits(POLLRDHUP, has_end)
                     | bits(POLLOUT, output.socket_has_room())
-                    | bits(POLLHUP, !input.has_writer)
-                    | bits(
-                        POLLERR,
-                        input.is_reset || self.descriptions[id].has_error_queue,
-                    )
+                    | bits(POLLHUP, has_end && sends_no_more)
+                    | bits(POLLERR, input.is_reset || description.has_error_queue)
             }
             Object::Pidfd(process) => self.pidfd_truth(process),
             Object::Regular { .. } | Object::Null => POLLIN | POLLOUT,
@@ -212,6 +223,8 @@ fn list(set: &[pollfd]) -> String {
         (POLLERR, "ERR"),
         (POLLHUP, "HUP"),
         (POLLNVAL, "NVAL"),
+        (POLLPRI, "PRI"),
+        (POLLRDHUP, "RDHUP"),
     ];
     let spell = |bits: c_short| {
         let bits = names

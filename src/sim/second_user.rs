@@ -34,7 +34,9 @@ impl Kernel {
 
     /// The library is about to read: the second user may read before it.
     pub(super) fn read_before(&mut self, fd: RawFd, id: Id, may_wait: bool) {
+        let keeps_messages = self.keeps_messages(id);
         let there = match &self.descriptions[id].object {
+            Object::Socket { input, .. } if keeps_messages => self.streams[*input].messages.len(),
             Object::Reader(stream) | Object::Socket { input: stream, .. } => {
                 let there = self.streams[*stream].bytes.len();
                 there.saturating_sub(usize::from(may_wait))
@@ -50,7 +52,14 @@ impl Kernel {
         ) {
             return;
         }
-        let mut bytes = vec![0; self.part_of(there)];
+        let size = match self.descriptions[id].object {
+            Object::Socket { input, .. } if keeps_messages => {
+                self.streams[input].is_reset = false; // it has the error, too
+                self.streams[input].messages[0]
+            }
+            _ => self.part_of(there),
+        };
+        let mut bytes = vec![0; size];
         let size = self.take(id, &mut bytes).expect("there is so much");
         bytes.truncate(size);
         self.note(|| format!("the second user of fd {fd} has read {size} bytes"));
@@ -63,7 +72,7 @@ impl Kernel {
             Object::Writer(stream) | Object::Socket { output: stream, .. } => {
                 let stream = &self.streams[stream];
                 let left = if may_wait { stream.whole() } else { 0 };
-                match stream.has_reader {
+                match stream.has_reader && !self.descriptions[id].is_shut {
                     true => stream.room().saturating_sub(left),
                     false => 0, // SIGPIPE would end it
                 }

@@ -29,8 +29,8 @@ const SEEDS: u64 = 10_000;
 
 /// What all programs together must have met: operations and how they ended, and the states of the
 /// machines.
-const MET: [(&str, &[&str]); 26] = [
-    ("read", &["Complete", "Eof", "TimedOut", "Failed"]),
+const MET: [(&str, &[&str]); 32] = [
+    ("read", &["Complete", "Limit", "Eof", "TimedOut", "Failed"]),
     ("read full", &["Complete", "Eof", "TimedOut", "Failed"]),
     ("read_to_end", &["Limit", "Eof", "TimedOut", "Failed"]),
     (
@@ -43,18 +43,30 @@ const MET: [(&str, &[&str]); 26] = [
     ),
     ("write", &["Complete", "TimedOut", "Failed"]),
     ("write full", &["Complete", "TimedOut", "Failed"]),
+    ("write_all", &["Complete", "TimedOut", "Failed"]),
+    ("shutdown_write", &["Complete", "Failed"]),
     ("ready", &["Complete", "TimedOut", "Failed"]),
-    ("peek", &["Complete", "Eof", "TimedOut", "Failed"]),
+    ("readiness", &["Complete", "TimedOut", "Failed"]),
+    ("peek", &["Complete", "Limit", "Eof", "TimedOut", "Failed"]),
     ("read_exact", &["Complete", "TimedOut", "Failed"]),
     (
         "read_until",
         &["Complete", "Limit", "Eof", "TimedOut", "Failed"],
     ),
-    ("ticks", &["Complete"]),
-    ("sleep", &["Complete"]),
+    (
+        "messages",
+        &[
+            "Whole", "Cut", "Empty", "Shown", "Ended", "Sent", "TooLong", "Refused", "Lost",
+        ],
+    ),
+    ("ticks", &["Complete", "TimedOut"]),
+    ("sleep", &["Complete", "TimedOut"]),
     ("yield_now", &["Complete"]),
-    ("join", &["Complete"]),
-    ("first", &["Complete", "Limit", "Eof", "TimedOut", "Failed"]),
+    ("join", &["Complete", "TimedOut"]),
+    (
+        "first",
+        &["Complete", "Limit", "Eof", "TimedOut", "Failed", "PutBack"],
+    ),
     (
         "communicate",
         &["Complete", "Output", "Limit", "TimedOut", "Failed"],
@@ -67,6 +79,33 @@ const MET: [(&str, &[&str]); 26] = [
     ("queue ready", &["Complete", "Eof", "TimedOut"]),
     ("queue room", &["Complete", "Eof", "TimedOut"]),
     ("on_failure", &["told"]),
+    ("cancel_on_drop", &["Dropped", "GivenBack"]),
+    // The operations that a moment has cut.
+    (
+        "until",
+        &[
+            "read",
+            "read full",
+            "read_to_end",
+            "readline",
+            "readlines",
+            "write",
+            "write full",
+            "write_all",
+            "ready",
+            "readiness",
+            "sleep",
+            "ticks",
+            "join",
+            "first",
+            "communicate",
+            "exit",
+            "exit_all",
+            "message",
+            "queue ready",
+            "queue room",
+        ],
+    ),
     (
         "state",
         &[

@@ -14,9 +14,18 @@ pub(super) struct Stream {
     /// Somebody has the end to write to.
     pub has_writer: bool,
     /// Of sockets: whoever wrote has closed with bytes unread on the other direction. The reader is
-    /// told once, after the bytes.
+    /// told once, after the bytes of a stream, and before what messages are left.
     pub is_reset: bool,
+    /// Of sockets that keep messages apart: how long each message is whose bytes are here, in
+    /// order.
+    pub messages: VecDeque<usize>,
+    /// Of sockets: urgent data has come, and nothing was read since.
+    pub is_urgent: bool,
 }
+
+/// What a message costs beside its bytes: Linux counts the memory of its sk_buff. Without it there
+/// would be room for any number of empty ones.
+const OVERHEAD: usize = 32;
 
 impl Stream {
     pub fn new(capacity: usize) -> Stream {
@@ -27,11 +36,22 @@ impl Stream {
             has_reader: true,
             has_writer: true,
             is_reset: false,
+            messages: VecDeque::new(),
+            is_urgent: false,
         }
     }
 
     pub fn room(&self) -> usize {
-        self.capacity - self.bytes.len()
+        self.capacity.saturating_sub(self.used())
+    }
+
+    fn used(&self) -> usize {
+        self.bytes.len() + self.messages.len() * OVERHEAD
+    }
+
+    /// No byte, and no empty message.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.messages.is_empty()
     }
 
     /// So many bytes at most a pipe takes whole or not at all. A pipe smaller than the smallest of
@@ -47,7 +67,7 @@ impl Stream {
 
     /// Whether poll(2) says OUT of a socket: three quarters are free (Linux's unix_writable).
     pub fn socket_has_room(&self) -> bool {
-        self.bytes.len() * 4 <= self.capacity
+        self.used() * 4 <= self.capacity
     }
 
     /// Puts in as many as fit, and says how many.
@@ -55,6 +75,37 @@ impl Stream {
         let size = bytes.len().min(self.room());
         self.bytes.extend(&bytes[..size]);
         size
+    }
+
+    /// Puts in all of them as one message, if there is any room (Linux's sock_alloc_send_pskb), and
+    /// says whether there was.
+    pub fn put_message(&mut self, bytes: &[u8]) -> bool {
+        let has_room = self.room() > 0;
+        if has_room {
+            self.bytes.extend(bytes);
+            self.messages.push_back(bytes.len());
+        }
+        has_room
+    }
+
+    /// The next message.
+    pub fn message(&self) -> Option<Vec<u8>> {
+        let length = *self.messages.front()?;
+        Some(self.bytes.iter().take(length).copied().collect())
+    }
+
+    /// Takes the next message out.
+    pub fn take_message(&mut self) -> Option<Vec<u8>> {
+        let message = self.message()?;
+        self.messages.pop_front();
+        self.bytes.drain(..message.len());
+        Some(message)
+    }
+
+    /// Nobody reads what is in it.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.messages.clear();
     }
 
     /// Takes out as many as there are, and says how many.
@@ -65,6 +116,7 @@ impl Stream {
         into[..split].copy_from_slice(&front[..split]);
         into[split..size].copy_from_slice(&back[..size - split]);
         self.bytes.drain(..size);
+        self.is_urgent &= size == 0;
         size
     }
 }

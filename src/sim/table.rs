@@ -12,7 +12,7 @@ use std::os::unix::io::RawFd;
 use libc::c_int;
 
 use super::stream::Stream;
-use super::{errno, Kernel};
+use super::{errno, Kernel, Passed};
 use crate::sys::Kind;
 
 /// The first number that the process gets: far from those of the real kernel.
@@ -26,8 +26,16 @@ pub(super) type Id = usize;
 pub(super) enum Object {
     Reader(usize),
     Writer(usize),
-    Socket { input: usize, output: usize },
-    Regular { contents: Vec<u8>, position: usize },
+    Socket {
+        input: usize,
+        output: usize,
+        /// Whether it keeps messages apart, and whether these have an end.
+        kind: Kind,
+    },
+    Regular {
+        contents: Vec<u8>,
+        position: usize,
+    },
     Pidfd(u32),
     Null,
 }
@@ -65,6 +73,10 @@ pub(super) struct Description {
     pub guise: Guise,
     /// Of a socket: poll(2) says ERR, and no call reports it.
     pub has_error_queue: bool,
+    /// Of a socket: it sends no more.
+    pub is_shut: bool,
+    /// Of a datagram socket: a send has found that its peer is gone.
+    pub has_lost_peer: bool,
 }
 
 impl Description {
@@ -82,7 +94,7 @@ impl Description {
             Object::Reader(_) if self.guise == Guise::Terminal => Kind::Tty,
             Object::Reader(_) if self.guise == Guise::File => Kind::Other,
             Object::Reader(_) | Object::Writer(_) => Kind::Pipe,
-            Object::Socket { .. } => Kind::Socket,
+            Object::Socket { kind, .. } => kind,
             Object::Regular { .. } => Kind::Regular,
             Object::Pidfd(_) | Object::Null => Kind::Other,
         }
@@ -103,6 +115,8 @@ impl Kernel {
             is_own: false,
             guise: Guise::Pipe,
             has_error_queue: false,
+            is_shut: false,
+            has_lost_peer: false,
         };
         self.descriptions.push(description);
         self.descriptions.len() - 1
@@ -117,12 +131,13 @@ impl Kernel {
         )
     }
 
-    pub(super) fn describe_socketpair(&mut self, capacity: usize) -> (Id, Id) {
+    pub(super) fn describe_socketpair(&mut self, capacity: usize, kind: Kind) -> (Id, Id) {
         let (there, back) = (self.add_stream(capacity), self.add_stream(capacity));
         let one = self.describe(
             Object::Socket {
                 input: back,
                 output: there,
+                kind,
             },
             libc::O_RDWR,
         );
@@ -132,6 +147,7 @@ impl Kernel {
                 Object::Socket {
                     input: there,
                     output: back,
+                    kind,
                 },
                 libc::O_RDWR,
             ),
@@ -175,10 +191,16 @@ impl Kernel {
         match description.object {
             Object::Reader(stream) => self.streams[stream].has_reader = false,
             Object::Writer(stream) => self.streams[stream].has_writer = false,
-            Object::Socket { input, output } => {
-                // Linux's unix_release_sock: the peer learns that its bytes were not read.
-                self.streams[output].is_reset = !self.streams[input].bytes.is_empty();
-                self.streams[input].bytes.clear();
+            Object::Socket {
+                input,
+                output,
+                kind,
+            } => {
+                // Linux's unix_release_sock: the peer learns that its bytes were not read, but for
+                // the peer of a datagram socket.
+                self.streams[output].is_reset =
+                    !self.streams[input].is_empty() && kind != Kind::Datagram;
+                self.streams[input].clear();
                 self.streams[input].has_reader = false;
                 self.streams[output].has_writer = false;
             }
@@ -217,10 +239,45 @@ impl Kernel {
         self.enter();
         let id = self.open(fd)?;
         match self.descriptions[id].object {
+            // Linux's unix_inq_len: of datagrams the next one, of the others all.
+            Object::Socket {
+                input,
+                kind: Kind::Datagram,
+                ..
+            } => Ok(self.streams[input].messages.front().copied().unwrap_or(0)),
             Object::Reader(input) | Object::Socket { input, .. } => {
                 Ok(self.streams[input].bytes.len())
             }
             _ => Err(errno(libc::ENOTTY)),
+        }
+    }
+
+    /// shutdown(2), SHUT_WR.
+    pub(super) fn shut_down_write(&mut self, fd: RawFd) -> io::Result<()> {
+        self.enter();
+        let fault = self.hit(self.faults.shutdown_enotconn, "shutdown ENOTCONN");
+        let answer = match self.open(fd) {
+            Ok(_) if fault => Err(errno(libc::ENOTCONN)),
+            Ok(id) => self.shut_down(id),
+            Err(error) => Err(error),
+        };
+        if answer.is_ok() {
+            self.passed.push((fd, Passed::ShutDown));
+        }
+        self.note(|| format!("shutdown(fd {fd}, SHUT_WR) = {answer:?}"));
+        answer
+    }
+
+    /// The peer of a datagram socket is not told (Linux's unix_shutdown). For actors, too.
+    pub(super) fn shut_down(&mut self, id: Id) -> io::Result<()> {
+        match self.descriptions[id].object {
+            Object::Socket { output, kind, .. } => {
+                self.is_stirred = true;
+                self.descriptions[id].is_shut = true;
+                self.streams[output].has_writer &= kind == Kind::Datagram;
+                Ok(())
+            }
+            _ => Err(errno(libc::ENOTSOCK)),
         }
     }
 
@@ -274,8 +331,14 @@ impl Kernel {
         Ok(ends)
     }
 
+    /// fstat(2), and of a socket getsockopt(2) with SO_TYPE.
     pub(super) fn kind(&mut self, fd: RawFd) -> io::Result<Kind> {
         self.enter();
+        let id = self.lookup(fd);
+        let is_socket = id.map_or(false, |id| {
+            matches!(self.descriptions[id].object, Object::Socket { .. })
+        });
+        self.types += u64::from(is_socket);
         let answer =
             self.open(fd).and_then(
                 |id| match self.hit(self.faults.stat_enomem, "fstat ENOMEM") {

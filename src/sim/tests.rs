@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::{now, with, Act, Faults, Guise, Kernel, Passed, Program};
 use crate::sys;
-use crate::{again, done, sleep, ticks, wait, AsyncFile, AsyncPipe, End, Scheduler};
+use crate::{again, done, first, sleep, ticks, wait, AsyncFile, AsyncPipe, End, Op, Scheduler};
 
 const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
 
 fn kernel() -> Kernel {
     Kernel::new(|_| 0)
@@ -398,13 +399,16 @@ fn a_second_user_leaves_a_byte_or_a_page_where_the_call_would_wait() {
         (line, sched.block_on(writer.write(vec![0; 5000])).unwrap())
     });
     assert_eq!((line.as_deref(), written), (Some(&b"\n"[..]), 4096));
-    let sizes = kernel.take_passed().into_iter().map(|(_, passed)| {
-        let (Passed::Read(bytes)
-        | Passed::Written(bytes)
-        | Passed::ReadByAnother(bytes)
-        | Passed::WrittenByAnother(bytes)) = passed;
-        bytes.len()
-    });
+    let sizes = kernel
+        .take_passed()
+        .into_iter()
+        .map(|(_, passed)| match passed {
+            Passed::Read(bytes)
+            | Passed::Written(bytes)
+            | Passed::ReadByAnother(bytes)
+            | Passed::WrittenByAnother(bytes) => bytes.len(),
+            Passed::Message { .. } | Passed::Lost | Passed::ShutDown => unreachable!("of sockets"),
+        });
     assert_eq!(sizes.collect::<Vec<_>>(), [5, 1, 2 * 4096, 4096]);
 }
 
@@ -710,4 +714,104 @@ fn a_million_ticks_do_not_drift() {
         sched.block_on(beat).unwrap();
         assert_eq!(now().unwrap() - began, (TICKS + 4) * MILLISECOND);
     });
+}
+
+/// A kernel whose clock jumps by three seconds at the call of this number, and at no other.
+fn jumping_at(nth: usize) -> Kernel {
+    let mut chances = 0;
+    let mut kernel = Kernel::new(move |below| match below {
+        256 => {
+            chances += 1;
+            if chances == nth {
+                255
+            } else {
+                0
+            }
+        }
+        _ => below - 1,
+    });
+    kernel.faults.clock_jumps = 1;
+    kernel
+}
+
+fn messages(kernel: Kernel, fd: RawFd, reads: &[(usize, Duration)]) -> Vec<(usize, End)> {
+    let reads = reads.to_vec();
+    let (_, ends) = kernel.run(|| {
+        let (file, mut sched) = (file(fd), Scheduler::new());
+        let ends = reads.iter().map(|(size, timeout)| {
+            let read = file.read(*size).timeout(*timeout);
+            let task = sched.spawn(read, |task| {
+                let end = task.end();
+                done((task.bytes().map_or(0, <[u8]>::len), end))
+            });
+            sched.join(task).unwrap()
+        });
+        ends.collect()
+    });
+    ends
+}
+
+/// Between any two calls of the library the sender may go on, and end.
+#[test]
+fn an_empty_message_is_no_end_when_its_sender_goes_on_and_ends() {
+    for nth in 1..20 {
+        let mut kernel = jumping_at(nth);
+        let acts = vec![
+            Act::Write(0, Vec::new()),
+            Act::Sleep(SECOND),
+            Act::Write(0, b"late".to_vec()),
+        ];
+        let fd = kernel.message_socket(4096, true, acts);
+        let ends = messages(kernel, fd, &[(9, HOUR); 3]);
+        let expected = [(0, End::Complete), (4, End::Complete), (0, End::Eof)];
+        assert_eq!(ends, expected, "a jump at call {nth}");
+    }
+}
+
+#[test]
+fn a_long_message_is_whole_when_it_comes_at_the_last_moment() {
+    for nth in 1..20 {
+        for has_end in [false, true] {
+            let mut kernel = jumping_at(nth);
+            let acts = vec![
+                Act::Sleep(SECOND),
+                Act::Write(0, vec![b'x'; 100_000]),
+                Act::Sleep(HOUR),
+            ];
+            let fd = kernel.message_socket(1 << 20, has_end, acts);
+            let mut ends = messages(kernel, fd, &[(usize::MAX, SECOND / 2), (usize::MAX, HOUR)]);
+            if ends[0] == (0, End::TimedOut) {
+                ends.remove(0);
+            }
+            assert_eq!(ends[0], (100_000, End::Complete), "a jump at call {nth}");
+        }
+    }
+}
+
+/// A half line that is put back into the buffer tells nothing to a watcher, who knows nothing of
+/// the buffer.
+#[test]
+fn readiness_beside_a_half_line_in_one_first_does_not_spin() {
+    let mut kernel = kernel();
+    kernel.most_calls = 100;
+    let acts = vec![
+        Act::Write(0, b"half a".to_vec()),
+        Act::Sleep(SECOND),
+        Act::Write(0, b" line\n".to_vec()),
+        Act::Sleep(HOUR),
+    ];
+    let fd = kernel.reader(4096, acts);
+    let (kernel, (which, line)) = kernel.run(|| {
+        let (file, mut sched) = (file(fd), Scheduler::new());
+        let half = sched.block_on(file.readline().timeout(Duration::ZERO));
+        assert_eq!(half.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let both = [
+            Op::from(file.readiness(libc::POLLIN)),
+            file.readline().into(),
+        ];
+        let which = sched.block_on(first(both)).unwrap();
+        (which, sched.block_on(file.readline()).unwrap())
+    });
+    assert_eq!((which, line.as_deref()), (0, Some(&b"half a line\n"[..])));
+    assert!(kernel.polls <= 5, "{} polls", kernel.polls);
 }

@@ -7,6 +7,7 @@ use libc::{POLLHUP, POLLIN};
 
 use super::table::{Guise, Id, Object};
 use super::{errno, Kernel, Passed, PIPE_BUF};
+use crate::sys::Kind;
 
 /// By which call bytes are moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,84 @@ impl Kernel {
         }
         self.note(|| format!("read(fd {fd}, {}) = {answer:?}", bytes.len()));
         answer
+    }
+
+    /// recvmsg(2): the beginning of the next message, and whether its rest is cut off.
+    pub(super) fn receive(
+        &mut self,
+        fd: RawFd,
+        bytes: &mut [u8],
+        is_peek: bool,
+    ) -> io::Result<(usize, bool)> {
+        self.enter();
+        self.reads += 1;
+        let answer = self
+            .open(fd)
+            .and_then(|id| self.receive_from(fd, id, bytes, is_peek));
+        self.note(|| format!("recvmsg(fd {fd}, {}, {is_peek}) = {answer:?}", bytes.len()));
+        answer
+    }
+
+    fn receive_from(
+        &mut self,
+        fd: RawFd,
+        id: Id,
+        bytes: &mut [u8],
+        is_peek: bool,
+    ) -> io::Result<(usize, bool)> {
+        let (input, kind) = match self.descriptions[id].object {
+            Object::Socket { input, kind, .. } if kind != Kind::Socket => (input, kind),
+            _ => return Err(errno(libc::ENOTSOCK)),
+        };
+        let faults = &self.faults;
+        let of_datagrams = [(
+            faults.read_econnrefused,
+            "recv ECONNREFUSED",
+            libc::ECONNREFUSED,
+        )];
+        if let Some(error) = self.read_fault(true) {
+            return Err(error);
+        }
+        if let Some(error) = self.first_hit(&of_datagrams) {
+            return Err(error);
+        }
+        self.read_before(fd, id, false);
+        let stream = &mut self.streams[input];
+        // Linux's __skb_try_recv_datagram looks for an error before it looks for a message.
+        if std::mem::take(&mut stream.is_reset) {
+            return Err(errno(libc::ECONNRESET));
+        }
+        let message = match stream.message() {
+            Some(message) => message,
+            None if kind == Kind::Datagram || stream.has_writer => return Err(errno(libc::EAGAIN)),
+            None => {
+                self.passed.push((fd, Passed::Read(Vec::new())));
+                return Ok((0, false));
+            }
+        };
+        if self.hit(self.faults.read_eagain, "read EAGAIN") {
+            return Err(errno(libc::EAGAIN));
+        }
+        if !is_peek {
+            self.streams[input].take_message();
+            self.is_stirred = true;
+        }
+        let size = message.len().min(bytes.len());
+        bytes[..size].copy_from_slice(&message[..size]);
+        let is_cut = size < message.len();
+        let message = Passed::Message {
+            message,
+            came: size,
+            is_peek,
+        };
+        self.passed.push((fd, message));
+        Ok((size, is_cut))
+    }
+
+    /// Whether it is a socket that keeps messages apart.
+    pub(super) fn keeps_messages(&self, id: Id) -> bool {
+        let object = &self.descriptions[id].object;
+        matches!(object, Object::Socket { kind, .. } if *kind != Kind::Socket)
     }
 
     /// EIO, where a pipe would be at its end.
@@ -145,8 +224,13 @@ impl Kernel {
 
     fn reading(&self, id: Id) -> Truth {
         match self.descriptions[id].object {
+            Object::Socket {
+                input,
+                kind: Kind::Datagram,
+                ..
+            } if self.streams[input].is_empty() => Truth::Wait,
             Object::Reader(input) | Object::Socket { input, .. }
-                if self.streams[input].bytes.is_empty() && self.streams[input].has_writer =>
+                if self.streams[input].is_empty() && self.streams[input].has_writer =>
             {
                 Truth::Wait
             }
@@ -157,6 +241,9 @@ impl Kernel {
     /// Reads what there is. For actors, too.
     pub(super) fn take(&mut self, id: Id, bytes: &mut [u8]) -> io::Result<usize> {
         let is_terminal = self.descriptions[id].guise == Guise::Terminal;
+        if self.keeps_messages(id) {
+            return self.take_message(id, bytes);
+        }
         match &mut self.descriptions[id].object {
             Object::Reader(input) | Object::Socket { input, .. } => {
                 let stream = &mut self.streams[*input];
@@ -179,6 +266,27 @@ impl Kernel {
             }
             Object::Null => Ok(0),
             Object::Writer(_) | Object::Pidfd(_) => Err(errno(libc::EBADF)),
+        }
+    }
+
+    /// The beginning of the next message. Its rest is gone.
+    fn take_message(&mut self, id: Id, bytes: &mut [u8]) -> io::Result<usize> {
+        let (stream, kind) = match self.descriptions[id].object {
+            Object::Socket { input, kind, .. } => (&mut self.streams[input], kind),
+            _ => return Err(errno(libc::ENOTSOCK)),
+        };
+        if std::mem::take(&mut stream.is_reset) {
+            return Err(errno(libc::ECONNRESET));
+        }
+        match stream.take_message() {
+            Some(message) => {
+                self.is_stirred = true;
+                let size = message.len().min(bytes.len());
+                bytes[..size].copy_from_slice(&message[..size]);
+                Ok(size)
+            }
+            None if kind == Kind::Datagram || stream.has_writer => Err(errno(libc::EAGAIN)),
+            None => Ok(0),
         }
     }
 
@@ -221,13 +329,23 @@ impl Kernel {
         if size > 0 {
             self.write_before(fd, id, !is_nonblocking && !self.is_tampered_with);
         }
+        if self.keeps_messages(id) {
+            let answer = match self.hit(self.faults.write_eagain, "write EAGAIN") {
+                true => Err(errno(libc::EAGAIN)),
+                false => self.put(id, bytes),
+            };
+            if matches!(&answer, Err(error) if error.raw_os_error() == Some(libc::ECONNREFUSED)) {
+                self.passed.push((fd, Passed::Lost));
+            }
+            return answer;
+        }
         if let Some(stream) = stream {
             let stream = &self.streams[stream];
             // A pipe's write of nothing asks nobody (Linux's pipe_write: "Null write succeeds").
             if size == 0 && !is_socket {
                 return Ok(0);
             }
-            if !stream.has_reader {
+            if !stream.has_reader || self.descriptions[id].is_shut {
                 return Err(errno(libc::EPIPE));
             }
             let is_whole = !is_socket && size <= stream.whole();
@@ -296,10 +414,14 @@ impl Kernel {
 
     /// Writes what fits. For actors, too.
     pub(super) fn put(&mut self, id: Id, bytes: &[u8]) -> io::Result<usize> {
+        if self.keeps_messages(id) {
+            return self.put_message(id, bytes);
+        }
+        let is_shut = self.descriptions[id].is_shut;
         match &mut self.descriptions[id].object {
             Object::Writer(output) | Object::Socket { output, .. } => {
                 let stream = &mut self.streams[*output];
-                if !stream.has_reader {
+                if !stream.has_reader || is_shut {
                     return Err(errno(libc::EPIPE));
                 }
                 match stream.put(bytes) {
@@ -321,6 +443,45 @@ impl Kernel {
             }
             Object::Null => Ok(bytes.len()),
             Object::Reader(_) | Object::Pidfd(_) => Err(errno(libc::EBADF)),
+        }
+    }
+
+    /// All of it as one message, in the order in which Linux's unix_dgram_sendmsg asks.
+    fn put_message(&mut self, id: Id, bytes: &[u8]) -> io::Result<usize> {
+        let description = &mut self.descriptions[id];
+        let (input, output, kind) = match description.object {
+            Object::Socket {
+                input,
+                output,
+                kind,
+            } => (input, output, kind),
+            _ => return Err(errno(libc::ENOTSOCK)),
+        };
+        if std::mem::take(&mut self.streams[input].is_reset) {
+            return Err(errno(libc::ECONNRESET));
+        }
+        let stream = &self.streams[output];
+        if bytes.len() > stream.capacity {
+            return Err(errno(libc::EMSGSIZE));
+        }
+        if description.is_shut || !stream.has_reader && kind != Kind::Datagram {
+            return Err(errno(libc::EPIPE));
+        }
+        if description.has_lost_peer {
+            return Err(errno(libc::ENOTCONN));
+        }
+        if !stream.has_reader {
+            // unix_dgram_disconnected: "Messages are lost."
+            description.has_lost_peer = true;
+            self.streams[input].clear();
+            return Err(errno(libc::ECONNREFUSED));
+        }
+        match self.streams[output].put_message(bytes) {
+            true => {
+                self.is_stirred = true;
+                Ok(bytes.len())
+            }
+            false => Err(errno(libc::EAGAIN)),
         }
     }
 

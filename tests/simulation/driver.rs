@@ -10,9 +10,11 @@ use std::time::Duration;
 use asyncfile::machine::read::Want;
 use asyncfile::sim::{self, Kernel};
 use asyncfile::trace::Event;
-use asyncfile::{channel, AsyncFile, End, Scheduler, TaskError};
+use asyncfile::{channel, first, AsyncFile, End, Scheduler, TaskError};
 
-use super::opening::{open, talk, MOST_FILES};
+use super::messages::{self, Messages};
+use super::opening::{converse, open, talk, MOST_FILES};
+use super::operations::{Aspect, Limits};
 use super::tasks::{act, add_task, spawn, MOST_TASKS};
 use super::world::{now, Ending, FileId, Input, TaskId, World};
 use super::{chance, choose, kernel, one_of, operations, outcomes};
@@ -177,8 +179,8 @@ fn turn(world: &Rc<World>, sched: &mut Scheduler<'static>) {
 }
 
 /// A read by ordinary code: cut by its timeout, it is an error, and what it had read stays in the
-/// file. That is one that no task reads: who of several was served first could not be told from
-/// outside.
+/// file. What a `first` hands over there stays, too. That is a file that no task reads: who of
+/// several was served first could not be told from outside.
 fn read_from_outside(world: &Rc<World>, sched: &mut Scheduler<'static>) {
     let me = world.tasks.borrow().len();
     let is_fit =
@@ -190,48 +192,90 @@ fn read_from_outside(world: &Rc<World>, sched: &mut Scheduler<'static>) {
     let file = match found {
         Some(file) => file,
         None => {
-            let acts = talk();
-            match AsyncFile::new(sim::owned(kernel(|kernel| kernel.reader(4096, acts)))) {
-                Ok(file) => world.add_file(file, false, false, true),
-                Err(_) => return,
+            let has_end = match chance(100) {
+                true => Some(choose(2) == 1),
+                false => None,
+            };
+            let acts = match has_end {
+                Some(_) => converse(),
+                None => talk(),
+            };
+            let fd = kernel(|kernel| match has_end {
+                Some(has_end) => kernel.message_socket(4096, has_end, acts),
+                None => kernel.reader(4096, acts),
+            });
+            let file = AsyncFile::new(sim::owned(fd));
+            let id = file
+                .ok()
+                .map(|file| world.add_file(file, false, false, true));
+            if let Some(has_end) = has_end {
+                world.has_socket(id, Some(Messages::new(4096, has_end)));
+            }
+            match id {
+                Some(id) => id,
+                None => return,
             }
         }
     };
-    let (size, time) = (
-        1 + choose(30) as usize,
-        Duration::from_micros(choose(300_000).into()),
-    );
+    let size = 1 + choose(30) as usize;
+    let limits = Limits {
+        timeout: Some(Duration::from_micros(choose(300_000).into())),
+        until: None,
+    };
+    let keeps_messages = world.files.borrow()[file].messages.is_some();
+    let is_put_back = chance(80);
+    let want = match keeps_messages || is_put_back {
+        true => Want::Some(size),
+        false => Want::Full(size),
+    };
     let model = operations::Model::Read {
         file,
-        want: Want::Full(size),
+        want,
         delimiter: b'\n',
         is_peek: false,
-        timeout: Some(time),
-        until: None,
+        limits,
     };
     world.sync();
     add_task(world, 0);
     operations::begin(world, me, model.clone());
-    world.trace(|| format!("block_on, as task {me}: {model:?}"));
+    world.trace(|| format!("block_on, as task {me}, {is_put_back}: {model:?}"));
     let since = now();
+    let time = limits.timeout.expect("set above");
     let result = world.with_file(file, |file| {
-        sched.block_on(file.read(size).full().timeout(time))
+        let read = file.read(size).timeout(time);
+        match want {
+            _ if is_put_back => sched.block_on(first([read])).map(|_| None),
+            Want::Full(_) => sched.block_on(read.full()).map(Some),
+            _ => sched.block_on(read).map(Some),
+        }
     });
     world.sync();
     match result {
         _ if world.is_tainted.get() => {}
         // Closed since it was served: that is not seen from here.
         Some(Ok(_)) if world.files.borrow()[file].is_closed => {}
-        Some(Ok(bytes)) => {
-            assert!(
-                bytes.len() == size || world.files.borrow()[file].has_ended,
-                "a full read of {size}: {bytes:?}"
-            );
+        Some(Ok(None)) => {
+            if let Some(messages) = &mut world.files.borrow_mut()[file].messages {
+                messages.put_back(size);
+            }
+            world.count("first", "PutBack".into());
+        }
+        Some(Ok(Some(bytes))) => {
             assert!(
                 world.is_its_turn(me, file),
                 "block_on was served before its turn"
             );
-            world.deliver(me, file, &bytes);
+            let has_ended = world.files.borrow()[file].has_ended;
+            match want {
+                Want::Some(_) => messages::check_bytes(world, file, size, &bytes),
+                _ => assert!(
+                    bytes.len() == size || has_ended,
+                    "a full read of {size}: {bytes:?}"
+                ),
+            }
+            if !keeps_messages {
+                world.deliver(me, file, &bytes);
+            }
         }
         Some(Err(error)) if error.to_string() == "stopped" => {
             assert!(
@@ -240,10 +284,9 @@ fn read_from_outside(world: &Rc<World>, sched: &mut Scheduler<'static>) {
             );
         }
         Some(Err(error)) => {
-            let end = if error.kind() == io::ErrorKind::TimedOut {
-                End::TimedOut
-            } else {
-                End::Failed
+            let end = match error.kind() {
+                io::ErrorKind::TimedOut if outcomes::errno(&error).is_none() => End::TimedOut,
+                _ => End::Failed,
             };
             outcomes::assert_allowed(world, me, &model, &error, end, since);
         }
@@ -338,35 +381,49 @@ fn end_well(world: &Rc<World>, sched: &mut Scheduler<'static>) {
 fn may_hang(world: &World, task: TaskId, model: &operations::Model) -> bool {
     use operations::Model::*;
     let files = world.files.borrow();
+    if model
+        .limits()
+        .due(world.tasks.borrow()[task].since)
+        .is_some()
+    {
+        return false;
+    }
+    let is_front = |file: &super::world::File| {
+        let front = file.writers.front();
+        front.map_or(false, |writer| writer.task == task)
+    };
     match model {
-        Read { file, .. } => !files[*file].has_actor || files[*file].readers.front() != Some(&task),
-        Write { file, .. } => {
-            !files[*file].has_actor
-                || files[*file]
-                    .writers
-                    .front()
-                    .map_or(true, |writer| writer.task != task)
+        Read { file, .. } => {
+            let file = &files[*file];
+            !world.will_end(file) || file.readers.front() != Some(&task)
         }
-        Ready { file, .. } => !files[*file].has_actor,
+        Write { file, .. } => !files[*file].has_actor || !is_front(&files[*file]),
+        ShutDown { file, .. } => !is_front(&files[*file]),
+        Ready { file, aspect, .. } => {
+            let file = &files[*file];
+            !file.has_actor || file.is_datagram() || file.is_regular && *aspect != Aspect::Readable
+        }
         Communicate { pipe, .. } => {
             let pipes = world.pipes.borrow();
             let is_behind = |file: &usize| files[*file].readers.front() != Some(&task);
             matches!(pipes[*pipe].input, Input::Stream(_))
                 || pipes[*pipe].files[1..].iter().flatten().any(is_behind)
         }
-        Join(_) | Message { .. } | Queue { .. } => true,
-        Sleep(time) => *time == Duration::MAX,
-        First(models) => models.iter().all(|model| may_hang(world, task, model)),
+        Join { .. } | Receive { .. } | Queue { .. } => true,
+        Sleep { time, .. } => *time == Duration::MAX,
+        First { models, .. } => models.iter().all(|model| may_hang(world, task, model)),
         Yield | Ticks { .. } | Exit { .. } | ExitAll { .. } | Stop { .. } => false,
     }
 }
 
 /// Nothing ends it: a sleep for ever, a circle of joins, or who waits for one of these.
 fn is_endless(model: &operations::Model) -> bool {
+    let limits = model.limits();
     match model {
-        operations::Model::Sleep(time) => *time == Duration::MAX,
-        operations::Model::Join(_) => true,
-        operations::Model::First(models) => models.iter().all(is_endless),
+        _ if limits.due(Duration::ZERO).is_some() => false,
+        operations::Model::Sleep { time, .. } => *time == Duration::MAX,
+        operations::Model::Join { .. } => true,
+        operations::Model::First { models, .. } => models.iter().all(is_endless),
         _ => false,
     }
 }
@@ -412,6 +469,13 @@ fn end(world: Rc<World>, sched: Scheduler<'static>) -> Ends {
     world.files.borrow_mut().clear();
     kernel(|kernel| {
         kernel.finale();
+        let types = kernel.types;
+        let is_once = world.is_tainted.get() || types == world.sockets.get();
+        assert!(
+            is_once,
+            "{} sockets were asked {types} times for their type",
+            world.sockets.get()
+        );
         for fd in world.shared.take() {
             let is_as_found = world.is_tainted.get() || kernel.flags(fd) & libc::O_NONBLOCK == 0;
             assert!(
@@ -449,6 +513,9 @@ fn read_the_rest(world: &World, id: FileId) {
             && file.of.is_none()
             && !world.is_tainted.get()
     };
+    if world.files.borrow()[id].messages.is_some() {
+        return receive_the_rest(world, id);
+    }
     if !is_fit {
         return;
     }
@@ -465,5 +532,31 @@ fn read_the_rest(world: &World, id: FileId) {
         ),
         Some(Err(error)) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}"),
         None => {}
+    }
+}
+
+/// The messages that are on their way to this file come, and no others.
+fn receive_the_rest(world: &World, id: FileId) {
+    if world.files.borrow()[id].is_closed || world.is_tainted.get() {
+        return;
+    }
+    let mut sched = Scheduler::new();
+    loop {
+        let read = world.with_file(id, |file| {
+            sched.block_on(file.read(usize::MAX).timeout(Duration::ZERO))
+        });
+        world.sync();
+        match read {
+            Some(Ok(bytes)) if messages::is_end(world, id, &bytes) => break,
+            Some(Ok(bytes)) => messages::check_bytes(world, id, usize::MAX, &bytes),
+            Some(Err(error)) if error.kind() == io::ErrorKind::TimedOut => break,
+            Some(Err(error)) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}"),
+            None => break,
+        }
+    }
+    let file = &world.files.borrow()[id];
+    if let Some(stream) = file.input {
+        let left = &world.streams.borrow()[stream].messages;
+        assert!(left.is_empty(), "fd {}: {left:?} did not come", file.fd);
     }
 }

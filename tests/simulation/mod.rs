@@ -24,6 +24,7 @@
 //! (`fuzz/fuzz_targets/tasks.rs`). The same source replays the same program.
 
 mod driver;
+mod messages;
 mod opening;
 mod operations;
 mod outcomes;

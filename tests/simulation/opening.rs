@@ -8,6 +8,7 @@ use std::time::Duration;
 use asyncfile::sim::{self, Act, Guise, Program};
 use asyncfile::{AsyncFile, AsyncPipe};
 
+use super::messages::Messages;
 use super::world::{Input, Pipe, World};
 use super::{chance, choose, kernel, one_of, operations};
 
@@ -25,7 +26,8 @@ pub fn open(world: &Rc<World>) {
             let time = Duration::from_millis(choose(20_000).into());
             kernel(|kernel| kernel.share(fd, vec![Act::Sleep(time)]));
         }
-        let file = if chance(24) {
+        let is_duplicate = chance(24);
+        let file = if is_duplicate {
             world.shared.borrow_mut().push(fd);
             AsyncFile::duplicate(&*ManuallyDrop::new(sim::owned(fd)))
         } else {
@@ -34,7 +36,8 @@ pub fn open(world: &Rc<World>) {
         match file {
             Ok(file) => {
                 let id = world.add_file(file, is_readable, is_writable, has_actor);
-                world.files.borrow_mut()[id].is_shared = is_shared;
+                let file = &mut world.files.borrow_mut()[id];
+                (file.is_shared, file.is_duplicate) = (is_shared, is_duplicate);
                 Some(id)
             }
             Err(error) => {
@@ -62,14 +65,17 @@ pub fn open(world: &Rc<World>) {
             });
             add(fd, true, false, true);
         }
+        1 if chance(80) => {
+            let (acts, has_end) = (converse(), choose(2) == 1);
+            let fd = kernel(|kernel| kernel.message_socket(capacity, has_end, acts));
+            let id = add(fd, true, true, true);
+            world.has_socket(id, Some(Messages::new(capacity, has_end)));
+        }
         1 => {
-            let acts = talk();
-            add(
-                kernel(|kernel| kernel.socket(capacity, acts)),
-                true,
-                true,
-                true,
-            );
+            let acts = if chance(64) { converse() } else { talk() };
+            let fd = kernel(|kernel| kernel.socket(capacity, acts));
+            let id = add(fd, true, true, true);
+            world.has_socket(id, None);
         }
         2 => {
             let acts = listen();
@@ -86,15 +92,32 @@ pub fn open(world: &Rc<World>) {
             world.connect(add(writer, false, true, false), reader);
         }
         4 => {
-            let (one, other) = kernel(|kernel| kernel.socketpair(capacity));
-            let (one, other) = (add(one, true, true, false), add(other, true, true, false));
+            let has_end = match chance(100) {
+                true => Some(choose(2) == 1),
+                false => None,
+            };
+            let pair = kernel(|kernel| match has_end {
+                Some(has_end) => kernel.message_pair(capacity, has_end),
+                None => kernel.socketpair(capacity),
+            });
+            let (one, other) = (
+                add(pair.0, true, true, false),
+                add(pair.1, true, true, false),
+            );
+            for id in [one, other] {
+                let messages = has_end.map(|has_end| Messages::new(capacity, has_end));
+                world.has_socket(id, messages);
+            }
             world.connect(one, other);
             world.connect(other, one);
         }
         // What a regular file has is there at once.
         _ if chance(40) => {
             let contents = text();
-            add(kernel(|kernel| kernel.regular(contents)), true, true, true);
+            let id = add(kernel(|kernel| kernel.regular(contents)), true, true, true);
+            if let Some(id) = id {
+                world.files.borrow_mut()[id].is_regular = true;
+            }
         }
         _ => start(world),
     }
@@ -174,6 +197,25 @@ pub fn talk() -> Vec<Act> {
     })
 }
 
+/// What the peer of a socket does: it may wait for the end of what it is sent, and answer then, or
+/// end what it sends and go on reading.
+pub fn converse() -> Vec<Act> {
+    let mut acts = acts(|| match choose(12) {
+        0..=2 => Act::Write(0, text()),
+        3 => Act::Write(0, Vec::new()),
+        4 | 5 => Act::Read(0, 1 + choose(5000) as usize),
+        6 => Act::Drain(0),
+        7 if chance(128) => Act::ShutDown(0),
+        8 => Act::Urge(0),
+        _ => pause(),
+    });
+    if chance(48) {
+        // An empty message, and one behind it, and the end.
+        acts.extend([Act::Write(0, Vec::new()), pause(), Act::Write(0, text())]);
+    }
+    acts
+}
+
 fn listen() -> Vec<Act> {
     let mut acts = acts(|| {
         if choose(3) == 0 {
@@ -198,6 +240,9 @@ fn behave(stderr: bool) -> Vec<Act> {
         7 => Act::Drain(0),
         _ => pause(),
     });
+    if chance(32) {
+        acts.insert(0, Act::IgnoreTerm);
+    }
     acts.push(Act::Exit(choose(3) as i32));
     acts
 }

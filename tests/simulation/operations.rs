@@ -6,10 +6,44 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use asyncfile::machine::read::Want;
+use asyncfile::machine::write::Extent;
+use asyncfile::op::{Data, Write};
 use asyncfile::{first, sim, sleep, ticks, yield_now, AsyncFile, Op};
+use libc::{c_short, POLLIN, POLLOUT, POLLPRI};
 
-use super::world::{now, FileId, Input, PipeId, TaskId, World, Writer};
+use super::world::{now, FileId, Input, Intent, PipeId, TaskId, World, Writer};
 use super::{chance, choose, one_of};
+
+/// Elsewhere there is none.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const POLLRDHUP: c_short = 0;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use libc::POLLRDHUP;
+
+/// How long an operation may take, and until when.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    pub timeout: Option<Duration>,
+    /// A time of the simulated clock.
+    pub until: Option<Duration>,
+}
+
+impl Limits {
+    /// When an operation is due that waits since then. None: never.
+    pub fn due(self, since: Duration) -> Option<Duration> {
+        let span_ends = self.timeout.map(|timeout| since.saturating_add(timeout));
+        let due = span_ends.into_iter().chain(self.until).min()?;
+        Some(due.max(since)).filter(|due| *due < Duration::MAX)
+    }
+}
+
+/// What bare readiness is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aspect {
+    Readable,
+    Writable,
+    Events(c_short),
+}
 
 /// An operation, as it is checked.
 #[derive(Clone, Debug)]
@@ -20,58 +54,72 @@ pub enum Model {
         /// What ends a line.
         delimiter: u8,
         is_peek: bool,
-        timeout: Option<Duration>,
-        /// A time of the simulated clock.
-        until: Option<Duration>,
+        limits: Limits,
     },
     Write {
         file: FileId,
         data: Vec<u8>,
-        full: bool,
-        timeout: Option<Duration>,
+        extent: Extent,
+        limits: Limits,
+    },
+    ShutDown {
+        file: FileId,
+        limits: Limits,
     },
     /// `came`: how much had come before.
     Ready {
         file: FileId,
-        write: bool,
+        aspect: Aspect,
         came: usize,
-        timeout: Option<Duration>,
+        limits: Limits,
     },
-    Sleep(Duration),
+    Sleep {
+        time: Duration,
+        limits: Limits,
+    },
     /// `last`: the last multiple that ended a wait.
     Ticks {
         period: Duration,
         made: Duration,
         last: Rc<Cell<u32>>,
+        limits: Limits,
     },
     Yield,
-    Join(TaskId),
-    First(Vec<Model>),
+    Join {
+        target: TaskId,
+        limits: Limits,
+    },
+    First {
+        models: Vec<Model>,
+        limits: Limits,
+    },
     Communicate {
         pipe: PipeId,
         limit: usize,
-        timeout: Option<Duration>,
+        limits: Limits,
         linger: Option<Duration>,
     },
     Exit {
         pipe: PipeId,
-        timeout: Option<Duration>,
+        limits: Limits,
     },
     ExitAll {
         pipe: PipeId,
-        timeout: Option<Duration>,
+        limits: Limits,
     },
     Stop {
         pipe: PipeId,
-        timeout: Option<Duration>,
+        grace: Duration,
+        limits: Limits,
     },
-    Message {
-        timeout: Option<Duration>,
+    /// From another thread.
+    Receive {
+        limits: Limits,
     },
     /// For an item of the queue, or for room in it.
     Queue {
         room: bool,
-        timeout: Option<Duration>,
+        limits: Limits,
     },
 }
 
@@ -92,19 +140,27 @@ impl Model {
                 Want::Line(_) => "readline",
                 Want::Lines(_) => "readlines",
             },
-            Model::Write { full: true, .. } => "write full",
-            Model::Write { .. } => "write",
+            Model::Write { extent, .. } => match extent {
+                Extent::Once => "write",
+                Extent::Full => "write full",
+                Extent::All => "write_all",
+            },
+            Model::ShutDown { .. } => "shutdown_write",
+            Model::Ready {
+                aspect: Aspect::Events(_),
+                ..
+            } => "readiness",
             Model::Ready { .. } => "ready",
-            Model::Sleep(_) => "sleep",
+            Model::Sleep { .. } => "sleep",
             Model::Ticks { .. } => "ticks",
             Model::Yield => "yield_now",
-            Model::Join(_) => "join",
-            Model::First(_) => "first",
+            Model::Join { .. } => "join",
+            Model::First { .. } => "first",
             Model::Communicate { .. } => "communicate",
             Model::Exit { .. } => "exit",
             Model::ExitAll { .. } => "exit_all",
             Model::Stop { .. } => "stop",
-            Model::Message { .. } => "message",
+            Model::Receive { .. } => "message",
             Model::Queue { room: false, .. } => "queue ready",
             Model::Queue { .. } => "queue room",
         }
@@ -113,8 +169,28 @@ impl Model {
     /// Whether this holds of it, or of one of those whose first it is.
     pub fn any(&self, holds: &impl Fn(&Model) -> bool) -> bool {
         match self {
-            Model::First(models) => models.iter().any(|model| model.any(holds)),
+            Model::First { models, .. } => models.iter().any(|model| model.any(holds)),
             model => holds(model),
+        }
+    }
+
+    pub fn limits(&self) -> Limits {
+        match self {
+            Model::Read { limits, .. }
+            | Model::Write { limits, .. }
+            | Model::ShutDown { limits, .. }
+            | Model::Ready { limits, .. }
+            | Model::Sleep { limits, .. }
+            | Model::Ticks { limits, .. }
+            | Model::Join { limits, .. }
+            | Model::First { limits, .. }
+            | Model::Communicate { limits, .. }
+            | Model::Exit { limits, .. }
+            | Model::ExitAll { limits, .. }
+            | Model::Stop { limits, .. }
+            | Model::Receive { limits }
+            | Model::Queue { limits, .. } => *limits,
+            Model::Yield => Limits::default(),
         }
     }
 
@@ -123,7 +199,8 @@ impl Model {
         matches!(
             self,
             Model::Read { .. }
-                | Model::Sleep(_)
+                | Model::Sleep { .. }
+                | Model::ShutDown { .. }
                 | Model::Ticks { .. }
                 | Model::Yield
                 | Model::Exit { .. }
@@ -137,9 +214,9 @@ impl Model {
         !matches!(
             self,
             Model::Read { .. }
-                | Model::First(_)
+                | Model::First { .. }
                 | Model::Communicate { .. }
-                | Model::Message { .. }
+                | Model::Receive { .. }
                 | Model::Queue { .. }
         )
     }
@@ -158,6 +235,45 @@ fn timeout() -> Option<Duration> {
             Duration::from_nanos(1),
         ])),
     }
+}
+
+/// A timeout, a moment, or both. One that has passed is drawn now and then.
+fn limits() -> Limits {
+    limits_with(32)
+}
+
+/// A moment so many times of 256.
+fn limits_with(moments: u32) -> Limits {
+    let timeout = timeout();
+    let until = if chance(moments) {
+        let ahead = Duration::from_millis(u64::from(choose(2000)));
+        Some((now() + ahead).saturating_sub(Duration::from_millis(200)))
+    } else {
+        None
+    };
+    Limits { timeout, until }
+}
+
+/// The same, for what mostly has none.
+fn rare_limits() -> Limits {
+    match chance(24) {
+        true => limits(),
+        false => Limits::default(),
+    }
+}
+
+/// The operation, with its limits.
+macro_rules! limited {
+    ($limits:expr, $op:expr) => {{
+        let (limits, mut op) = ($limits, $op);
+        if let Some(timeout) = limits.timeout {
+            op = op.timeout(timeout);
+        }
+        if let Some(until) = limits.until {
+            op = op.until(sim::instant(until));
+        }
+        Op::from(op)
+    }};
 }
 
 /// Sizes and limits, mostly small, around the sizes of things now and then.
@@ -212,40 +328,23 @@ pub fn text(length: usize, salt: usize, every: usize) -> Vec<u8> {
     text
 }
 
-fn with_timeout<T>(timeout: Option<Duration>, op: T, add: fn(T, Duration) -> T) -> T {
-    match timeout {
-        Some(timeout) => add(op, timeout),
-        None => op,
-    }
-}
-
 /// A read, as it is drawn.
 #[derive(Clone, Copy, Debug)]
 struct Drawn {
     want: Want,
     delimiter: u8,
     is_peek: bool,
-    timeout: Option<Duration>,
-    until: Option<Duration>,
+    limits: Limits,
 }
 
 fn read_op(file: &AsyncFile, drawn: Drawn) -> Op {
-    macro_rules! limited {
-        ($op:expr) => {{
-            let op = with_timeout(drawn.timeout, $op, |op, after| op.timeout(after));
-            match drawn.until {
-                Some(until) => op.until(sim::instant(until)).into(),
-                None => op.into(),
-            }
-        }};
-    }
     match drawn.want {
-        Want::Some(size) if drawn.is_peek => limited!(file.peek(size)),
-        Want::Full(size) if drawn.is_peek => limited!(file.peek(size).full()),
-        Want::Some(size) => limited!(file.read(size)),
-        Want::Full(size) => limited!(file.read(size).full()),
-        Want::Exact(size) => limited!(file.read_exact(size)),
-        Want::ToEnd(limit) => limited!(file.read_to_end().limit(limit)),
+        Want::Some(size) if drawn.is_peek => limited!(drawn.limits, file.peek(size)),
+        Want::Full(size) if drawn.is_peek => limited!(drawn.limits, file.peek(size).full()),
+        Want::Some(size) => limited!(drawn.limits, file.read(size)),
+        Want::Full(size) => limited!(drawn.limits, file.read(size).full()),
+        Want::Exact(size) => limited!(drawn.limits, file.read_exact(size)),
+        Want::ToEnd(limit) => limited!(drawn.limits, file.read_to_end().limit(limit)),
         Want::Line(limit) => {
             let mut op = match drawn.delimiter {
                 b'\n' => file.readline().limit(limit),
@@ -254,25 +353,29 @@ fn read_op(file: &AsyncFile, drawn: Drawn) -> Op {
             if chance(16) {
                 op = op.size_hint(one_of(&[7, 64, 1000]));
             }
-            limited!(op)
+            limited!(drawn.limits, op)
         }
-        Want::Lines(limit) => limited!(file.readlines().limit(limit).delimiter(drawn.delimiter)),
+        Want::Lines(limit) => limited!(
+            drawn.limits,
+            file.readlines().limit(limit).delimiter(drawn.delimiter)
+        ),
     }
 }
 
-fn write_op(file: &AsyncFile, data: &[u8], full: bool, timeout: Option<Duration>) -> Op {
-    let mut op = match choose(3) {
-        0 => file.write(data),
-        1 => file.write(data.to_vec()),
-        _ => file.write(Rc::<[u8]>::from(data)),
+fn write_op(file: &AsyncFile, data: &[u8], extent: Extent, limits: Limits) -> Op {
+    fn write(file: &AsyncFile, data: impl Into<Data>, extent: Extent) -> Write {
+        match extent {
+            Extent::Once => file.write(data),
+            Extent::Full => file.write(data).full(),
+            Extent::All => file.write_all(data),
+        }
+    }
+    let op = match choose(3) {
+        0 => write(file, data, extent),
+        1 => write(file, data.to_vec(), extent),
+        _ => write(file, Rc::<[u8]>::from(data), extent),
     };
-    if full {
-        op = op.full();
-    }
-    match timeout {
-        Some(timeout) => op.timeout(timeout).into(),
-        None => op.into(),
-    }
+    limited!(limits, op)
 }
 
 /// A file of the program for which this holds.
@@ -291,7 +394,11 @@ pub fn next(world: &World, task: TaskId) -> (Op, Model) {
     if chance(24) {
         let count = 1 + choose(3);
         let (ops, models): (Vec<Op>, Vec<Model>) = (0..count).map(|_| plain(world, task)).unzip();
-        return (first(ops).into(), Model::First(models));
+        let limits = rare_limits();
+        return (
+            limited!(limits, first(ops)),
+            Model::First { models, limits },
+        );
     }
     if chance(48) {
         if let Some(found) = writing(world, task) {
@@ -303,7 +410,7 @@ pub fn next(world: &World, task: TaskId) -> (Op, Model) {
             return found;
         }
     }
-    if chance(4) {
+    if chance(6) {
         if let Some(found) = stopping(world) {
             return found;
         }
@@ -313,15 +420,28 @@ pub fn next(world: &World, task: TaskId) -> (Op, Model) {
 
 fn writing(world: &World, task: TaskId) -> Option<(Op, Model)> {
     let file = some_file(world, |file| file.is_writable)?;
-    let (data, full, timeout) = (data(world, task), choose(2) == 1, timeout());
-    let op = world.with_file(file, |handle| write_op(handle, &data, full, timeout))?;
+    let is_busy = {
+        let file = &world.files.borrow()[file];
+        file.is_socket && !file.writers.is_empty()
+    };
+    if is_busy && chance(64) {
+        return shutting_down_of(world, file);
+    }
+    let data = data(world, task);
+    let extent = match choose(2) {
+        0 => Extent::Once,
+        _ if chance(100) => Extent::All,
+        _ => Extent::Full,
+    };
+    let limits = limits();
+    let op = world.with_file(file, |handle| write_op(handle, &data, extent, limits))?;
     Some((
         op,
         Model::Write {
             file,
             data,
-            full,
-            timeout,
+            extent,
+            limits,
         },
     ))
 }
@@ -346,7 +466,8 @@ fn communicating(world: &World) -> Option<(Op, Model)> {
         }
         _ => {
             let source = some_file(world, |file| {
-                file.is_readable && !file.is_closed && file.of.is_none()
+                let is_stream = file.of.is_none() && file.messages.is_none();
+                file.is_readable && !file.is_closed && is_stream
             });
             match source {
                 Some(source) => {
@@ -364,10 +485,7 @@ fn communicating(world: &World) -> Option<(Op, Model)> {
         usize::MAX
     };
     op = op.limit(limit);
-    let timeout = timeout();
-    if let Some(timeout) = timeout {
-        op = op.timeout(timeout);
-    }
+    let limits = limits();
     let linger = if choose(4) == 1 {
         Some(Duration::from_millis(choose(500).into()))
     } else {
@@ -378,11 +496,11 @@ fn communicating(world: &World) -> Option<(Op, Model)> {
     }
     world.pipes.borrow_mut()[pipe].busy += 1;
     Some((
-        op.into(),
+        limited!(limits, op),
         Model::Communicate {
             pipe,
             limit,
-            timeout,
+            limits,
             linger,
         },
     ))
@@ -391,44 +509,16 @@ fn communicating(world: &World) -> Option<(Op, Model)> {
 fn plain(world: &World, task: TaskId) -> (Op, Model) {
     let found = match choose(15) {
         0..=5 => reading(world),
-        6 => {
-            let write = choose(2) == 1;
-            let file = some_file(world, |file| {
-                if write {
-                    file.is_writable
-                } else {
-                    file.is_readable
-                }
-            });
-            let timeout = timeout();
-            file.and_then(|file| {
-                let op = world.with_file(file, |file| {
-                    if write {
-                        file.writable()
-                    } else {
-                        file.readable()
-                    }
-                })?;
-                let op = with_timeout(timeout, op, |op, after| op.timeout(after));
-                let came = world.files.borrow()[file].came.len();
-                Some((
-                    op.into(),
-                    Model::Ready {
-                        file,
-                        write,
-                        came,
-                        timeout,
-                    },
-                ))
-            })
-        }
+        6 if chance(32) => shutting_down(world),
+        6 => waiting(world),
         7 => {
             let time = if chance(4) {
                 Duration::MAX
             } else {
                 Duration::from_micros(u64::from(choose(2_000_000)))
             };
-            Some((sleep(time).into(), Model::Sleep(time)))
+            let limits = rare_limits();
+            Some((limited!(limits, sleep(time)), Model::Sleep { time, limits }))
         }
         8 => {
             let tasks = world.tasks.borrow().len() as u32;
@@ -437,8 +527,10 @@ fn plain(world: &World, task: TaskId) -> (Op, Model) {
                 .handle
                 .as_ref()
                 .map(|handle| handle.finished());
-            op.filter(|_| target != task)
-                .map(|op| (op.into(), Model::Join(target)))
+            op.filter(|_| target != task).map(|op| {
+                let limits = rare_limits();
+                (limited!(limits, op), Model::Join { target, limits })
+            })
         }
         9 if chance(64) => exiting_all(world),
         9 => exiting(world),
@@ -449,13 +541,8 @@ fn plain(world: &World, task: TaskId) -> (Op, Model) {
                 .receiver
                 .as_ref()
                 .map(|receiver| receiver.ready());
-            let timeout = timeout();
-            op.map(|op| {
-                (
-                    with_timeout(timeout, op, |op, after| op.timeout(after)).into(),
-                    Model::Message { timeout },
-                )
-            })
+            let limits = limits();
+            op.map(|op| (limited!(limits, op), Model::Receive { limits }))
         }
         12 | 13 => queueing(world),
         14 => Some(ticking()),
@@ -464,17 +551,69 @@ fn plain(world: &World, task: TaskId) -> (Op, Model) {
     found.unwrap_or_else(|| (yield_now().into(), Model::Yield))
 }
 
+/// Of a socket mostly: of something else it is ENOTSOCK.
+fn shutting_down(world: &World) -> Option<(Op, Model)> {
+    let file = some_file(world, |file| file.is_writable && file.is_socket)
+        .filter(|_| !chance(8))
+        .or_else(|| some_file(world, |file| file.is_writable))?;
+    shutting_down_of(world, file)
+}
+
+fn shutting_down_of(world: &World, file: FileId) -> Option<(Op, Model)> {
+    let limits = limits_with(128);
+    let op = world.with_file(file, AsyncFile::shutdown_write)?;
+    Some((limited!(limits, op), Model::ShutDown { file, limits }))
+}
+
+fn waiting(world: &World) -> Option<(Op, Model)> {
+    let mut aspect = match choose(2) {
+        1 => Aspect::Writable,
+        _ => Aspect::Readable,
+    };
+    let file = some_file(world, |file| match aspect {
+        Aspect::Writable => file.is_writable,
+        _ => file.is_readable,
+    })?;
+    if chance(80) {
+        let some = [0, POLLIN, POLLPRI, POLLRDHUP, POLLRDHUP | POLLPRI];
+        let usual = match aspect {
+            Aspect::Writable => POLLOUT,
+            _ => POLLIN,
+        };
+        aspect = Aspect::Events(one_of(&some) | if chance(32) { usual } else { 0 });
+    }
+    let limits = limits();
+    let op = world.with_file(file, |file| match aspect {
+        Aspect::Readable => file.readable(),
+        Aspect::Writable => file.writable(),
+        Aspect::Events(events) => file.readiness(events),
+    })?;
+    let came = world.files.borrow()[file].came.len();
+    Some((
+        limited!(limits, op),
+        Model::Ready {
+            file,
+            aspect,
+            came,
+            limits,
+        },
+    ))
+}
+
 fn queueing(world: &World) -> Option<(Op, Model)> {
     let handle = world.queue.borrow().handle.clone()?;
-    let (room, timeout) = (choose(2) == 1, timeout());
+    let (room, limits) = (choose(2) == 1, limits());
     let op = if room { handle.room() } else { handle.ready() };
-    let op = with_timeout(timeout, op, |op, after| op.timeout(after));
-    Some((op.into(), Model::Queue { room, timeout }))
+    Some((limited!(limits, op), Model::Queue { room, limits }))
 }
 
 fn reading(world: &World) -> Option<(Op, Model)> {
     let file = some_file(world, |file| file.is_readable)?;
-    let (mut want, timeout) = (want(), timeout());
+    let (mut want, limits) = (want(), limits());
+    let keeps_messages = world.files.borrow()[file].messages.is_some();
+    if keeps_messages && chance(200) {
+        want = Want::Some(if chance(8) { 0 } else { size() });
+    }
     if chance(2) {
         want = one_of(&[Want::ToEnd(0), Want::Line(0), Want::Lines(0)]);
     }
@@ -482,17 +621,12 @@ fn reading(world: &World) -> Option<(Op, Model)> {
         want,
         delimiter: b'\n',
         is_peek: false,
-        timeout,
-        until: None,
+        limits,
     };
     match (choose(6), want) {
         (1, Want::Some(_) | Want::Full(_)) => drawn.is_peek = true,
         (2, Want::Full(size)) => drawn.want = Want::Exact(size),
         (3, Want::Line(_) | Want::Lines(_)) => drawn.delimiter = one_of(&[0, b'a', 200]),
-        (4, _) => {
-            let ahead = Duration::from_millis(u64::from(choose(2000)));
-            drawn.until = Some((now() + ahead).saturating_sub(Duration::from_millis(200)));
-        }
         _ => {}
     }
     let op = world.with_file(file, |handle| read_op(handle, drawn))?;
@@ -500,53 +634,52 @@ fn reading(world: &World) -> Option<(Op, Model)> {
         want,
         delimiter,
         is_peek,
-        timeout,
-        until,
+        limits,
     } = drawn;
     let model = Model::Read {
         file,
         want,
         delimiter,
         is_peek,
-        timeout,
-        until,
+        limits,
     };
     Some((op, model))
 }
 
 fn ticking() -> (Op, Model) {
     let period = Duration::from_micros(1 + u64::from(choose(100_000)));
+    let (op, made, limits) = (ticks(period), now(), rare_limits());
     let model = Model::Ticks {
         period,
-        made: now(),
+        made,
         last: Rc::default(),
+        limits,
     };
-    (ticks(period).into(), model)
+    (limited!(limits, op), model)
 }
 
 fn exiting(world: &World) -> Option<(Op, Model)> {
-    let (pipe, timeout) = (some_pipe(world)?, timeout());
-    let op = with_timeout(
-        timeout,
-        world.pipes.borrow()[pipe].pipe.exit(),
-        |op, after| op.timeout(after),
-    );
-    Some((op.into(), Model::Exit { pipe, timeout }))
+    let (pipe, limits) = (some_pipe(world)?, limits());
+    let op = world.pipes.borrow()[pipe].pipe.exit();
+    Some((limited!(limits, op), Model::Exit { pipe, limits }))
 }
 
 fn exiting_all(world: &World) -> Option<(Op, Model)> {
-    let (pipe, timeout) = (some_pipe(world)?, timeout());
+    let (pipe, limits) = (some_pipe(world)?, limits());
     let op = world.pipes.borrow()[pipe].pipe.exit_all();
-    let op = with_timeout(timeout, op, |op, after| op.timeout(after));
-    Some((op.into(), Model::ExitAll { pipe, timeout }))
+    Some((limited!(limits, op), Model::ExitAll { pipe, limits }))
 }
 
 fn stopping(world: &World) -> Option<(Op, Model)> {
-    let (pipe, timeout) = (some_pipe(world)?, timeout());
+    let (pipe, limits) = (some_pipe(world)?, limits_with(128));
     let grace = Duration::from_millis(one_of(&[0, 1, 50, 3000]));
     let op = world.pipes.borrow()[pipe].pipe.stop(grace);
-    let op = with_timeout(timeout, op, |op, after| op.timeout(after));
-    Some((op.into(), Model::Stop { pipe, timeout }))
+    let model = Model::Stop {
+        pipe,
+        grace,
+        limits,
+    };
+    Some((limited!(limits, op), model))
 }
 
 fn some_pipe(world: &World) -> Option<PipeId> {
@@ -571,24 +704,26 @@ fn stand(world: &World, task: TaskId, model: &Model) {
             file.readers.push_back(task);
         }
     };
-    let queue_to_write = |file: FileId, data: Option<&Vec<u8>>| {
+    let queue_to_write = |file: FileId, intent: Intent| {
         let file = &mut world.files.borrow_mut()[file];
         if !file.is_closed {
             file.writers.push_back(Writer {
                 task,
-                data: data.cloned(),
+                intent,
                 taken: 0,
+                messages: 0,
             });
         }
     };
     match model {
         Model::Read { file, .. } => queue_to_read(*file),
-        Model::Write { file, data, .. } => queue_to_write(*file, Some(data)),
-        Model::First(models) => models.iter().for_each(|model| stand(world, task, model)),
+        Model::Write { file, data, .. } => queue_to_write(*file, Intent::Data(data.clone())),
+        Model::ShutDown { file, .. } => queue_to_write(*file, Intent::ShutDown),
+        Model::First { models, .. } => models.iter().for_each(|model| stand(world, task, model)),
         Model::Communicate { pipe, .. } => {
             let pipe = &world.pipes.borrow()[*pipe];
             if let Some(stdin) = pipe.files[0] {
-                queue_to_write(stdin, None);
+                queue_to_write(stdin, Intent::Feed);
             }
             pipe.files[1..]
                 .iter()
@@ -598,10 +733,10 @@ fn stand(world: &World, task: TaskId, model: &Model) {
                 queue_to_read(source);
             }
         }
-        Model::Ready { .. } | Model::Sleep(_) | Model::Yield | Model::Join(_) => {}
+        Model::Ready { .. } | Model::Sleep { .. } | Model::Yield | Model::Join { .. } => {}
         Model::Ticks { .. } => {}
         Model::Exit { .. } | Model::ExitAll { .. } | Model::Stop { .. } => {}
-        Model::Message { .. } => {}
+        Model::Receive { .. } => {}
         Model::Queue { room, .. } => {
             let waiters = &mut world.queue.borrow_mut().waiters[usize::from(*room)];
             if !waiters.contains(&task) {

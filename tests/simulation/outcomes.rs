@@ -5,11 +5,14 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use asyncfile::machine::read::Want;
+use asyncfile::machine::write::Extent;
 use asyncfile::machine::SHARE;
-use asyncfile::{sim, End, Outcome, Task};
+use asyncfile::{sim, End, OperationError, Outcome, Task};
+use libc::{c_short, POLLERR, POLLHUP, POLLIN, POLLNVAL};
 
-use super::operations::Model;
-use super::world::{now, Ending, FileId, Input, PipeId, TaskId, World};
+use super::messages;
+use super::operations::{Aspect, Limits, Model};
+use super::world::{now, Ending, FileId, Input, PipeId, TaskId, World, Writer};
 use super::{chance, choose};
 
 /// Looks at the outcome of what the task waited for. An error is one that it may have.
@@ -25,16 +28,47 @@ pub fn check(world: &World, me: TaskId, model: &Model, task: &mut Task<'_, '_>) 
         };
     }
     let result = hand_over(world, me, model, task, end, since);
+    let ended = match (model, &result) {
+        // Its own limits have cut it.
+        (Model::First { .. }, Err(error)) if is_of(error, "first") => model,
+        (Model::First { models, .. }, _) => &models[task.which()],
+        _ => model,
+    };
     if let Err(error) = &result {
-        let ended = if let Model::First(models) = model {
-            &models[task.which()]
-        } else {
-            model
-        };
         world.trace(|| format!("task {me}: {error}"));
         assert_allowed(world, me, ended, error, end, since);
     }
+    assert_in_time(world, model, since);
+    assert_in_time(world, ended, since);
+    if end == End::TimedOut && is_cut_by_moment(ended, since) {
+        world.count("until", ended.name().into());
+    }
     result
+}
+
+fn is_of(error: &io::Error, operation: &str) -> bool {
+    OperationError::of(error).map_or(false, |error| error.operation() == operation)
+}
+
+/// It would have taken longer without its `until`.
+fn is_cut_by_moment(model: &Model, since: Duration) -> bool {
+    let limits = model.limits();
+    let span = Limits {
+        until: None,
+        ..limits
+    };
+    limits.until.is_some() && limits.due(since) != span.due(since)
+}
+
+/// It has not gone on after it was due.
+fn assert_in_time(world: &World, model: &Model, since: Duration) {
+    if let (Some(due), true) = (model.limits().due(since), world.is_calm) {
+        assert!(
+            now() <= due,
+            "{model:?} was due at {due:?}, and ends at {:?}",
+            now()
+        );
+    }
 }
 
 fn hand_over(
@@ -46,7 +80,7 @@ fn hand_over(
     since: Duration,
 ) -> io::Result<()> {
     match model {
-        Model::First(models) => {
+        Model::First { models, .. } => {
             let which = task.which();
             assert!(which < models.len(), "{which} of {} ended", models.len());
             hand_over(world, me, &models[which], task, end, since)
@@ -56,10 +90,13 @@ fn hand_over(
             want,
             delimiter,
             is_peek,
-            timeout,
-            until,
+            limits,
         } => {
-            let bytes = read(world, me, *file, (*want, *delimiter, *is_peek), task, end)?;
+            let keeps_messages = world.files.borrow()[*file].messages.is_some();
+            let bytes = match keeps_messages {
+                true => messages::read(world, *file, (*want, *is_peek), task, end)?,
+                false => read(world, me, *file, (*want, *delimiter, *is_peek), task, end)?,
+            };
             let wants_nothing = matches!(want, Want::Some(0) | Want::Full(0) | Want::Exact(0));
             let may_be_out_of_turn = bytes == 0 && (end == End::TimedOut || wants_nothing);
             assert!(
@@ -67,7 +104,7 @@ fn hand_over(
                 "task {me} was served before its turn"
             );
             if end == End::TimedOut {
-                assert_due(world, *timeout, *until, since);
+                assert_due(world, *limits, since);
                 assert_nothing_was_there(world, me, model, bytes);
             }
             Ok(())
@@ -75,24 +112,19 @@ fn hand_over(
         Model::Write {
             file,
             data,
-            full,
-            timeout,
+            extent,
+            limits,
         } => {
             let written = task.written();
-            if written.is_err() && end == End::TimedOut {
-                let files = world.files.borrow();
-                let taken = files[*file]
-                    .writers
-                    .iter()
-                    .find(|writer| writer.task == me)
-                    .map_or(0, |writer| writer.taken);
-                assert_eq!(taken, 0, "a write that has timed out says what was written");
+            if let Err(error) = &written {
+                assert_says_what_was_taken(world, me, *file, (*extent, end), error);
             }
             let written = written?;
+            let keeps_messages = world.files.borrow()[*file].messages.is_some();
             if end == End::TimedOut {
-                assert_due(world, *timeout, None, since);
+                assert_due(world, *limits, since);
                 assert!(
-                    written > 0 && written < data.len(),
+                    written > 0 && written < data.len() && *extent != Extent::All,
                     "{written} of {} bytes, and timed out",
                     data.len()
                 );
@@ -104,13 +136,20 @@ fn hand_over(
                 .filter(|writer| writer.task == me);
             match writer {
                 Some(writer) => assert_eq!(
-                    writer.taken, written,
+                    (writer.taken, writer.messages),
+                    (written, usize::from(keeps_messages)),
                     "what was written, and what the kernel took"
                 ),
-                None => assert!(data.is_empty(), "task {me} has written before its turn"),
+                None => assert!(
+                    data.is_empty() && !keeps_messages,
+                    "task {me} has written before its turn"
+                ),
             }
             if end == End::Complete {
-                let expected = if *full { data.len() } else { data.len().min(1) };
+                let expected = match extent {
+                    Extent::Once if !keeps_messages => data.len().min(1),
+                    _ => data.len(),
+                };
                 assert!(
                     written >= expected,
                     "{written} of {} bytes, and complete",
@@ -119,8 +158,24 @@ fn hand_over(
             }
             Ok(())
         }
-        Model::Sleep(time) => {
+        Model::ShutDown { file, .. } => {
             task.ok()?;
+            let file = &world.files.borrow()[*file];
+            let is_mine = |writer: &Writer| writer.task == me;
+            let is_its_turn = file.writers.front().map_or(false, is_mine);
+            assert!(
+                file.is_closed || file.is_shut && is_its_turn,
+                "fd {} was shut down in its turn",
+                file.fd
+            );
+            Ok(())
+        }
+        Model::Sleep { time, limits } => {
+            task.ok()?;
+            let is_cut = limits
+                .due(since)
+                .map_or(false, |due| due < since.saturating_add(*time));
+            assert!(!is_cut, "{model:?} was not cut");
             assert!(
                 now() - since >= *time,
                 "a sleep of {time:?} ended after {:?}",
@@ -128,7 +183,9 @@ fn hand_over(
             );
             Ok(())
         }
-        Model::Ticks { period, made, last } => {
+        Model::Ticks {
+            period, made, last, ..
+        } => {
             task.ok()?;
             let passed = ((now() - *made).as_nanos() / period.as_nanos()) as u32;
             assert!(passed > last.get(), "{model:?} has ticked early");
@@ -144,7 +201,7 @@ fn hand_over(
             }
             Ok(())
         }
-        Model::Join(target) => {
+        Model::Join { target, .. } => {
             task.ok()?;
             assert_ne!(
                 world.tasks.borrow()[*target].ending,
@@ -154,14 +211,21 @@ fn hand_over(
             Ok(())
         }
         Model::Ready {
-            file, write, came, ..
-        } => {
-            task.ok()?;
-            if world.is_calm && !write {
-                assert_readable(world, *file, *came);
+            file, aspect, came, ..
+        } => match aspect {
+            Aspect::Events(events) => {
+                assert_said(world, *file, *events, task.revents()?);
+                Ok(())
             }
-            Ok(())
-        }
+            Aspect::Readable => {
+                task.ok()?;
+                if world.is_calm {
+                    assert_readable(world, *file, *came);
+                }
+                Ok(())
+            }
+            Aspect::Writable => task.ok(),
+        },
         Model::Yield => task.ok(),
         Model::Exit { pipe, .. } => {
             let status = task.exit()?;
@@ -176,8 +240,10 @@ fn hand_over(
             }
             Ok(())
         }
-        Model::Stop { pipe, .. } => {
+        Model::Stop { pipe, grace, .. } => {
             let status = task.exit()?;
+            let is_late = world.is_calm && now() > since + *grace;
+            assert!(!is_late, "{model:?} has not killed after its grace");
             exited_at(world, *pipe, status);
             let all = exits(world, *pipe);
             assert!(all.iter().all(|(_, exit)| exit.is_some()), "{all:?}");
@@ -246,7 +312,7 @@ fn hand_over(
             }
             Ok(())
         }
-        Model::Message { .. } => {
+        Model::Receive { .. } => {
             task.ok()?;
             let mut channel = world.channel.borrow_mut();
             let received = channel
@@ -331,10 +397,57 @@ fn assert_readable(world: &World, file: FileId, came_before: usize) {
     }
     let has_come = file.came.len() > file.delivered.min(came_before) || file.has_ended;
     let ask = |kernel: &mut sim::Kernel| {
-        kernel.was_readable_at_poll(file.fd) || kernel.is_readable_now(file.fd)
+        let was_readable = kernel.truth_of_late(file.fd) & (POLLIN | POLLERR | POLLHUP) != 0;
+        was_readable || kernel.is_readable_now(file.fd)
     };
     let is_readable = file.is_closed || has_come || sim::with(ask).expect("a kernel");
     assert!(is_readable, "fd {} is not readable", file.fd);
+}
+
+/// What readiness was said to be: of what was asked for, and true.
+fn assert_said(world: &World, file: FileId, events: c_short, revents: c_short) {
+    let file = &world.files.borrow()[file];
+    let asked = events | POLLERR | POLLHUP | POLLNVAL;
+    assert!(
+        revents != 0 && revents & !asked == 0,
+        "readiness {events:#x} of fd {}: {revents:#x}",
+        file.fd
+    );
+    if world.is_calm && !file.is_closed {
+        let truth = sim::with(|kernel| kernel.truth_of_late(file.fd)).expect("a kernel");
+        assert_eq!(
+            revents & !truth,
+            0,
+            "readiness {events:#x} of fd {}: {revents:#x} was not true",
+            file.fd
+        );
+    }
+}
+
+/// A write that failed says how many bytes were written before, and none of a message were.
+fn assert_says_what_was_taken(
+    world: &World,
+    me: TaskId,
+    file: FileId,
+    (extent, end): (Extent, End),
+    error: &io::Error,
+) {
+    let files = world.files.borrow();
+    let mut writers = files[file].writers.iter();
+    let (taken, messages) = writers
+        .find(|writer| writer.task == me)
+        .map_or((0, 0), |writer| (writer.taken, writer.messages));
+    assert_eq!(messages, 0, "a message was sent, and {error}");
+    assert!(
+        end != End::TimedOut || extent == Extent::All || taken == 0,
+        "a write that has timed out says what was written: {taken} bytes"
+    );
+    let said = format!(", {taken} bytes written");
+    let says = error.to_string().contains(&said);
+    assert!(
+        files[file].is_closed || says == (taken > 0),
+        "{taken} bytes were written: {error}"
+    );
 }
 
 /// What a reading operation has handed over, taken. The answer is how much.
@@ -437,11 +550,10 @@ fn read(
 }
 
 /// It was not cut before its time.
-fn assert_due(world: &World, timeout: Option<Duration>, until: Option<Duration>, since: Duration) {
-    let span_ends = timeout.map(|timeout| since.saturating_add(timeout));
-    let due = span_ends.into_iter().chain(until).min();
-    let due = due.expect("only what has a timeout times out").max(since);
-    assert!(now() >= due, "{timeout:?}, {until:?}: it fell due early");
+fn assert_due(world: &World, limits: Limits, since: Duration) {
+    let due = limits.due(since);
+    let due = due.expect("only what has a timeout times out");
+    assert!(now() >= due, "{limits:?}: it fell due early");
     if world.is_calm {
         assert_eq!(now(), due, "on a calm kernel it is to the instant");
     }
@@ -465,27 +577,11 @@ pub fn assert_allowed(
     );
     if end == End::TimedOut {
         assert_eq!(kind, ErrorKind::TimedOut);
-        let until = match model {
-            Model::Read { until, .. } => *until,
-            _ => None,
-        };
-        let timeout = match model {
-            Model::Read { timeout, .. }
-            | Model::Write { timeout, .. }
-            | Model::Ready { timeout, .. } => *timeout,
-            Model::Communicate { timeout, .. }
-            | Model::Exit { timeout, .. }
-            | Model::ExitAll { timeout, .. }
-            | Model::Stop { timeout, .. }
-            | Model::Message { timeout }
-            | Model::Queue { timeout, .. } => *timeout,
-            Model::Sleep(_) | Model::Yield | Model::Join(_) | Model::First(_) => None,
-            Model::Ticks { .. } => None,
-        };
-        assert_due(world, timeout, until, since);
+        assert_due(world, model.limits(), since);
         return assert_nothing_was_there(world, me, model, 0);
     }
     let closed = |file: FileId| world.may_be_closed(file);
+    let keeps_messages = |file: FileId| world.files.borrow()[file].messages.is_some();
     let by_nature = match model {
         Model::Read {
             want: Want::ToEnd(0) | Want::Line(0) | Want::Lines(0),
@@ -497,11 +593,36 @@ pub fn assert_allowed(
             file,
             ..
         } if kind == ErrorKind::UnexpectedEof => world.files.borrow()[*file].has_ended,
+        Model::Read { file, want, .. } if keeps_messages(*file) => {
+            if kind == ErrorKind::InvalidInput {
+                world.count("messages", "Refused".into());
+            }
+            closed(*file) && kind == ErrorKind::NotConnected
+                || !matches!(want, Want::Some(_)) && kind == ErrorKind::InvalidInput
+        }
         Model::Read { file, .. } | Model::Ready { file, .. } => {
             closed(*file) && kind == ErrorKind::NotConnected
         }
-        Model::Write { file, .. } => {
+        Model::ShutDown { file, .. } => {
+            let is_no_socket = !world.files.borrow()[*file].is_socket;
             closed(*file) && kind == ErrorKind::NotConnected
+                || is_no_socket && errno(error) == Some(libc::ENOTSOCK)
+        }
+        Model::Write { file, data, .. } => {
+            let by_messages = match &world.files.borrow()[*file].messages {
+                Some(messages) if errno(error) == Some(libc::EMSGSIZE) => {
+                    world.count("messages", "TooLong".into());
+                    data.len() > messages.capacity
+                }
+                // Its peer has gone: the first send says so, the next ones have none.
+                Some(messages) => {
+                    !messages.have_end
+                        && matches!(errno(error), Some(libc::ECONNREFUSED | libc::ENOTCONN))
+                }
+                None => false,
+            };
+            closed(*file) && kind == ErrorKind::NotConnected
+                || by_messages
                 || matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
         }
         // Its limit, its streams closed, its status unknown, a source that feeds two.
@@ -515,8 +636,8 @@ pub fn assert_allowed(
         Model::Exit { .. } | Model::ExitAll { .. } | Model::Stop { .. } => {
             kind == ErrorKind::Other && !world.is_calm
         }
-        Model::Sleep(_) | Model::Yield | Model::Join(_) | Model::First(_) => false,
-        Model::Message { .. } | Model::Queue { .. } | Model::Ticks { .. } => false,
+        Model::Sleep { .. } | Model::Yield | Model::Join { .. } | Model::First { .. } => false,
+        Model::Receive { .. } | Model::Queue { .. } | Model::Ticks { .. } => false,
     };
     let by_socket = matches!(model, Model::Read { .. }) && kind == ErrorKind::ConnectionReset;
     let is_injected = !world.is_calm && error.to_string().contains("os error");
@@ -527,6 +648,10 @@ pub fn assert_allowed(
         by_nature || by_socket || is_injected,
         "{model:?} ended with {error}"
     );
+}
+
+pub fn errno(error: &io::Error) -> Option<i32> {
+    OperationError::of(error)?.raw_os_error()
 }
 
 /// The kernel has said it.
@@ -541,6 +666,10 @@ fn assert_nothing_was_there(world: &World, me: TaskId, model: &Model, taken: usi
     if let Model::Queue { room, .. } = model {
         let is_there = world.queue.borrow().has_for(*room, me);
         assert!(!is_there, "{model:?} timed out in its turn");
+    }
+    if let Model::Join { target, .. } = model {
+        let ending = &world.tasks.borrow()[*target].ending;
+        assert_eq!(*ending, Ending::Running, "{model:?} timed out");
     }
     if !world.is_calm {
         return;
@@ -587,6 +716,44 @@ fn assert_nothing_was_there(world: &World, me: TaskId, model: &Model, taken: usi
                 "{model:?} timed out beside what could be had of fd {fd}"
             );
         }
+        Model::Ready {
+            file,
+            aspect: Aspect::Events(events),
+            ..
+        } => {
+            let file = &world.files.borrow()[*file];
+            let asked = events | POLLERR | POLLHUP | POLLNVAL;
+            let truth = sim::with(|kernel| kernel.lasting_truth(file.fd)).expect("a kernel");
+            let is_alone = file.readers.is_empty() && file.writers.is_empty();
+            assert!(
+                file.is_closed || !is_alone || truth & asked == 0,
+                "{model:?} timed out beside {truth:#x}"
+            );
+        }
+        Model::ShutDown { file, .. } => {
+            let file = &world.files.borrow()[*file];
+            let is_mine = file
+                .writers
+                .front()
+                .map_or(false, |writer| writer.task == me);
+            assert!(
+                file.is_closed || !is_mine,
+                "{model:?} timed out in its turn"
+            );
+        }
+        Model::Sleep { time, .. } => {
+            let is_over = now() >= world.tasks.borrow()[me].since.saturating_add(*time);
+            assert!(!is_over, "{model:?} timed out when it was over");
+        }
+        Model::Ticks {
+            period, made, last, ..
+        } => {
+            let passed = ((now() - *made).as_nanos() / period.as_nanos()) as u32;
+            assert!(passed <= last.get(), "{model:?} timed out beside a tick");
+        }
+        Model::First { models, .. } => models
+            .iter()
+            .for_each(|model| assert_nothing_was_there(world, me, model, 0)),
         Model::Communicate { pipe, .. } => {
             let (last, exit) = last_exit(world, *pipe);
             let has_exited = exit.is_some_and(|(_, at)| at < now());

@@ -153,8 +153,12 @@ pub fn give_back(world: &World) {
             let fd = std::os::unix::io::IntoRawFd::into_raw_fd(fd);
             world.trace(|| format!("fd {fd} is given back, {} bytes with it", held.len()));
             let file = &world.files.borrow()[id];
+            let expected = match &file.messages {
+                Some(messages) => messages.bytes(),
+                None => file.came[file.delivered..].to_vec(),
+            };
             assert!(
-                held == file.came[file.delivered..],
+                held == expected,
                 "fd {fd} is given back with what was read ahead"
             );
             assert_eq!(
@@ -170,12 +174,11 @@ pub fn give_back(world: &World) {
         world.files.borrow()[id].abilities(),
     );
     world.has_closed(id);
-    if let Ok(file) = AsyncFile::new(sim::owned(fd)) {
-        let new = world.add_file(file, of[0], of[1], of[2]);
-        let files = &mut *world.files.borrow_mut();
-        files[new].is_shared = files[id].is_shared;
-        (files[new].input, files[new].output) = (files[id].input, files[id].output);
-    }
+    let file = AsyncFile::new(sim::owned(fd));
+    let new = file
+        .ok()
+        .map(|file| world.add_file(file, of[0], of[1], of[2]));
+    world.has_followed(id, new);
 }
 
 pub fn cancel(world: &World, task: TaskId) {

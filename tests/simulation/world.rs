@@ -10,6 +10,7 @@ use asyncfile::{
     AsyncFile, AsyncPipe, End, JoinHandle, Queue, Receiver, Remote, Sender, TaskError,
 };
 
+use super::messages::Messages;
 use super::operations::Model;
 
 pub type FileId = usize;
@@ -22,7 +23,9 @@ pub struct World {
     pub files: RefCell<Vec<File>>,
     pub pipes: RefCell<Vec<Pipe>>,
     /// What is on its way between two files.
-    pub streams: RefCell<Vec<VecDeque<u8>>>,
+    pub streams: RefCell<Vec<Stream>>,
+    /// How many sockets were given to the library: each is asked for its type once.
+    pub sockets: Cell<u64>,
     pub tasks: RefCell<Vec<Task>>,
     /// Failures of tasks that nobody has a handle for: to come out of the next drive, once.
     pub owed: RefCell<Vec<String>>,
@@ -112,7 +115,16 @@ impl QueueModel {
     }
 }
 
-/// Messages in order.
+/// What goes in at one file and is to come out at another: bytes, or messages.
+#[derive(Default)]
+pub struct Stream {
+    pub bytes: VecDeque<u8>,
+    pub messages: VecDeque<Vec<u8>>,
+    /// Nothing goes in any more: its sender has been shut down, or is closed.
+    pub is_over: bool,
+}
+
+/// What threads have sent, in order.
 #[derive(Default)]
 pub struct Channel {
     pub sender: Option<Sender<u64>>,
@@ -136,6 +148,12 @@ pub struct File {
     pub readers: VecDeque<TaskId>,
     pub writers: VecDeque<Writer>,
     pub is_closed: bool,
+    pub is_regular: bool,
+    pub is_socket: bool,
+    /// Of a socket: it sends no more.
+    pub is_shut: bool,
+    /// Of a socket that keeps messages apart.
+    pub messages: Option<Messages>,
     /// Tasks may read it. (One that the driver reads from outside is neither readable nor writable,
     /// so that no task does.)
     pub is_readable: bool,
@@ -144,6 +162,8 @@ pub struct File {
     pub has_actor: bool,
     /// Another process has its open file description, too.
     pub is_shared: bool,
+    /// Its descriptor is another one's duplicate, which stays open.
+    pub is_duplicate: bool,
     /// The stream that it reads from, and that it writes to, if both of its ends are files here.
     pub input: Option<StreamId>,
     pub output: Option<StreamId>,
@@ -154,14 +174,31 @@ impl File {
     pub fn abilities(&self) -> [bool; 3] {
         [self.is_readable, self.is_writable, self.has_actor]
     }
+
+    /// Whether it is a socket whose peer is not told when it sends no more.
+    pub fn is_datagram(&self) -> bool {
+        self.messages
+            .as_ref()
+            .map_or(false, |messages| !messages.have_end)
+    }
 }
 
 /// A write that waits, or goes on.
 pub struct Writer {
     pub task: TaskId,
-    /// What it writes; None: a communicate, which writes what is left of its pipe's input.
-    pub data: Option<Vec<u8>>,
+    pub intent: Intent,
     pub taken: usize,
+    /// How many messages the kernel took.
+    pub messages: usize,
+}
+
+/// What a writer writes.
+pub enum Intent {
+    Data(Vec<u8>),
+    /// What is left of its pipe's input.
+    Feed,
+    /// Nothing, and nothing after it.
+    ShutDown,
 }
 
 /// A child, or several.
@@ -240,38 +277,84 @@ impl World {
                 Passed::Read(bytes) => {
                     file.has_ended |= bytes.is_empty();
                     file.came.extend_from_slice(&bytes);
-                    self.take_out(file.input, &bytes);
+                    match &mut file.messages {
+                        Some(messages) => messages.end(),
+                        None => self.take_out(file, &bytes),
+                    }
                 }
                 Passed::Written(bytes) => {
-                    self.put_in(file.output, &bytes);
+                    self.put_in(file, &bytes);
                     self.has_written(&mut files, id, &bytes);
                 }
                 Passed::ReadByAnother(bytes) => {
-                    self.take_out(file.input, &bytes);
+                    self.take_out(file, &bytes);
                     self.count("second user", "Read".into());
                 }
                 Passed::WrittenByAnother(bytes) => {
-                    self.put_in(file.output, &bytes);
+                    self.put_in(file, &bytes);
                     self.count("second user", "Written".into());
+                }
+                Passed::Message {
+                    message,
+                    came,
+                    is_peek,
+                } => {
+                    if !is_peek {
+                        self.take_out(file, &message);
+                    }
+                    let messages = file.messages.as_mut().expect("it keeps messages apart");
+                    messages.receive(message, came, is_peek);
+                }
+                Passed::Lost => {
+                    if let Some(stream) = file.input {
+                        self.streams.borrow_mut()[stream].messages.clear();
+                    }
+                    self.count("messages", "Lost".into());
+                }
+                Passed::ShutDown => {
+                    let is_meant = |writer: &Writer| matches!(writer.intent, Intent::ShutDown);
+                    assert!(
+                        file.writers.front().map_or(false, is_meant),
+                        "fd {fd} is shut down before its turn"
+                    );
+                    file.is_shut = true;
+                    self.end_stream(file);
                 }
             }
         }
     }
 
-    fn put_in(&self, stream: Option<StreamId>, bytes: &[u8]) {
-        if let Some(stream) = stream {
-            self.streams.borrow_mut()[stream].extend(bytes);
+    fn put_in(&self, file: &File, bytes: &[u8]) {
+        if let Some(stream) = file.output {
+            let stream = &mut self.streams.borrow_mut()[stream];
+            match file.messages {
+                Some(_) => stream.messages.push_back(bytes.to_vec()),
+                None => stream.bytes.extend(bytes),
+            }
         }
     }
 
-    fn take_out(&self, stream: Option<StreamId>, bytes: &[u8]) {
-        if let Some(stream) = stream {
-            let stream = &mut self.streams.borrow_mut()[stream];
-            assert!(
-                stream.len() >= bytes.len()
-                    && stream.drain(..bytes.len()).eq(bytes.iter().copied()),
-                "other bytes come out than went in"
-            );
+    fn take_out(&self, file: &File, bytes: &[u8]) {
+        let stream = match file.input {
+            Some(stream) => &mut self.streams.borrow_mut()[stream],
+            None => return,
+        };
+        if file.messages.is_some() {
+            let next = stream.messages.pop_front();
+            assert_eq!(next.as_deref(), Some(bytes), "the message that was next");
+            return;
+        }
+        let bytes_of = &mut stream.bytes;
+        assert!(
+            bytes_of.len() >= bytes.len()
+                && bytes_of.drain(..bytes.len()).eq(bytes.iter().copied()),
+            "other bytes come out than went in"
+        );
+    }
+
+    fn end_stream(&self, file: &File) {
+        if let (Some(stream), false) = (file.output, file.is_datagram()) {
+            self.streams.borrow_mut()[stream].is_over = true;
         }
     }
 
@@ -286,8 +369,16 @@ impl World {
                 bytes.len()
             ),
         };
-        match &writer.data {
-            Some(data) => {
+        match &writer.intent {
+            Intent::Data(data) if file.messages.is_some() => {
+                assert!(
+                    bytes == data && writer.messages == 0,
+                    "fd {fd} got another message than its first writer's"
+                );
+                (writer.taken, writer.messages) = (bytes.len(), 1);
+                self.count("messages", "Sent".into());
+            }
+            Intent::Data(data) => {
                 let rest = &data[writer.taken..];
                 assert!(
                     rest.starts_with(bytes),
@@ -295,10 +386,52 @@ impl World {
                 );
                 writer.taken += bytes.len();
             }
-            None => {
+            Intent::Feed => {
                 let (pipe, _) = file.of.expect("only a child is communicated with");
                 self.feed(files, pipe, bytes);
             }
+            Intent::ShutDown => panic!("fd {fd} was written to before its turn"),
+        }
+    }
+
+    /// This file is a socket. `messages`: it keeps them apart. One that was not taken over was asked
+    /// for its type, too.
+    pub fn has_socket(&self, id: Option<FileId>, messages: Option<Messages>) {
+        self.sockets.set(self.sockets.get() + 1);
+        if let Some(id) = id {
+            let file = &mut self.files.borrow_mut()[id];
+            (file.is_socket, file.messages) = (true, messages);
+        }
+    }
+
+    /// Whether all that is to come to a reader of this file has come at the finale, and its end.
+    pub fn will_end(&self, file: &File) -> bool {
+        let is_over = |stream: StreamId| self.streams.borrow()[stream].is_over;
+        !file.is_datagram() && (file.has_actor || file.input.map_or(false, is_over))
+    }
+
+    /// The descriptor of this file was taken over once more, as that one, or is closed.
+    pub fn has_followed(&self, old: FileId, new: Option<FileId>) {
+        let (is_socket, is_shut, messages) = {
+            let file = &self.files.borrow()[old];
+            let messages = file.messages.as_ref().map(Messages::of_same_kind);
+            (file.is_socket, file.is_shut, messages)
+        };
+        if is_socket {
+            self.has_socket(new, messages);
+        }
+        let files = &mut *self.files.borrow_mut();
+        let new = match new {
+            Some(new) => new,
+            None => return,
+        };
+        files[new].is_shared = files[old].is_shared;
+        files[new].is_duplicate = files[old].is_duplicate;
+        (files[new].input, files[new].output) = (files[old].input, files[old].output);
+        files[new].is_shut = is_shut;
+        files[new].is_regular = files[old].is_regular;
+        if let (Some(stream), false) = (files[new].output, is_shut) {
+            self.streams.borrow_mut()[stream].is_over = false;
         }
     }
 
@@ -309,7 +442,7 @@ impl World {
         if let (Some(from), Some(to)) = (from, to) {
             files[from].output = Some(streams.len());
             files[to].input = Some(streams.len());
-            streams.push(VecDeque::new());
+            streams.push(Stream::default());
         }
     }
 
@@ -494,10 +627,12 @@ impl World {
             None => return,
         };
         if gives_back {
+            self.count("cancel_on_drop", "GivenBack".into());
             self.tasks.borrow_mut()[task].handle = Some(handle.into_handle());
             return;
         }
         self.trace(|| format!("task {task}'s handle cancels it"));
+        self.count("cancel_on_drop", "Dropped".into());
         if self.tasks.borrow()[task].ending == Ending::Running {
             self.end(task, Ending::Cancelled);
         } else if !self.tasks.borrow()[task].is_told {
@@ -568,7 +703,10 @@ impl World {
             let file = &self.files.borrow()[id];
             match held {
                 Some(held) if !self.may_be_closed(id) && !self.is_tainted.get() => {
-                    let expected = file.came.len() - file.delivered;
+                    let expected = match &file.messages {
+                        Some(messages) => messages.bytes().len(),
+                        None => file.came.len() - file.delivered,
+                    };
                     assert_eq!(held, expected, "fd {}: came and not handed over", file.fd);
                 }
                 _ => {}
@@ -599,11 +737,12 @@ impl World {
             let is_closed = model.any(&|part| match part {
                 Model::Read { file, .. }
                 | Model::Write { file, .. }
+                | Model::ShutDown { file, .. }
                 | Model::Ready { file, .. } => self.files.borrow()[*file].is_closed,
                 _ => false,
             });
             assert!(!is_closed, "task {id} waits on what is closed: {model:?}");
-            let waits_for_messages = model.any(&|part| matches!(part, Model::Message { .. }));
+            let waits_for_messages = model.any(&|part| matches!(part, Model::Receive { .. }));
             let can_come = self.channel.borrow().receiver.is_some();
             assert!(
                 !waits_for_messages || can_come,
@@ -673,10 +812,15 @@ impl World {
             readers: VecDeque::new(),
             writers: VecDeque::new(),
             is_closed: false,
+            is_regular: false,
+            is_socket: false,
+            is_shut: false,
+            messages: None,
             is_readable,
             is_writable,
             has_actor,
             is_shared: false,
+            is_duplicate: false,
             input: None,
             output: None,
         });
@@ -694,8 +838,14 @@ impl World {
     /// What was buffered is gone, and the number may be another's.
     pub fn has_closed(&self, id: FileId) {
         let file = &mut self.files.borrow_mut()[id];
-        file.is_closed = true;
+        let was_closed = std::mem::replace(&mut file.is_closed, true);
         file.delivered = file.came.len();
+        if let Some(messages) = &mut file.messages {
+            messages.forget();
+        }
+        if !was_closed && !file.is_shared && !file.is_duplicate {
+            self.end_stream(file);
+        }
         file.fd = -1;
     }
 
