@@ -176,6 +176,9 @@ impl Descriptor {
         }
         state.inflow = Inflow::default();
         let was_open = std::mem::replace(&mut state.standing, Standing::Closed) == Standing::Open;
+        if let Some(reactor) = &state.reactor {
+            reactor.note_close(self.fd());
+        }
         self.wake_waiting(state);
         if was_open {
             self.port.restore();

@@ -15,6 +15,7 @@ mod foreign;
 mod invariants;
 mod notes;
 mod registry;
+mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,8 @@ use crate::sys::{self, Wait};
 use crate::task_table::Key;
 use crate::wait_list::WaitList;
 use notes::Notes;
+
+pub(crate) use seen::Seen;
 
 /// The owner of an entry of the poll set.
 pub(crate) trait Watch {
@@ -66,6 +69,8 @@ pub(crate) struct Reactor {
     /// The tasks to be advanced in the next turn, because they had their share of this one.
     later: RefCell<Vec<Key>>,
     notes: Notes,
+    /// The files that were closed, for an observer. None if there is none.
+    closed: RefCell<Option<Vec<RawFd>>>,
     /// A request that the drive ends after this advance. Other threads and signal handlers set it.
     pub stop: Arc<AtomicBool>,
     /// How many sources outside this thread may wake a task. The wake pipe is one, while a task or
@@ -124,6 +129,17 @@ impl Reactor {
 
     /// Asks poll(2), and calls the owners of the entries that it has answered.
     pub fn ask(&self, wait: Wait) -> io::Result<()> {
+        self.ask_for(wait, |_, owner, revents| owner.on_ready(revents))
+    }
+
+    /// As `ask`. `answer` is called with each entry's place in the set plus one, in place of its
+    /// owner.
+    #[inline(always)]
+    pub fn ask_for(
+        &self,
+        wait: Wait,
+        mut answer: impl FnMut(usize, Rc<dyn Watch>, c_short),
+    ) -> io::Result<()> {
         self.forget_time();
         let mut set = self.poll_set.borrow_mut();
         set.close_up();
@@ -136,9 +152,9 @@ impl Reactor {
         while answers > 0 {
             // No entry moves while an owner is called: an entry that the owner registers takes its
             // old place, or a new one at the end.
-            let answer = self.poll_set.borrow_mut().next_answer(&mut place);
-            match answer {
-                Some((Some(owner), revents)) => owner.on_ready(revents),
+            let next = self.poll_set.borrow_mut().next_answer(&mut place);
+            match next {
+                Some((Some(owner), revents)) => answer(place, owner, revents),
                 Some((None, _)) => {} // an owner that was called before has closed this one
                 None => break,
             }
@@ -261,6 +277,7 @@ impl Reactor {
         drop(self.poll_set.take());
         self.drop_notes();
         drop(self.kept.take());
+        self.closed.take();
         self.ready.take();
         self.later.take();
     }

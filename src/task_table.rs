@@ -38,8 +38,19 @@ fn next_generation() -> NonZeroU32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TaskId(pub(crate) Key);
 
+impl TaskId {
+    /// The name that is no task's: see [`Trace::task`](crate::Trace::task).
+    pub const NONE: TaskId = TaskId(Key {
+        index: u32::MAX, // so many tasks never are
+        generation: FIRST,
+    });
+}
+
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == TaskId::NONE {
+            return f.write_str("none");
+        }
         self.0.generation.fmt(f)
     }
 }

@@ -1,28 +1,48 @@
 //! The events that an observer sees. The scheduler compares before and after; the machines know
 //! nothing of it.
 
+use std::os::unix::io::RawFd;
+use std::time::Duration;
+
+use libc::pollfd;
+
 use crate::error::TaskError;
 use crate::machine::End;
 use crate::op::operate::Op;
 use crate::task_table::TaskId;
 
-/// One transition of one task: see [`Scheduler::observe`](crate::Scheduler::observe).
+/// One event of one task, or of poll(2): see [`Scheduler::observe`](crate::Scheduler::observe).
 #[derive(Debug)]
 pub struct Trace<'a> {
-    /// The task.
+    /// The task. Of an event that is no task's it is [`TaskId::NONE`].
     pub task: TaskId,
-    /// The number of the turn, counted from 1; 0 before the first turn.
+    /// The number of the turn, counted from 1; 0 before the first turn. The question that poll(2)
+    /// is asked and its answer belong to the turn that they begin. What happens between two turns
+    /// belongs to the turn before.
     pub turn: u64,
     /// The event.
     pub event: Event<'a>,
 }
 
-/// An event of a task.
+/// An event of a task, or of poll(2).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// The task was spawned, and waits for this operation.
     Spawned(&'a Op),
+    /// poll(2) is asked, or [`pollfds`](crate::Scheduler::pollfds) has told a foreign loop what to
+    /// ask. No task's event.
+    Asked {
+        /// How many descriptors it is given for the tasks.
+        entries: usize,
+        /// How long it sleeps at most: zero if it only looks, None if as long as it takes.
+        timeout: Option<Duration>,
+    },
+    /// poll(2) has answered for these descriptors, of those that it was given for the tasks. There
+    /// may be none. No task's event.
+    Answered(&'a [pollfd]),
+    /// The task was made ready: it will be advanced.
+    Woken(By),
     /// The task's operation was advanced, from one state of its machine to another (or the same).
     Advanced {
         /// The operation.
@@ -34,8 +54,36 @@ pub enum Event<'a> {
     },
     /// The task was resumed with an outcome, and waits for this operation.
     Resumed(End, &'a Op),
+    /// The task goes on in the next turn: it has had its share of this one, or it yields.
+    Yielded,
     /// The task was resumed with an outcome, and has ended with a value.
     Done(End),
+    /// The task was marked as cancelled. It is dropped, which is a `Failed`, before another one is
+    /// resumed.
+    Cancelled(By),
     /// The task has ended without a value.
     Failed(&'a TaskError),
+    /// The file with this descriptor was closed: one that tasks wait on, or have waited on. The
+    /// event is that of the task which has closed it.
+    Closed(RawFd),
+}
+
+/// What has woken a task, or cancelled it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum By {
+    /// poll(2), which has answered for this descriptor. It may be one by which the library learns
+    /// that a child has exited.
+    Descriptor(RawFd),
+    /// A foreign loop, which has handed over poll's answer for this descriptor.
+    ForeignLoop(RawFd),
+    /// The deadline of the task's operation, which is due.
+    Deadline,
+    /// A task: by what its body did, by leaving a queue in which this one stands behind it, or by
+    /// its end.
+    Task(TaskId),
+    /// Another thread or a signal handler: through a channel or a Remote.
+    Thread,
+    /// The program, between two turns.
+    Program,
 }

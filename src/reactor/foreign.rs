@@ -1,10 +1,11 @@
 //! The poll set in a foreign loop, which asks poll(2) itself.
 
 use std::os::unix::io::RawFd;
+use std::rc::Rc;
 
 use libc::{c_short, pollfd};
 
-use super::Reactor;
+use super::{Reactor, Watch};
 
 impl Reactor {
     /// Appends the entries to a foreign loop's poll set.
@@ -17,12 +18,17 @@ impl Reactor {
         self.poll_set.borrow().is_shown(fd)
     }
 
-    /// Takes the answer of a foreign loop's poll(2) for this descriptor. The answer counts only for
-    /// an owner that was in the set shown last, because the number may have been used again since.
+    /// Takes the answer of a foreign loop's poll(2) for this descriptor.
     pub fn answered(&self, fd: RawFd, revents: c_short) {
-        let owner = self.poll_set.borrow_mut().take_shown(fd);
-        if let Some(owner) = owner {
+        if let Some(owner) = self.take_shown(fd) {
             owner.on_ready(revents);
         }
+    }
+
+    /// The owner of this descriptor, for which a foreign loop's poll(2) has answered. The answer
+    /// counts only for an owner that was in the set shown last, because the number may have been
+    /// used again since.
+    pub fn take_shown(&self, fd: RawFd) -> Option<Rc<dyn Watch>> {
+        self.poll_set.borrow_mut().take_shown(fd)
     }
 }

@@ -13,7 +13,7 @@ use crate::sys::clock::{self, nanoseconds, Moment};
 use crate::sys::{self, Wait};
 use crate::task::done;
 use crate::task_table::TaskId;
-use crate::trace::Trace;
+use crate::trace::By;
 
 impl<'t> Scheduler<'t> {
     /// Runs until no task is left, or [`Remote::stop`](crate::Remote::stop) says so.
@@ -164,14 +164,6 @@ impl<'t> Scheduler<'t> {
         Ok(self.alive)
     }
 
-    /// Calls `f` with every transition of every task from here on, in place of the observer before
-    /// it. What it cancels is dropped before another task is advanced than the one whose transition
-    /// it is.
-    pub fn observe(&mut self, f: impl FnMut(&Trace<'_>) + 't) {
-        self.observer = Some(Box::new(f));
-        self.reactor.observe();
-    }
-
     /// Hands every failure of a detached task to `f` from here on, in place of what took them
     /// before, and none of them comes out of a drive any more: what a server wants, which outlives
     /// the failure of one client (see [`run`](Scheduler::run)).
@@ -287,6 +279,7 @@ impl<'t> Scheduler<'t> {
     #[cold]
     fn make_all_calls(&mut self) {
         let holds_failures = self.holds_failures;
+        self.report(By::Program, None);
         while !self.must_return() {
             let call = match self.calls.next() {
                 Some(call) => call,
@@ -297,6 +290,7 @@ impl<'t> Scheduler<'t> {
                 self.reactor.report(None, failure);
             }
             self.holds_failures = holds_failures;
+            self.report(By::Thread, None);
             self.drop_cancelled(None);
         }
         self.calls.set_any(true); // for the next drive

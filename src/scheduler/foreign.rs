@@ -15,7 +15,15 @@ impl Scheduler<'_> {
     /// None if only the descriptors can wake a task. Then call [`dispatch`](Scheduler::dispatch).
     pub fn pollfds(&mut self, set: &mut Vec<pollfd>) -> Option<Duration> {
         self.drop_cancelled(None);
+        if let Some(observer) = &self.observer {
+            (observer.hooks.pollfds)(self);
+        }
         self.reactor.show(set);
+        self.foreign_timeout()
+    }
+
+    /// How long a foreign loop may wait.
+    pub(super) fn foreign_timeout(&self) -> Option<Duration> {
         let reactor = &self.reactor;
         let has_work = self.calls.has_any() || reactor.has_work() || reactor.has_failures();
         if has_work || reactor.is_stopping() {
@@ -39,6 +47,9 @@ impl Scheduler<'_> {
     pub fn dispatch(&mut self, set: &[pollfd]) -> Result<usize, TaskError> {
         self.begin_drive(false)?;
         self.reactor.forget_time();
+        if let Some(observer) = &self.observer {
+            (observer.hooks.take_answers)(self, set);
+        }
         for entry in set.iter().filter(|entry| entry.revents != 0) {
             self.reactor.answered(entry.fd, entry.revents);
         }

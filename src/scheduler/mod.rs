@@ -7,6 +7,7 @@
 //!   which failures come out.
 //! * [`calls`](self::calls): what is done between two turns.
 //! * [`foreign`](self::foreign): turns that are driven by a loop that is not ours.
+//! * [`observe`](self::observe): what an observer is shown.
 //!
 //! This file has the beginning and the end of a task.
 
@@ -15,6 +16,7 @@ mod drive;
 mod foreign;
 #[cfg(any(test, fuzzing))]
 mod invariants;
+mod observe;
 mod resume;
 mod share;
 mod turn;
@@ -25,6 +27,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
 use std::time::Instant;
 
+use self::observe::{by, Observer};
 use self::share::Share;
 use crate::deadlines::{Deadline, Deadlines};
 use crate::error::{Milliseconds, TaskError};
@@ -35,15 +38,12 @@ use crate::state_fn::{self, StateFn};
 use crate::sys::clock::{self, nanoseconds, Epoch, Moment};
 use crate::task::{Flow, Task};
 use crate::task_table::{Key, TaskId, TaskTable};
-use crate::trace::{Event, Trace};
+use crate::trace::{By, Event};
 
 pub(crate) use calls::Calls;
 
 /// A live task, boxed: its operation and its body.
 type Running<'t> = Box<Alive<dyn Body<'t> + 't>>;
-
-/// An observer of every transition.
-type Observer<'t> = Box<dyn FnMut(&Trace<'_>) + 't>;
 
 /// The closure that takes the failures of detached tasks.
 type OnFailure<'t> = Box<dyn FnMut(TaskId, TaskError) + 't>;
@@ -85,7 +85,7 @@ pub struct Scheduler<'t> {
     /// waits for one task.
     holds_failures: bool,
     epoch: Epoch,
-    observer: Option<Observer<'t>>,
+    observer: Option<Box<Observer<'t>>>,
     on_failure: Option<OnFailure<'t>>,
     /// The calls to be made at the end of this turn, or when the next drive begins.
     calls: Rc<Calls>,
@@ -168,9 +168,7 @@ impl<'t> Scheduler<'t> {
             self.hidden += 1;
         } else {
             self.alive += 1;
-            if self.observer.is_some() {
-                self.trace(key, Event::Spawned(&task.op));
-            }
+            self.show(key, Event::Spawned(&task.op));
         }
         self.tasks.put(task);
         self.reactor.wake(key);
@@ -193,7 +191,8 @@ impl<'t> Scheduler<'t> {
         let reported_as = Some(key).filter(|_| !task.is_hidden);
         if let Some(failure) = failure {
             if self.observer.is_some() && !task.is_hidden {
-                self.trace(key, Event::Failed(&failure));
+                self.report(by(key, false), None); // what the body did before
+                self.show(key, Event::Failed(&failure));
             }
             let reactor = Rc::clone(&self.reactor);
             // If the task has left a value, the failure takes its place, and the value is dropped
@@ -225,12 +224,15 @@ impl<'t> Scheduler<'t> {
     #[cold]
     fn drop_all_cancelled(&mut self, running: Option<Key>) -> bool {
         let mut is_cancelled = false;
+        self.report(By::Program, None);
         loop {
             while let Some(key) = self.reactor.next_cancelled() {
                 if Some(key) == running {
                     is_cancelled = true;
                 } else if let Some(task) = self.tasks.take(key) {
+                    let by = by(key, task.is_hidden);
                     self.end(key, task, Some(TaskError::Cancelled));
+                    self.report(by, running);
                 }
             }
             if !self.tell_failure() {
@@ -245,19 +247,6 @@ impl<'t> Scheduler<'t> {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(user_code)) {
             let failure = TaskError::Panicked(message(payload));
             self.reactor.report(task, failure);
-        }
-    }
-
-    #[cold]
-    fn trace(&mut self, key: Key, event: Event<'_>) {
-        if let Some(mut observer) = self.observer.take() {
-            let trace = Trace {
-                task: TaskId(key),
-                turn: self.reactor.turns.get(),
-                event,
-            };
-            self.guard(None, || observer(&trace));
-            self.observer = Some(observer);
         }
     }
 

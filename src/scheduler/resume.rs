@@ -3,6 +3,7 @@
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
+use super::observe::by;
 use super::{message, Running, Scheduler};
 use crate::descriptor::Descriptor;
 use crate::error::TaskError;
@@ -63,6 +64,7 @@ impl<'t> Scheduler<'t> {
         end: End,
         outcome: Result<(), Option<TaskError>>,
     ) -> Result<(), Option<TaskError>> {
+        self.report(by(key, task.is_hidden), Some(key));
         // This question comes before another task is dropped. That drop is user code, and may take
         // this task's value from its handle.
         if self.reactor.is_cancelled(key) || self.drop_cancelled(Some(key)) {
@@ -70,8 +72,8 @@ impl<'t> Scheduler<'t> {
         }
         if self.observer.is_some() && !task.is_hidden {
             match outcome {
-                Ok(()) => self.trace(key, Event::Resumed(end, &task.op)),
-                Err(_) => self.trace(key, Event::Done(end)),
+                Ok(()) => self.show(key, Event::Resumed(end, &task.op)),
+                Err(_) => self.show(key, Event::Done(end)),
             }
             if self.drop_cancelled(Some(key)) && outcome.is_ok() {
                 return Err(Some(TaskError::Cancelled)); // by the observer

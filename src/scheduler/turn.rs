@@ -5,6 +5,7 @@
 //! on until it is blocked, or has had its share. User code runs here, and nothing of ours is
 //! borrowed while it does.
 
+use super::observe::by;
 use super::{Running, Scheduler};
 use crate::chore;
 use crate::error::TaskError;
@@ -12,7 +13,7 @@ use crate::op::operate::Progress;
 use crate::sys::clock::Moment;
 use crate::sys::Wait;
 use crate::task_table::Key;
-use crate::trace::Event;
+use crate::trace::{By, Event};
 
 /// The most advances of a turn. (It may be more: twice the number of tasks that were ready at the
 /// turn's beginning.) Then poll(2) is asked again, although more tasks are ready.
@@ -46,7 +47,11 @@ impl<'t> Scheduler<'t> {
             (deadline, Wait::Forever) => Wait::Until(deadline),
         };
         let named = |error| TaskError::Poll(crate::error::system("poll", -1, error));
-        self.reactor.ask(wait).map_err(named)
+        let answered = match &self.observer {
+            None => self.reactor.ask(wait),
+            Some(observer) => (observer.hooks.ask)(self, wait),
+        };
+        answered.map_err(named)
     }
 
     /// Wakes the tasks whose deadlines have come. They stand behind those that poll(2) has woken.
@@ -68,6 +73,7 @@ impl<'t> Scheduler<'t> {
                 }
             }
         }
+        self.report(By::Deadline, None);
         if self.deadlines.are_stale() {
             let tasks = &mut self.tasks;
             let relies = |entry, key| {
@@ -99,22 +105,30 @@ impl<'t> Scheduler<'t> {
                 _ => None,
             };
             match next {
-                Some(key) => self.advance(key),
+                Some(key) => match &self.observer {
+                    None => self.advance::<false>(key),
+                    Some(observer) => (observer.hooks.advance)(self, key),
+                },
                 None => break,
             }
         }
         self.make_calls();
     }
 
-    /// Advances one task until it is blocked, has ended, or has had its share.
-    fn advance(&mut self, key: Key) {
+    /// Advances one task until it is blocked, has ended, or has had its share. The observed
+    /// instance is behind a pointer: a program that never observes does not link it.
+    pub(super) fn advance<const OBSERVED: bool>(&mut self, key: Key) {
+        if OBSERVED {
+            self.mark_seen();
+        }
         let mut task = match self.tasks.take(key) {
             Some(task) => task,
             None => return, // it has ended
         };
+        let is_hidden = task.is_hidden;
         self.share.begin();
         let deadline = loop {
-            let mut progress = self.step(key, &mut task);
+            let mut progress = self.step::<OBSERVED>(key, &mut task);
             let (end, value) = match &mut progress {
                 Progress::Blocked(deadline) => break *deadline,
                 Progress::Ended(end, value) => (*end, value),
@@ -124,6 +138,9 @@ impl<'t> Scheduler<'t> {
             }
             if let Err(failure) = self.resume(key, &mut task, end, value) {
                 self.end(key, task, failure);
+                if OBSERVED {
+                    self.report(by(key, is_hidden), None);
+                }
                 self.drop_cancelled(None);
                 return;
             }
@@ -139,36 +156,20 @@ impl<'t> Scheduler<'t> {
             self.deadlines.set(key, &mut task.deadline, deadline);
         }
         self.tasks.put(task);
+        if OBSERVED && !is_hidden && self.reactor.is_put_off(key) {
+            self.show(key, Event::Yielded);
+        }
         self.drop_cancelled(None); // an observer may have cancelled tasks
     }
 
     /// Advances the task's operation once.
     #[inline(always)]
-    fn step(&mut self, key: Key, task: &mut Running<'t>) -> Progress {
+    fn step<const OBSERVED: bool>(&mut self, key: Key, task: &mut Running<'t>) -> Progress {
         let is_due = std::mem::take(&mut task.is_due);
-        if self.reactor.has_notes() {
+        if OBSERVED {
             return self.step_observed(key, task, is_due);
         }
         task.op.advance(&self.context(key, &task.deadline, is_due))
-    }
-
-    #[cold]
-    fn step_observed(&mut self, key: Key, task: &mut Running<'t>, is_due: bool) -> Progress {
-        let from = task.op.state();
-        let progress = task
-            .op
-            .advance_rarely(&self.context(key, &task.deadline, is_due));
-        if self.observer.is_some() && !task.is_hidden {
-            self.trace(
-                key,
-                Event::Advanced {
-                    from,
-                    to: task.op.state(),
-                    op: &task.op,
-                },
-            );
-        }
-        progress
     }
 
     /// Counts a resume. Returns whether the running task may be resumed once more in this advance.

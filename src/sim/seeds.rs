@@ -228,6 +228,22 @@ fn simulation_of_random_programs_for_many_seeds() {
     }
 }
 
+/// An observer changes neither the order in which tasks are resumed nor the system calls.
+#[test]
+fn simulation_runs_the_same_with_and_without_an_observer() {
+    let mut resumes = 0;
+    for seed in 0..400 {
+        let [without, with] = [false, true].map(|is_observed| {
+            simulation::IS_OBSERVED.with(|observed| observed.set(Some(is_observed)));
+            let report = run(seed, false);
+            (simulation::ORDER.with(|order| order.take()), report.calls)
+        });
+        assert_eq!(without, with, "seed {seed}");
+        resumes += with.0.len();
+    }
+    assert!(resumes > 4_000, "{resumes}");
+}
+
 /// What the fuzzer of `tasks` was given to begin with, and what it has found, again.
 #[test]
 fn simulation_of_every_input_of_the_corpus() {

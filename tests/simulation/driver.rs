@@ -1,6 +1,7 @@
 //! How a program is driven, from its beginning to its end, and what must be true in between and
 //! afterwards.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
@@ -20,6 +21,14 @@ use super::world::{now, Ending, FileId, Input, TaskId, World};
 use super::{chance, choose, kernel, one_of, operations, outcomes};
 
 type Ends = BTreeMap<(&'static str, String), u64>;
+
+thread_local! {
+    /// Whether all programs of this thread are observed. None: the program itself decides.
+    pub static IS_OBSERVED: Cell<Option<bool>> = const { Cell::new(None) };
+
+    /// The tasks of the last program of this thread, each time that one was resumed.
+    pub static ORDER: RefCell<Vec<TaskId>> = const { RefCell::new(Vec::new()) };
+}
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -42,7 +51,8 @@ pub fn drive(is_calm: bool, traces: bool) -> Ends {
     if chance(48) {
         *world.remote.borrow_mut() = sched.remote().ok(); // no descriptors are left, it may say
     }
-    if chance(96) {
+    let is_observed = chance(96);
+    if IS_OBSERVED.with(Cell::get).unwrap_or(is_observed) {
         let world = Rc::clone(&world);
         sched.observe(move |trace| match trace.event {
             Event::Advanced { from, to, .. } => {
@@ -501,6 +511,7 @@ fn end(world: Rc<World>, sched: Scheduler<'static>) -> Ends {
             assert_eq!(kernel.children(), (0, 0), "children are left");
         });
     }
+    ORDER.with(|order| order.replace(world.order.take()));
     world.ends.take()
 }
 

@@ -34,6 +34,8 @@ mod world;
 use std::collections::BTreeMap;
 
 use asyncfile::sim::{self, Faults, Kernel};
+#[allow(unused_imports)] // a fuzz target uses neither
+pub use driver::{IS_OBSERVED, ORDER};
 
 /// What a program did.
 #[derive(Debug, Default)]

@@ -253,6 +253,7 @@ pub fn add_task(world: &World, ops_left: u32) {
 /// What every task does: looks at its outcome, acts, and waits for something else.
 fn resume(guard: &Guard, task: &mut Task<'_, '_>) -> Flow<u32> {
     let (world, me) = (&guard.world, guard.me);
+    world.order.borrow_mut().push(me);
     world.sync();
     let (model, ending, value) = {
         let tasks = world.tasks.borrow();

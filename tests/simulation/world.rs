@@ -45,6 +45,8 @@ pub struct World {
     /// every call may fail.
     pub is_tainted: Cell<bool>,
     pub traces: bool,
+    /// Each resume's task.
+    pub order: RefCell<Vec<TaskId>>,
     /// Numbers of what somebody else uses, too: the library has duplicates.
     pub shared: RefCell<Vec<RawFd>>,
     /// A Remote has asked for a stop since the last drive was looked at.
