@@ -472,7 +472,8 @@ impl AsyncPipe {
     /// From here on the drop of the last handle sends SIGKILL to the children that live, and to the
     /// groups that they lead. It never waits: they are reaped by the next turn or spawn on this
     /// thread. An `exit`, `exit_all`, `stop` or `communicate` is a handle; a read or a write, or an
-    /// [`AsyncFile`] of a stream, is not. In a fork of this process a drop kills nothing.
+    /// [`AsyncFile`] of a stream, is not. In a fork of this process a drop kills nothing. Where a
+    /// sandbox refuses waitid(2), what a leader has left of its group lives on.
     ///
     /// # Example
     ///

@@ -107,7 +107,7 @@ impl ChildProcess {
     pub fn try_wait(&self) -> io::Result<Status> {
         if self.status.get() == Status::Running {
             let answer = match self.is_held() {
-                true => self.process.borrow().peek(),
+                true => self.peek(),
                 false => self.reap(),
             };
             match answer {
@@ -131,6 +131,20 @@ impl ChildProcess {
         };
         self.is_reaped.set(is_reaped);
         answer
+    }
+
+    /// waitid(2), which does not reap the child. A sandbox may refuse it: then waitpid(2) is asked.
+    fn peek(&self) -> io::Result<Option<ExitStatus>> {
+        let answer = self.process.borrow().peek();
+        match answer {
+            Err(error) if error.raw_os_error() != Some(libc::ECHILD) => self.reap(),
+            answer => answer,
+        }
+    }
+
+    /// Whether its end was noticed, and it is reaped.
+    fn was_reaped_here(&self) -> bool {
+        self.is_reaped.get() && matches!(self.status.get(), Status::Exited(_))
     }
 
     /// Whether it is a leader that must not be reaped yet.
@@ -273,12 +287,23 @@ impl ChildProcess {
     /// kill(2) to the group that it leads, also after its end. The leader is looked at before: the
     /// number of one that something else has reaped may be another group's.
     pub fn signal_group(&self, signal: i32) -> Result<(), Cause> {
-        let answer = self.process.borrow().peek();
+        let answer = match self.was_reaped_here() {
+            true => Ok(None),
+            false => self.peek(),
+        };
         let named = |error| Cause::Named {
             name: format!("group of child {}", self.id),
             error,
         };
         match answer {
+            Ok(answer) if self.is_reaped.get() => {
+                if let Some(status) = answer {
+                    self.has_ended(Status::Exited(status));
+                }
+                let text = "the leader is reaped: its number may be another group's, and nothing \
+                            is sent";
+                Err(Cause::Says(io::ErrorKind::Other, text))
+            }
             Ok(status) => match process::kill_group(self.id, signal) {
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()), // all have ended
                 // Darwin says EPERM of a group in which the leader's zombie alone is left.
@@ -304,7 +329,12 @@ impl ChildProcess {
     /// To the group that it leads; to itself, if it leads none.
     pub fn signal_all(&self, signal: i32) -> Result<(), Cause> {
         if self.leads_group {
-            return self.signal_group(signal);
+            let answer = self.signal_group(signal);
+            return if self.was_reaped_here() {
+                Ok(())
+            } else {
+                answer
+            };
         }
         self.signal(signal).map_err(|error| Cause::Named {
             name: format!("of child {}", self.id),
