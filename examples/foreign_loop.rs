@@ -46,6 +46,11 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "foreign_loop: {text}");
 }
 
+/// The error names stdout.
+fn of_stdout(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("stdout: {error}"))
+}
+
 /// The loop itself. Returns how many of the paths failed.
 fn host(paths: &[PathBuf], every: Duration) -> io::Result<usize> {
     let lines = Cell::new(0u64);
@@ -126,9 +131,10 @@ fn copy_lines<'t>(
     {
         Some(line) => {
             let mut out = io::stdout().lock();
-            write!(out, "{name}: ").and_then(|()| out.write_all(line))?;
+            let written = write!(out, "{name}: ").and_then(|()| out.write_all(line));
+            written.map_err(of_stdout)?;
             if !line.ends_with(b"\n") {
-                out.write_all(b"\n")?; // the file's last line, or a piece of a very long one
+                out.write_all(b"\n").map_err(of_stdout)?; // the file's last line, or a piece of a very long one
             }
             lines.set(lines.get() + 1);
             again()
@@ -196,7 +202,7 @@ fn poll(set: &mut [libc::pollfd], timeout: Duration) -> io::Result<()> {
     if error.kind() == io::ErrorKind::Interrupted {
         Ok(())
     } else {
-        Err(error)
+        Err(io::Error::new(error.kind(), format!("poll: {error}")))
     }
 }
 
