@@ -46,6 +46,11 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "foreign_loop: {text}");
 }
 
+/// The error names stdin.
+fn of_stdin(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("stdin: {error}"))
+}
+
 /// The error names stdout.
 fn of_stdout(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("stdout: {error}"))
@@ -75,7 +80,9 @@ fn host(paths: &[PathBuf], every: Duration) -> io::Result<usize> {
     }
 
     let mut console = Console {
-        stdin: Some(File::from(io::stdin().as_fd().try_clone_to_owned()?)),
+        stdin: Some(File::from(
+            io::stdin().as_fd().try_clone_to_owned().map_err(of_stdin)?,
+        )),
         typed: Vec::new(),
     };
     let mut set = Vec::new();
@@ -92,7 +99,7 @@ fn host(paths: &[PathBuf], every: Duration) -> io::Result<usize> {
         )?;
 
         if set[0].revents != 0 {
-            for command in console.commands()? {
+            for command in console.commands().map_err(of_stdin)? {
                 match command.as_str() {
                     "quit" => return Ok(failures),
                     "status" => say(&format!("status: {} lines, {alive} alive", lines.get())),
