@@ -335,7 +335,8 @@ impl AsyncPipe {
     ///
     /// A leader that exits in time may leave other processes in its group. These have the whole
     /// grace, too: a hidden task, which nothing waits for, sends them SIGKILL at its end, if the
-    /// scheduler is still there. A stop that is cancelled, or whose own timeout comes before the
+    /// scheduler is still there. Until then the leader stays a zombie, because its number is that
+    /// of the group. A stop that is cancelled, or whose own timeout comes before the
     /// end of the grace, sends no SIGKILL.
     ///
     /// # Errors
