@@ -265,7 +265,10 @@ fn children(sched: &mut Scheduler<'_>) -> Test {
     // A leader stays a zombie until the grace is over: its group may have others.
     let stopped = AsyncPipe::piped(shell("exec sleep 1000").process_group(0))?;
     let status = sched.block_on(stopped.stop(Duration::from_millis(1)))?;
-    assert!(matches!(status.signal(), Some(libc::SIGTERM | libc::SIGKILL)));
+    assert!(matches!(
+        status.signal(),
+        Some(libc::SIGTERM | libc::SIGKILL)
+    ));
     drop(AsyncPipe::piped(shell("exec sleep 1000"))?.kill_on_drop());
     drop(AsyncPipe::piped(shell("exit 3"))?);
     let mut quiet = Command::new("true");
