@@ -257,3 +257,31 @@ fn nothing_runs_before_the_first_call_or_at_the_process_s_end() {
         }
     }
 }
+
+/// The tables of `src/guide/places.md` name tests as `file::test` or by the path of their file.
+#[test]
+fn every_test_that_the_guide_names_is_there() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut tests = String::new();
+    for directory in ["tests", "tests/gotchas", "tests/children"] {
+        for entry in fs::read_dir(top.join(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                tests += &fs::read_to_string(path).unwrap();
+            }
+        }
+    }
+    let guide = fs::read_to_string(top.join("src/guide/places.md")).unwrap();
+    let mut found = 0;
+    for name in guide.split('`').skip(1).step_by(2) {
+        if name.contains('/') {
+            let there = [top.join(name), top.join("src").join(name)];
+            assert!(there.iter().any(|path| path.exists()), "{name}");
+        } else if name.contains("::") || name.matches('_').count() > 3 {
+            let function = name.rsplit("::").next().unwrap();
+            assert!(tests.contains(&format!("fn {function}(")), "{name}");
+            found += 1;
+        }
+    }
+    assert!(found > 15, "{found}");
+}

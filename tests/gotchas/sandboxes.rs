@@ -97,6 +97,18 @@ fn a_duplicated_pipe_is_read_without_preadv2() -> Test {
 }
 
 #[test]
+fn a_childs_pipes_are_used_without_preadv2_and_pwritev2() -> Test {
+    let _guard = guard();
+    refused(&[libc::SYS_preadv2, libc::SYS_pwritev2], |_| {
+        let data = vec![7; 300_000]; // more than both pipes hold: it must wait
+        let child = AsyncPipe::piped(Command::new("cat"))?;
+        let output = Scheduler::new().block_on(child.communicate(data.clone()))?;
+        assert!(output.status.success() && output.stdout == data);
+        Ok(())
+    })
+}
+
+#[test]
 fn a_scheduler_is_woken_where_pipe2_takes_no_flags() -> Test {
     let _guard = guard();
     for errno in REFUSALS {
