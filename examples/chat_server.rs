@@ -14,8 +14,8 @@
 //! Exit status: 1 if it cannot print, listen, accept or poll, 2 for a wrong command line.
 
 use asyncfile::{
-    again, channel, done, sleep, wait, AsyncFile, End, Flow, Receiver, Remote, Scheduler, Sender,
-    Task, TaskError,
+    again, channel, done, sleep, wait, AsyncFile, End, Flow, OperationError, Receiver, Remote,
+    Scheduler, Sender, Task, TaskError,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -79,6 +79,11 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "chat_server: {text}");
 }
 
+/// The error names stdout.
+fn of_stdout(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("stdout: {error}"))
+}
+
 fn serve(port: u16) -> io::Result<()> {
     let mut sched = Scheduler::new();
     let remote = sched.remote()?;
@@ -94,7 +99,7 @@ fn serve(port: u16) -> io::Result<()> {
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     listener.set_nonblocking(true)?; // a client may have gone between poll(2) and accept(2)
-    writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
+    writeln!(io::stdout(), "listening on {}", listener.local_addr()?).map_err(of_stdout)?;
 
     let room = Rc::new(Room::default());
     let incoming = AsyncFile::duplicate(&listener)?;
@@ -115,7 +120,7 @@ fn serve(port: u16) -> io::Result<()> {
         done(())
     });
     drive(&mut sched)?;
-    printed // the clients have their leave in any case
+    printed.map_err(of_stdout) // the clients have their leave in any case
 }
 
 /// Runs until all tasks have ended or the Remote stops it. A failure is that of one client's task;
@@ -247,6 +252,14 @@ impl Client {
         true
     }
 
+    /// A client that has gone is nothing to report, and neither is a socket that was closed here.
+    fn say_if_unexpected(&self, error: &io::Error) {
+        let errno = OperationError::of(error).and_then(OperationError::raw_os_error);
+        if !matches!(errno, None | Some(libc::ECONNRESET | libc::EPIPE)) {
+            say(&format!("{}: {error}", self.shown()));
+        }
+    }
+
     fn shown(&self) -> String {
         self.name
             .borrow()
@@ -266,7 +279,10 @@ fn reader<'t>(room: Rc<Room>, client: Rc<Client>) -> impl FnMut(&mut Task<'_, 't
                 room.drop_client(&client, &format!("a line is at most {LONGEST_LINE} bytes"));
                 return done(());
             }
-            Ok(None) | Err(_) => {
+            end => {
+                if let Err(error) = end {
+                    client.say_if_unexpected(&error);
+                }
                 let was_here = room.clients.borrow_mut().remove(&client.number).is_some();
                 if was_here && client.name.borrow().is_some() {
                     room.say(&format!("* {} left", client.shown()), client.number);
@@ -297,9 +313,12 @@ fn writer<'t>(
     lines: Receiver<Rc<[u8]>>,
 ) -> impl FnMut(&mut Task<'_, 't>) -> Flow + 't {
     move |task| {
-        let went_well = task.ok().is_ok() && task.end() != End::TimedOut;
+        let answer = task.ok();
         client.is_writing.set(false);
-        if !went_well {
+        if answer.is_err() || task.end() == End::TimedOut {
+            if let Err(error) = answer {
+                client.say_if_unexpected(&error);
+            }
             client.sock.close(); // that ends its reader, too
             return done(());
         }

@@ -53,6 +53,11 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "echo_server: {text}");
 }
 
+/// The error names stdout.
+fn of_stdout(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("stdout: {error}"))
+}
+
 struct Options {
     port: u16,
     max_connections: usize,
@@ -62,7 +67,7 @@ struct Options {
 fn serve(options: Options) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
     listener.set_nonblocking(true)?; // a client may have gone between poll(2) and accept(2)
-    writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
+    writeln!(io::stdout(), "listening on {}", listener.local_addr()?).map_err(of_stdout)?;
 
     let taken = Cell::new(0);
     let mut sched = Scheduler::new();

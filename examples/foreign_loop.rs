@@ -46,6 +46,16 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "foreign_loop: {text}");
 }
 
+/// The error names stdin.
+fn of_stdin(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("stdin: {error}"))
+}
+
+/// The error names stdout.
+fn of_stdout(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("stdout: {error}"))
+}
+
 /// The loop itself. Returns how many of the paths failed.
 fn host(paths: &[PathBuf], every: Duration) -> io::Result<usize> {
     let lines = Cell::new(0u64);
@@ -70,7 +80,9 @@ fn host(paths: &[PathBuf], every: Duration) -> io::Result<usize> {
     }
 
     let mut console = Console {
-        stdin: Some(File::from(io::stdin().as_fd().try_clone_to_owned()?)),
+        stdin: Some(File::from(
+            io::stdin().as_fd().try_clone_to_owned().map_err(of_stdin)?,
+        )),
         typed: Vec::new(),
     };
     let mut set = Vec::new();
@@ -87,7 +99,7 @@ fn host(paths: &[PathBuf], every: Duration) -> io::Result<usize> {
         )?;
 
         if set[0].revents != 0 {
-            for command in console.commands()? {
+            for command in console.commands().map_err(of_stdin)? {
                 match command.as_str() {
                     "quit" => return Ok(failures),
                     "status" => say(&format!("status: {} lines, {alive} alive", lines.get())),
@@ -126,9 +138,10 @@ fn copy_lines<'t>(
     {
         Some(line) => {
             let mut out = io::stdout().lock();
-            write!(out, "{name}: ").and_then(|()| out.write_all(line))?;
+            let written = write!(out, "{name}: ").and_then(|()| out.write_all(line));
+            written.map_err(of_stdout)?;
             if !line.ends_with(b"\n") {
-                out.write_all(b"\n")?; // the file's last line, or a piece of a very long one
+                out.write_all(b"\n").map_err(of_stdout)?; // the file's last line, or a piece of a very long one
             }
             lines.set(lines.get() + 1);
             again()
@@ -196,7 +209,7 @@ fn poll(set: &mut [libc::pollfd], timeout: Duration) -> io::Result<()> {
     if error.kind() == io::ErrorKind::Interrupted {
         Ok(())
     } else {
-        Err(error)
+        Err(io::Error::new(error.kind(), format!("poll: {error}")))
     }
 }
 

@@ -60,6 +60,11 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "game_loop: {text}");
 }
 
+/// The error names stdout.
+fn of_stdout(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("stdout: {error}"))
+}
+
 fn play(frames: u32, is_calm: bool) -> io::Result<()> {
     let (mut theirs, ours) = UnixStream::pair()?;
     let peer = thread::Builder::new().spawn(move || {
@@ -162,5 +167,6 @@ impl Second {
             self.longest.as_secs_f64() * 1e3,
             world.monsters.get()
         )
+        .map_err(of_stdout)
     }
 }

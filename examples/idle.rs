@@ -47,6 +47,11 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "idle: {text}");
 }
 
+/// The error names stdout.
+fn of_stdout(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("stdout: {error}"))
+}
+
 fn measure(wanted: usize) -> io::Result<()> {
     let limit = raise_descriptor_limit()?;
     let n = wanted.min(limit.saturating_sub(OTHER_DESCRIPTORS) / 2);
@@ -82,17 +87,20 @@ fn measure(wanted: usize) -> io::Result<()> {
     writeln!(
         out,
         "{alive} tasks, each blocked in readline on a connection of its own"
-    )?;
+    )
+    .map_err(of_stdout)?;
     writeln!(
         out,
         "{per_task} bytes per task, {per_file} per open file, and {tables} of tables"
-    )?;
+    )
+    .map_err(of_stdout)?;
     if let (Some(resident), Some(before)) = (resident_kib(), resident_at_first) {
         let grown = resident.saturating_sub(before);
         writeln!(
             out,
             "{resident} KiB resident, {grown} of them for the files and tasks"
-        )?;
+        )
+        .map_err(of_stdout)?;
     }
     Ok(())
 }

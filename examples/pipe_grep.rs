@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         }
     };
     let printed = count(&pattern, &path).and_then(|counts| {
-        writeln!(io::stdout(), "{} {}", counts.lines, counts.bytes)?;
+        writeln!(io::stdout(), "{} {}", counts.lines, counts.bytes).map_err(of_stdout)?;
         Ok(counts.lines > 0)
     });
     match printed {
@@ -45,6 +45,11 @@ fn main() -> ExitCode {
 /// On stderr. If it cannot be written to, nothing is said.
 fn say(text: &str) {
     let _ = writeln!(io::stderr(), "pipe_grep: {text}");
+}
+
+/// The error names stdout.
+fn of_stdout(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("stdout: {error}"))
 }
 
 struct Counts {

@@ -21,7 +21,8 @@
 mod signals;
 
 use asyncfile::{
-    first, sleep, then, yield_now, AsyncFile, AsyncPipe, End, Next, Op, Scheduler, StateFlow, Task,
+    first, sleep, then, yield_now, AsyncFile, AsyncPipe, End, Next, Op, OperationError, Scheduler,
+    StateFlow, Task,
 };
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -62,6 +63,11 @@ fn main() -> ExitCode {
 /// On stderr. If it cannot be written to, nothing is said.
 fn say(text: &str) {
     let _ = writeln!(io::stderr(), "repl: {text}");
+}
+
+/// The errno of a system call that failed in an operation.
+fn errno_of(error: &io::Error) -> Option<i32> {
+    OperationError::of(error)?.raw_os_error()
 }
 
 /// The whole conversation. Returns the exit status.
@@ -270,9 +276,10 @@ impl Session {
 
     fn sent(&mut self, task: &mut Task) -> StateFlow<Self> {
         match task.written() {
-            // On Linux this is EIO when the other side has gone. What it said is still to be read.
-            Err(error) if error.kind() == ErrorKind::TimedOut => Err(error),
-            _ => self.listen(task),
+            // The other side has gone (Linux). What it said is still to be read.
+            Err(error) if errno_of(&error) == Some(libc::EIO) => self.listen(task),
+            Err(error) => Err(error),
+            Ok(_) => self.listen(task),
         }
     }
 

@@ -57,6 +57,11 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "rpc_client: {text}");
 }
 
+/// The error names stdout.
+fn of_stdout(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("stdout: {error}"))
+}
+
 /// Sends the requests, and prints the answers. Returns whether all were answered.
 fn ask(options: Options) -> io::Result<bool> {
     let pipe = AsyncPipe::piped(Command::new("sh").arg("-c").arg(&options.server))?.kill_on_drop();
@@ -69,7 +74,9 @@ fn ask(options: Options) -> io::Result<bool> {
             sched.spawn(answer.ready().timeout(options.timeout), move |task| {
                 let result = client.answer(id, &answer, task);
                 match &result {
-                    Ok(result) => writeln!(io::stdout(), "{id} {method}: {result}")?,
+                    Ok(result) => {
+                        writeln!(io::stdout(), "{id} {method}: {result}").map_err(of_stdout)?
+                    }
                     Err(error) => say(&format!("{id} {method}: {error}")),
                 }
                 done(result.is_ok())

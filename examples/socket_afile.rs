@@ -41,6 +41,11 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "socket_afile: {text}");
 }
 
+/// The error names stdout.
+fn of_stdout(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("stdout: {error}"))
+}
+
 /// Sends the file and prints what each side saw. Returns whether both saw the same.
 fn transfer(path: OsString) -> io::Result<bool> {
     let file = File::open(&path)
@@ -71,7 +76,7 @@ fn transfer(path: OsString) -> io::Result<bool> {
 
     let sent = sched.join(sender)?.tally.row();
     let received = sched.join(receiver)?;
-    writeln!(io::stdout(), "sent     {sent}\nreceived {received}")?;
+    writeln!(io::stdout(), "sent     {sent}\nreceived {received}").map_err(of_stdout)?;
     Ok(sent == received)
 }
 

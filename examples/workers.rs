@@ -56,6 +56,11 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "workers: {text}");
 }
 
+/// The error names stdout.
+fn of_stdout(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("stdout: {error}"))
+}
+
 /// Starts the workers and prints what they send, and the sums. No worker is joined: if stdout
 /// fails, one may still wait for its path, and the process ends all the same.
 fn count_all(threads: usize, paths: Vec<PathBuf>) -> io::Result<Sums> {
@@ -80,7 +85,7 @@ fn count_all(threads: usize, paths: Vec<PathBuf>) -> io::Result<Sums> {
     let message_or_tick = first([Op::from(receiver.ready()), sleep(TICK).into()]);
     let printer = sched.spawn(message_or_tick, printer(&jobs.paths, receiver));
     let sums = sched.join(printer)?;
-    writeln!(io::stdout(), "{} {} total", sums.lines, sums.bytes)?;
+    writeln!(io::stdout(), "{} {} total", sums.lines, sums.bytes).map_err(of_stdout)?;
     Ok(sums)
 }
 
@@ -136,7 +141,7 @@ fn printer<'a>(
                     sums.finished += 1;
                     match counted {
                         Ok((lines, bytes)) => {
-                            writeln!(io::stdout(), "{lines} {bytes} {path}")?;
+                            writeln!(io::stdout(), "{lines} {bytes} {path}").map_err(of_stdout)?;
                             sums.lines += lines;
                             sums.bytes += bytes;
                         }

@@ -21,6 +21,11 @@ impl Signals {
     /// Catches SIGINT, SIGTERM and SIGHUP from here on. One that is ignored (by nohup, or in a
     /// background job) stays ignored.
     pub fn new() -> io::Result<Signals> {
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("signals: {error}"));
+        Signals::caught().map_err(named)
+    }
+
+    fn caught() -> io::Result<Signals> {
         let (reader, writer) = UnixStream::pair()?;
         let last = Arc::new(AtomicUsize::new(0));
         for signal in [SIGINT, SIGTERM, SIGHUP] {

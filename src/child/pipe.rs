@@ -335,7 +335,8 @@ impl AsyncPipe {
     ///
     /// A leader that exits in time may leave other processes in its group. These have the whole
     /// grace, too: a hidden task, which nothing waits for, sends them SIGKILL at its end, if the
-    /// scheduler is still there. A stop that is cancelled, or whose own timeout comes before the
+    /// scheduler is still there. Until then the leader stays a zombie, because its number is that
+    /// of the group. A stop that is cancelled, or whose own timeout comes before the
     /// end of the grace, sends no SIGKILL.
     ///
     /// # Errors
@@ -472,7 +473,8 @@ impl AsyncPipe {
     /// From here on the drop of the last handle sends SIGKILL to the children that live, and to the
     /// groups that they lead. It never waits: they are reaped by the next turn or spawn on this
     /// thread. An `exit`, `exit_all`, `stop` or `communicate` is a handle; a read or a write, or an
-    /// [`AsyncFile`] of a stream, is not. In a fork of this process a drop kills nothing.
+    /// [`AsyncFile`] of a stream, is not. In a fork of this process a drop kills nothing. Where a
+    /// sandbox refuses waitid(2), what a leader has left of its group lives on.
     ///
     /// # Example
     ///

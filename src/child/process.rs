@@ -107,7 +107,7 @@ impl ChildProcess {
     pub fn try_wait(&self) -> io::Result<Status> {
         if self.status.get() == Status::Running {
             let answer = match self.is_held() {
-                true => self.process.borrow().peek(),
+                true => self.peek(),
                 false => self.reap(),
             };
             match answer {
@@ -131,6 +131,21 @@ impl ChildProcess {
         };
         self.is_reaped.set(is_reaped);
         answer
+    }
+
+    /// waitid(2), which does not reap the child. A sandbox may refuse it: then waitpid(2) is asked.
+    fn peek(&self) -> io::Result<Option<ExitStatus>> {
+        let answer = self.process.borrow().peek();
+        match answer {
+            Err(error) if error.raw_os_error() != Some(libc::ECHILD) => {
+                let status = self.reap()?;
+                if let (Some(status), Status::Running) = (status, self.status.get()) {
+                    self.has_ended(Status::Exited(status));
+                }
+                Ok(status)
+            }
+            answer => answer,
+        }
     }
 
     /// Whether it is a leader that must not be reaped yet.
@@ -273,13 +288,13 @@ impl ChildProcess {
     /// kill(2) to the group that it leads, also after its end. The leader is looked at before: the
     /// number of one that something else has reaped may be another group's.
     pub fn signal_group(&self, signal: i32) -> Result<(), Cause> {
-        let answer = self.process.borrow().peek();
+        let answer = self.peek();
         let named = |error| Cause::Named {
             name: format!("group of child {}", self.id),
             error,
         };
         match answer {
-            Ok(status) => match process::kill_group(self.id, signal) {
+            Ok(status) if !self.is_reaped.get() => match process::kill_group(self.id, signal) {
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()), // all have ended
                 // Darwin says EPERM of a group in which the leader's zombie alone is left.
                 Err(error)
@@ -291,20 +306,23 @@ impl ChildProcess {
                 }
                 answer => answer.map_err(named),
             },
-            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {
+            Err(error) if error.raw_os_error() != Some(libc::ECHILD) => Err(named(error)),
+            _ => {
                 self.try_wait().map_err(named)?;
-                let text = "something else has reaped the leader: its number may be another \
-                            group's, and nothing is sent";
+                let text = "the leader is reaped: its number may be another group's, and nothing \
+                            is sent";
                 Err(Cause::Says(io::ErrorKind::Other, text))
             }
-            Err(error) => Err(named(error)),
         }
     }
 
     /// To the group that it leads; to itself, if it leads none.
     pub fn signal_all(&self, signal: i32) -> Result<(), Cause> {
         if self.leads_group {
-            return self.signal_group(signal);
+            let answer = self.signal_group(signal);
+            // Its end was noticed, and it is reaped: nothing is left to be signalled safely.
+            let is_over = self.is_reaped.get() && matches!(self.status.get(), Status::Exited(_));
+            return if is_over { Ok(()) } else { answer };
         }
         self.signal(signal).map_err(|error| Cause::Named {
             name: format!("of child {}", self.id),

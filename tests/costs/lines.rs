@@ -1,6 +1,7 @@
 //! Lines: no allocation for each, linear work. (The bytes that are scanned are counted by the unit
 //! tests of the line buffer.)
 
+use std::cell::Cell;
 use std::io::Write;
 use std::thread;
 
@@ -12,20 +13,28 @@ use crate::descriptors::{guard, idle, pipe, sockets, Test, ZERO};
 
 const LINES: u64 = 1_000_000;
 
-/// A thread that writes `LINES` lines of unequal lengths, in pieces that end anywhere.
-fn write_lines(mut writer: impl Write + Send + 'static) -> thread::JoinHandle<std::io::Result<()>> {
-    thread::spawn(move || {
-        let mut piece = Vec::new();
-        for i in 0..LINES {
-            writeln!(piece, "{:1$}", i, (i % 50) as usize)?;
-            if piece.len() > 50_000 {
-                let rest = piece.split_off(50_000);
-                writer.write_all(&piece)?;
-                piece = rest;
-            }
+/// `LINES` lines of unequal lengths.
+fn text() -> Vec<u8> {
+    let mut text = Vec::new();
+    for i in 0..LINES {
+        writeln!(text, "{:1$}", i, (i % 50) as usize).expect("memory takes it");
+    }
+    text
+}
+
+/// Writes the text in pieces that end anywhere. The reader takes each piece and waits before the
+/// next one comes, so what it allocates does not depend on which of two threads is ahead.
+fn feed(sched: &mut Scheduler<'_>, mut writer: impl Write, text: &[u8], taken: &Cell<u64>) -> Test {
+    let mut lines = 0;
+    for piece in text.chunks(50_000) {
+        writer.write_all(piece)?;
+        lines += piece.iter().filter(|byte| **byte == b'\n').count() as u64;
+        while taken.get() < lines {
+            sched.turn(Some(ZERO))?;
         }
-        writer.write_all(&piece)
-    })
+        sched.turn(Some(ZERO))?; // it parks
+    }
+    Ok(())
 }
 
 #[test]
@@ -33,24 +42,22 @@ fn a_million_lines_are_no_allocation_after_the_first_turns() -> Test {
     let _guard = guard();
     const WARM: u64 = 10_000;
     let (file, writer) = pipe()?;
-    let other_side = write_lines(writer);
-    let (mut lines, mut warm) = (0, None);
+    let (lines, mut warm) = (Cell::new(0), None);
     let mut sched = Scheduler::new();
     let reader = sched.spawn(file.readline(), |task| {
         if let Some(line) = task.line()? {
             assert!(line.ends_with(b"\n"));
-            lines += 1;
-            if lines == WARM {
+            lines.set(lines.get() + 1);
+            if lines.get() == WARM {
                 warm = Some(memory());
             }
             return wait(file.readline());
         }
         done(memory().allocations - warm.unwrap().allocations)
     });
+    feed(&mut sched, writer, &text(), &lines)?;
     let allocations = sched.join(reader)?;
-    drop(sched);
-    other_side.join().unwrap()?;
-    assert_eq!((lines, allocations), (LINES, 0));
+    assert_eq!((lines.get(), allocations), (LINES, 0));
     Ok(())
 }
 
@@ -60,23 +67,21 @@ fn a_million_lines_with_a_timeout_each_are_no_allocation_either() -> Test {
     const WARM: u64 = 10_000;
     let minute = std::time::Duration::from_secs(60);
     let (file, peer) = sockets()?;
-    let other_side = write_lines(peer);
-    let (mut lines, mut warm) = (0, None);
+    let (lines, mut warm) = (Cell::new(0), None);
     let mut sched = Scheduler::new();
     let reader = sched.spawn(file.readline().timeout(minute), |task| {
         if task.line()?.is_some() {
-            lines += 1;
-            if lines == WARM {
+            lines.set(lines.get() + 1);
+            if lines.get() == WARM {
                 warm = Some(memory());
             }
             return wait(file.readline().timeout(minute));
         }
         done(memory().allocations - warm.unwrap().allocations)
     });
+    feed(&mut sched, peer, &text(), &lines)?;
     let allocations = sched.join(reader)?;
-    drop(sched);
-    other_side.join().unwrap()?;
-    assert_eq!((lines, allocations), (LINES, 0));
+    assert_eq!((lines.get(), allocations), (LINES, 0));
     Ok(())
 }
 
@@ -85,23 +90,21 @@ fn a_million_lines_by_the_bufferful_are_no_allocation_either() -> Test {
     let _guard = guard();
     const WARM: u64 = 100_000;
     let (file, writer) = pipe()?;
-    let other_side = write_lines(writer);
-    let (mut lines, mut warm): (_, Option<Memory>) = (0, None);
+    let (lines, mut warm): (_, Option<Memory>) = (Cell::new(0), None);
     let mut sched = Scheduler::new();
     let reader = sched.spawn(file.readlines(), |task| {
         match task.lines()?.count() as u64 {
             0 => return done(memory().allocations - warm.unwrap().allocations),
-            more => lines += more,
+            more => lines.set(lines.get() + more),
         }
-        if lines >= WARM && warm.is_none() {
+        if lines.get() >= WARM && warm.is_none() {
             warm = Some(memory());
         }
         wait(file.readlines())
     });
+    feed(&mut sched, writer, &text(), &lines)?;
     let allocations = sched.join(reader)?;
-    drop(sched);
-    other_side.join().unwrap()?;
-    assert_eq!((lines, allocations), (LINES, 0));
+    assert_eq!((lines.get(), allocations), (LINES, 0));
     Ok(())
 }
 

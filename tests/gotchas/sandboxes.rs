@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 use std::io::{self, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Command;
 
 use asyncfile::{done, AsyncFile, AsyncPipe, OperationError, Scheduler};
@@ -91,6 +92,18 @@ fn a_duplicated_pipe_is_read_without_preadv2() -> Test {
         assert_eq!(sched.turn(Some(ms(1)))?, 1, "it waits in poll(2)");
         drop(writer);
         assert!(sched.join(reading)?);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_childs_pipes_are_used_without_preadv2_and_pwritev2() -> Test {
+    let _guard = guard();
+    refused(&[libc::SYS_preadv2, libc::SYS_pwritev2], |_| {
+        let data = vec![7; 300_000]; // more than both pipes hold: it must wait
+        let child = AsyncPipe::piped(Command::new("cat"))?;
+        let output = Scheduler::new().block_on(child.communicate(data.clone()))?;
+        assert!(output.status.success() && output.stdout == data);
         Ok(())
     })
 }
@@ -193,6 +206,42 @@ fn a_tracer_that_only_pretends_to_call_pipe2_does_not_make_the_library_try_for_e
             AsyncPipe::piped(Command::new("true")).map(drop)
         });
         let _ = thread.join(); // whatever comes of it
+        Ok(())
+    })
+}
+
+/// A leader that waitid(2) may not look at is looked at by waitpid(2), which reaps it if it has
+/// ended. Its group is not signalled after that.
+#[test]
+fn a_group_is_stopped_and_killed_without_waitid() -> Test {
+    let _guard = guard();
+    refused(&[libc::SYS_waitid], |_| {
+        let start = || {
+            let mut command = Command::new("sh");
+            command.args(["-c", "echo $$; exec sleep 1000"]);
+            AsyncPipe::piped(command.process_group(0))
+        };
+        let mut sched = Scheduler::new();
+        let child = start()?;
+        child.kill_group()?;
+        let status = sched.block_on(child.exit())?;
+        assert_eq!(status.signal(), Some(libc::SIGKILL));
+        assert!(child.kill_group().is_err(), "it is reaped");
+
+        let child = start()?;
+        let status = sched.block_on(child.stop(HOUR))?;
+        assert_eq!(status.signal(), Some(libc::SIGTERM));
+
+        let child = AsyncPipe::piped(Command::new("true").process_group(0))?;
+        sched.block_on(child.exit())?;
+        let status = sched.block_on(child.stop(HOUR))?;
+        assert!(status.success(), "it has ended before");
+
+        let child = start()?.kill_on_drop();
+        let stdout = child.stdout().expect("it is piped").clone();
+        sched.block_on(stdout.readline())?;
+        drop(child);
+        assert_eq!(sched.block_on(stdout.read(1))?, b"", "no process has it");
         Ok(())
     })
 }
