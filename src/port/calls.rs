@@ -295,7 +295,7 @@ impl Sink for Calls<'_> {
         self.is_ready_for(Direction::Write)
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.refuse(Direction::Write)?;
         // POLLOUT on a pipe means that at least PIPE_BUF bytes fit (pipe(7), Linux's pipe_poll).
