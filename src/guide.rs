@@ -7,6 +7,7 @@ pub mod start_here {}
 pub mod poll {}
 
 #[doc = include_str!("guide/turn.md")]
+#[doc = include_str!("guide/timeline.svg")]
 pub mod turn {}
 
 #[doc = include_str!("guide/follow_one_line.md")]
@@ -35,6 +36,9 @@ pub mod gotchas {}
 
 #[doc = include_str!("guide/when_to_leave.md")]
 pub mod when_to_leave {}
+
+#[doc = include_str!("guide/places.md")]
+pub mod places {}
 
 #[doc = include_str!("guide/testing.md")]
 pub mod testing {}
