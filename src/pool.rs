@@ -135,4 +135,32 @@ mod tests {
         assert_eq!(take(SMALL + 1).len(), LARGE);
         assert_eq!(take(LARGE + 1).len(), LARGE + 1);
     }
+
+    #[test]
+    fn a_thread_keeps_a_bounded_number_of_free_buffers_of_each_size() {
+        let kept = || {
+            FREE.with(|free| {
+                let spare = free.spare.take();
+                let has_spare = spare.is_some();
+                free.spare.set(spare);
+                let (large, small) = (free.large.borrow(), free.small.borrow());
+                (has_spare, large.len(), small.len())
+            })
+        };
+        assert_eq!(kept(), (false, 0, 0), "a test has a thread of its own");
+        let all = |size| (0..100).map(|_| take(size)).collect::<Vec<_>>();
+        all(LARGE).into_iter().for_each(give);
+        assert_eq!(kept(), (true, LARGE_KEPT, 0));
+        all(LEAST).into_iter().for_each(give);
+        assert_eq!(kept(), (true, LARGE_KEPT, SMALL_KEPT));
+        all(LARGE + 1).into_iter().for_each(give);
+        assert_eq!(kept(), (true, LARGE_KEPT, SMALL_KEPT), "made for one use");
+    }
+
+    #[test]
+    fn a_small_buffer_that_is_too_small_gives_way_to_a_larger_one() {
+        give(take(LEAST));
+        assert_eq!(take(LEAST + 1).len(), 2 * LEAST);
+        assert_eq!(FREE.with(|free| free.small.borrow().len()), 0);
+    }
 }

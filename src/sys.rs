@@ -454,7 +454,10 @@ pub(crate) fn reopen_tty(fd: RawFd) -> io::Result<Owned> {
     if (theirs.st_rdev, theirs.st_ino, theirs.st_dev) != (ours.st_rdev, ours.st_ino, ours.st_dev) {
         return Err(io::ErrorKind::NotFound.into());
     }
-    Ok(opened)
+    match opened.number() {
+        0..=2 => duplicate(opened.number()), // see there
+        _ => Ok(opened),
+    }
 }
 
 fn check(answer: isize) -> io::Result<usize> {

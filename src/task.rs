@@ -358,7 +358,7 @@ impl<'e, 't> Task<'e, 't> {
         match self.value {
             Value::Failed(_) => self.other(""),
             Value::Shown(lent) => Ok(lent.len()),
-            Value::Line(lent) | Value::Bytes(lent) => {
+            Value::Line(lent) | Value::Bytes(lent) | Value::Lines(lent, _) => {
                 self.is_put_back = true;
                 Ok(lent.len())
             }

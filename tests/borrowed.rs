@@ -563,3 +563,160 @@ fn the_original_outlives_every_way_to_close_a_duplicate() -> Test {
     reader.read_exact(&mut [0])?;
     Ok(())
 }
+
+// ---------------------------------------------------------------- What a duplicate is, and is not
+
+/// What fcntl(2) says of a descriptor.
+fn asked(fd: &impl AsRawFd, question: libc::c_int) -> libc::c_int {
+    // SAFETY: F_GETFD and F_GETFL take no third argument.
+    let answer = unsafe { libc::fcntl(fd.as_raw_fd(), question) };
+    assert_ne!(answer, -1, "{}", io::Error::last_os_error());
+    answer
+}
+
+/// fcntl(2) has a file's flags changed for all who share the description: none is, be it one that
+/// the library never touches.
+#[test]
+fn every_flag_of_the_description_stays_as_found() -> Test {
+    let _guard = guard();
+    let changed = [
+        libc::O_APPEND,
+        libc::O_NONBLOCK,
+        libc::O_APPEND | libc::O_NONBLOCK,
+    ];
+    for more in changed {
+        let (left, right) = UnixStream::pair()?;
+        let (reader, writer) = io::pipe()?;
+        let kinds: [(&str, OwnedFd); 5] = [
+            ("a pipe", writer.into()),
+            ("a pipe's reader", reader.into()),
+            ("a socket", left.into()),
+            ("a file", tempfile::tempfile()?.into()),
+            (
+                "a device",
+                File::options().write(true).open("/dev/null")?.into(),
+            ),
+        ];
+        for (name, fd) in &kinds {
+            let before = flags(fd) | more;
+            // SAFETY: F_SETFL takes an int.
+            assert_eq!(
+                unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, before) },
+                0
+            );
+            let before = flags(fd);
+            assert_eq!(before & more, more, "{name}");
+            let file = AsyncFile::duplicate(fd)?;
+            assert_eq!(flags(fd), before, "{name}: made");
+            let mut sched = Scheduler::new();
+            if *name != "a pipe's reader" {
+                assert_eq!(sched.block_on(file.write("x"))?, 1, "{name}");
+            } else {
+                assert!(sched.block_on(file.read(1).timeout(HOUR)).is_ok(), "{name}");
+            }
+            assert_eq!(flags(fd), before, "{name}: used");
+            drop(file);
+            assert_eq!(flags(fd), before, "{name}: dropped");
+            // Taken over: O_NONBLOCK is all that changes, and the rest is there afterwards.
+            let file = AsyncFile::new(fd.try_clone()?)?;
+            assert_eq!(
+                flags(fd) & !libc::O_NONBLOCK,
+                before & !libc::O_NONBLOCK,
+                "{name}"
+            );
+            drop(file);
+            assert_eq!(flags(fd), before, "{name}: put back");
+        }
+        drop(right);
+    }
+    Ok(())
+}
+
+/// 0, 1 and 2 are taken for the standard streams by whoever finds them free.
+#[test]
+fn a_duplicate_never_has_a_standard_streams_number_and_is_closed_on_exec() -> Test {
+    alone(|| {
+        let _guard = guard();
+        let (_master, slave) = pty()?;
+        let (left, _right) = UnixStream::pair()?;
+        let (reader, writer) = io::pipe()?;
+        let kinds: [(&str, OwnedFd); 6] = [
+            ("a pipe", writer.into()),
+            ("a pipe's reader", reader.into()),
+            ("a socket", left.into()),
+            ("a file", tempfile::tempfile()?.into()),
+            ("a device", File::open("/dev/null")?.into()),
+            ("a terminal", slave.into()),
+        ];
+        // SAFETY: stdin is nobody's in this process but the test's.
+        let stdin = unsafe { OwnedFd::from_raw_fd(0) };
+        let saved = stdin.try_clone()?;
+        drop(stdin);
+        let mut wrong = Vec::new();
+        for (name, fd) in &kinds {
+            let file = AsyncFile::duplicate(fd)?;
+            if file.as_raw_fd() <= 2 || asked(&file, libc::F_GETFD) & libc::FD_CLOEXEC == 0 {
+                wrong.push((name, file.as_raw_fd()));
+            }
+        }
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::dup2(saved.as_raw_fd(), 0) }, 0);
+        assert!(wrong.is_empty(), "{wrong:?}");
+        Ok(())
+    })
+}
+
+/// A terminal is opened once more: the same device, for what the original was opened for, closed on
+/// exec, and it does not become the controlling terminal of a session that has none.
+#[test]
+fn a_terminal_that_is_opened_again_is_the_same_device_and_nothing_more() -> Test {
+    alone(|| {
+        let _guard = guard();
+        let (master, slave) = pty()?;
+        let name = slave_name(&master)?;
+        let path = std::path::PathBuf::from(String::from_utf8(name)?);
+        // SAFETY: takes nothing; this process leads no group, so it may lead a session.
+        assert_ne!(unsafe { libc::setsid() }, -1);
+        let has_terminal = || File::open("/dev/tty").is_ok();
+        assert!(!has_terminal());
+        let open = |read, write| {
+            use std::os::unix::fs::OpenOptionsExt;
+            let mut options = File::options();
+            options.read(read).write(write).custom_flags(libc::O_NOCTTY);
+            options.open(&path)
+        };
+        for (read, write) in [(true, false), (false, true), (true, true)] {
+            let theirs = open(read, write)?;
+            let ours = AsyncFile::duplicate(&theirs)?;
+            assert!(!has_terminal(), "O_NOCTTY");
+            let access = |fd: &dyn AsRawFd| asked(&fd.as_raw_fd(), libc::F_GETFL) & libc::O_ACCMODE;
+            assert_eq!(access(&ours), access(&theirs));
+            assert_ne!(asked(&ours, libc::F_GETFD) & libc::FD_CLOEXEC, 0);
+            assert_ne!(
+                asked(&ours, libc::F_GETFL) & libc::O_NONBLOCK,
+                0,
+                "opened again"
+            );
+            assert_eq!(asked(&theirs, libc::F_GETFL) & libc::O_NONBLOCK, 0);
+            let device = |fd: &dyn AsRawFd| -> io::Result<_> {
+                use std::os::unix::fs::MetadataExt;
+                let at = format!("/proc/self/fd/{}", fd.as_raw_fd());
+                let found = std::fs::metadata(at)?;
+                Ok((found.dev(), found.ino(), found.rdev()))
+            };
+            assert_eq!(device(&ours)?, device(&theirs)?);
+            let mut sched = Scheduler::new();
+            if !read {
+                let error = sched.block_on(ours.read(1)).unwrap_err();
+                let carried = asyncfile::OperationError::of(&error).unwrap();
+                assert_eq!(carried.raw_os_error(), Some(libc::EBADF));
+            }
+            if !write {
+                let error = sched.block_on(ours.write("x")).unwrap_err();
+                let carried = asyncfile::OperationError::of(&error).unwrap();
+                assert_eq!(carried.raw_os_error(), Some(libc::EBADF));
+            }
+        }
+        Ok(())
+    })
+}

@@ -769,3 +769,41 @@ fn ten_thousand_tasks_wait_on_one_receiver_and_leave() {
     sched.run().unwrap();
     assert_eq!(woken.get(), TASKS);
 }
+
+/// Of a receiver that is dropped, both the messages that it has taken and those that it has not.
+#[test]
+fn a_message_that_is_dropped_with_its_receiver_may_use_the_channel() {
+    let _watchdog = watchdog();
+    #[derive(Debug)]
+    struct Uses(
+        Option<Sender<Uses>>,
+        mpsc::Sender<&'static str>,
+        &'static str,
+    );
+    impl Drop for Uses {
+        fn drop(&mut self) {
+            if let Some(sender) = self.0.take() {
+                let clone = sender.clone();
+                let inner = Uses(None, self.1.clone(), "inner");
+                drop(sender.send(inner).expect_err("the receiver is gone"));
+                drop(clone);
+                self.1.send(self.2).unwrap();
+            }
+        }
+    }
+    let (tells, told) = mpsc::channel();
+    let (sender, receiver) = channel();
+    let send = |name| {
+        let uses = Uses(Some(sender.clone()), tells.clone(), name);
+        sender.send(uses).unwrap();
+    };
+    send("handed over");
+    send("taken");
+    let first = receiver.try_recv().unwrap();
+    send("left in the channel");
+    drop(receiver);
+    drop(first);
+    let mut all: Vec<&str> = told.try_iter().collect();
+    all.sort_unstable();
+    assert_eq!(all, ["handed over", "left in the channel", "taken"]);
+}

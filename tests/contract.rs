@@ -19,6 +19,8 @@ mod failures;
 mod foreign_loop;
 #[path = "contract/handles.rs"]
 mod handles;
+#[path = "contract/observing.rs"]
+mod observing;
 #[path = "contract/on_failure.rs"]
 mod on_failure;
 #[path = "contract/panics.rs"]

@@ -6,7 +6,7 @@ mod support;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use asyncfile::{done, wait, AsyncFile, Op, Scheduler};
+use asyncfile::{done, first, never, wait, AsyncFile, Op, Scheduler};
 use support::*;
 
 // into_inner
@@ -247,4 +247,87 @@ fn a_sibling_that_shares_the_description_can_go_on_blocking_afterwards() {
     // Were it left nonblocking, this would be EAGAIN unless the thread was faster.
     assert_eq!(get(&sibling, 100), b"for the sibling");
     sender.join().unwrap();
+}
+
+// block_on of a `first`: what the winner would have handed over stays in the file
+
+/// `first` within `first`, so deep, with the operation behind members that never end.
+fn nested(depth: usize, op: Op) -> asyncfile::op::First {
+    match depth {
+        0 => first([Op::from(never()), op]),
+        _ => first([Op::from(never()), nested(depth - 1, op).into()]),
+    }
+}
+
+#[test]
+fn block_on_of_a_nested_first_leaves_the_winners_bytes_in_the_file() {
+    let _watchdog = watchdog();
+    let (reader, writer) = pipe();
+    let file = AsyncFile::new(reader).unwrap();
+    let mut sched = Scheduler::new();
+    put(&writer, b"one\ntwo\nthree");
+    for depth in 0..3 {
+        let ops: [Op; 4] = [
+            file.readline().into(),
+            file.read(5).into(),
+            file.readlines().into(),
+            file.peek(2).into(),
+        ];
+        for op in ops {
+            assert_eq!(sched.block_on(nested(depth, op)).unwrap(), 1);
+        }
+    }
+    drop(writer);
+    let (all, end) = bytes(&mut sched, file.read_to_end()).unwrap();
+    assert_eq!((&*all, end), (&b"one\ntwo\nthree"[..], asyncfile::End::Eof));
+}
+
+/// A terminal's end of file (^D) is read once: the one that a `first` has met is the next read's.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_end_of_file_that_a_first_has_met_is_the_next_reads() {
+    let _watchdog = watchdog();
+    let (mut master, mut slave) = (0, 0);
+    let null = std::ptr::null_mut();
+    // SAFETY: two pointers to live ints; the others may be null. Both are then nobody else's.
+    let (master, slave) = unsafe {
+        let answer = libc::openpty(&mut master, &mut slave, null, null.cast(), null.cast());
+        assert_eq!(answer, 0);
+        use std::os::fd::FromRawFd;
+        (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave))
+    };
+    let file = AsyncFile::new(slave).unwrap();
+    let mut sched = Scheduler::new();
+    let each = |file: &AsyncFile| -> [Op; 5] {
+        [
+            file.readline().into(),
+            file.read(5).into(),
+            file.readlines().into(),
+            file.read_to_end().into(),
+            file.peek(5).into(),
+        ]
+    };
+    for depth in 0..3 {
+        for (index, op) in each(&file).into_iter().enumerate() {
+            put(&master, b"\x04");
+            assert_eq!(sched.block_on(nested(depth, op)).unwrap(), 1);
+            // It is there without a look at the terminal, whatever asks for it, and once.
+            let end = sched.block_on(file.readline().timeout(SHORT)).ok();
+            assert_eq!(end, Some(None), "depth {depth}, operation {index}");
+            let more = sched.block_on(file.readline().timeout(std::time::Duration::ZERO));
+            assert_eq!(
+                kind(more),
+                std::io::ErrorKind::TimedOut,
+                "depth {depth}, operation {index}"
+            );
+        }
+    }
+    // The bytes before it, and then the end.
+    put(&master, b"half a line\x04\x04");
+    assert_eq!(
+        sched.block_on(nested(1, file.readline().into())).unwrap(),
+        1
+    );
+    let rest = sched.block_on(file.readline()).unwrap();
+    assert_eq!(text(&rest.unwrap()), "half a line");
 }

@@ -1011,3 +1011,140 @@ fn the_wake_pipe_is_closed_with_the_scheduler_and_its_remotes() {
         assert_ne!(inode(fd), pipe);
     }
 }
+
+#[test]
+fn no_lock_is_held_while_a_closure_is_dropped_uncalled() {
+    let _watchdog = watchdog();
+    /// Uses the Remote when it is dropped, and tells whether a scheduler was there.
+    struct Calls(Remote, mpsc::Sender<bool>);
+    impl Drop for Calls {
+        fn drop(&mut self) {
+            self.0.wake();
+            self.0.stop();
+            let is_received = self.0.run(|_sched| {});
+            self.1.send(is_received).unwrap();
+        }
+    }
+    for turns in 0..2 {
+        let (tells, told) = mpsc::channel();
+        let mut sched = Scheduler::new();
+        let remote = sched.remote().unwrap();
+        let send = |count| {
+            for _ in 0..count {
+                let calls = Calls(remote.clone(), tells.clone());
+                remote.run(move |_sched| drop(calls));
+            }
+        };
+        for _ in 0..turns {
+            sched.turn(Some(Duration::ZERO)).unwrap(); // the hidden task is there
+        }
+        send(2);
+        if turns == 1 {
+            remote.stop();
+            sched.turn(Some(Duration::ZERO)).unwrap();
+            send(1);
+        }
+        drop(sched); // with calls that no turn came to
+        send(1); // to nobody
+        let answers: Vec<bool> = told.try_iter().collect();
+        assert_eq!(answers, vec![false; 3 + turns], "{turns} turns");
+    }
+}
+
+// ---- what a stop ends
+
+/// Nothing is resumed any more in a drive that was stopped: not the next line of the task that has
+/// stopped it, and no other task that is ready.
+#[test]
+fn after_a_stop_no_body_is_called_in_that_drive() {
+    let _watchdog = watchdog();
+    type Drive = fn(&mut Scheduler<'_>);
+    let drives: [Drive; 4] = [
+        |sched| sched.run().unwrap(),
+        |sched| assert_eq!(sched.turn(None).unwrap(), 2),
+        |sched| {
+            let mut set = Vec::new();
+            sched.pollfds(&mut set);
+            // SAFETY: the pointer and the length are those of one slice.
+            let answer = unsafe { libc::poll(set.as_mut_ptr(), set.len() as _, 0) };
+            assert_ne!(answer, -1);
+            assert_eq!(sched.dispatch(&set).unwrap(), 2);
+        },
+        |sched| {
+            let error = sched.block_on(sleep(LONG)).unwrap_err();
+            assert!(error.to_string().contains("stopped"), "{error}");
+        },
+    ];
+    for (index, drive) in drives.into_iter().enumerate() {
+        for asks_anew in [false, true] {
+            let (mut theirs, ours) = UnixStream::pair().unwrap();
+            theirs.write_all(&b"line\n".repeat(100)).unwrap();
+            let file = AsyncFile::new(ours).unwrap();
+            let (lines, others, others_then) = (Cell::new(0), Cell::new(0), Cell::new(0));
+            let stopper = RefCell::new(None::<Remote>);
+            let mut sched = Scheduler::new();
+            stopper.replace(Some(sched.remote().unwrap()));
+            sched.spawn(file.readline(), |task| -> Flow {
+                task.line()?;
+                lines.set(lines.get() + 1);
+                others_then.set(others.get());
+                stopper.borrow().as_ref().unwrap().stop();
+                match asks_anew {
+                    true => wait(file.readline()),
+                    false => asyncfile::again(),
+                }
+            });
+            sched.spawn(yield_now(), |task| -> Flow {
+                task.ok()?;
+                others.set(others.get() + 1);
+                asyncfile::again()
+            });
+            for line in 1..=3 {
+                while lines.get() < line {
+                    drive(&mut sched);
+                }
+                assert_eq!(lines.get(), line, "drive {index}, {asks_anew}");
+                assert_eq!(
+                    others.get(),
+                    others_then.get(),
+                    "drive {index}, {asks_anew}"
+                );
+            }
+        }
+    }
+}
+
+/// A drive within a drive: the stop ends the inner one, which is under way, and that one only.
+#[test]
+fn a_stop_within_a_nested_drive_ends_that_one_only() {
+    let _watchdog = watchdog();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let mut sched = Scheduler::new();
+    let remote = sched.remote().unwrap();
+    let (stopper, tells) = (remote.clone(), Arc::clone(&told));
+    let last = remote.clone();
+    remote.run(move |sched| {
+        sched.spawn(yield_now(), move |_| {
+            stopper.stop();
+            done(())
+        });
+        let outer = sched
+            .block_on(sleep(LONG))
+            .map_err(|error| error.to_string());
+        tells.lock().unwrap().push(outer.unwrap_err());
+        let tells = Arc::clone(&tells);
+        sched.spawn(yield_now(), move |_| {
+            tells
+                .lock()
+                .unwrap()
+                .push("the outer drive goes on".to_owned());
+            last.stop();
+            done(())
+        });
+    });
+    asleep(&mut sched);
+    sched.run().unwrap();
+    let told = told.lock().unwrap();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("stopped"), "{told:?}");
+}

@@ -99,7 +99,11 @@ fn take_back(file: &Descriptor, value: &mut Value) {
 /// Gives the file back the bytes of an outcome that `block_on` could not hand over.
 #[cold]
 fn put_back(op: &Op, end: End, value: &mut Value) {
-    if let (Some(file), Value::Line(lent) | Value::Bytes(lent)) = (op.file(), value) {
+    let lent = match value {
+        Value::Line(lent) | Value::Bytes(lent) | Value::Lines(lent, _) => lent,
+        _ => return,
+    };
+    if let Some(file) = op.file() {
         let all = lent.len();
         file.take_back(lent, all);
         // Where messages are kept apart, `ended` is an empty message; a real end comes again.

@@ -329,3 +329,65 @@ fn a_fork_that_drops_its_copies_kills_and_reaps_nothing() -> Test {
         Ok(())
     })
 }
+
+/// A child that may not be signalled (another user's) does not keep the signal from those behind
+/// it, and the error names it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[test]
+fn a_child_that_may_not_be_signalled_keeps_no_signal_from_the_others() -> Test {
+    /// The real and the effective user; the saved one stays root.
+    fn become_user(id: libc::uid_t) {
+        // SAFETY: takes three numbers.
+        assert_eq!(unsafe { libc::setresuid(id, id, 0) }, 0);
+    }
+
+    // SAFETY: takes nothing.
+    if unsafe { libc::geteuid() } != 0 {
+        eprintln!("skipped: only root can become somebody who may not signal its child");
+        return Ok(());
+    }
+    alone(|| {
+        let _watchdog = watchdog();
+        type Send = fn(&AsyncPipe) -> std::io::Result<()>;
+        let ways: [(bool, Send); 2] = [
+            (false, |pipe| pipe.signal(libc::SIGTERM)),
+            (true, |pipe| pipe.signal_group(libc::SIGTERM)),
+        ];
+        for (leads, send) in ways {
+            let stage = |id: libc::uid_t, first: bool| {
+                let mut command = sh(if first {
+                    "echo ready; exec sleep 60"
+                } else {
+                    "read line; echo $line; exec sleep 60"
+                });
+                if leads {
+                    command.process_group(0);
+                }
+                // SAFETY: setresuid(2) is safe between fork and exec.
+                unsafe {
+                    command.pre_exec(move || match libc::setresuid(id, id, id) {
+                        0 => Ok(()),
+                        _ => Err(std::io::Error::last_os_error()),
+                    });
+                }
+                command
+            };
+            let mut sched = Scheduler::new();
+            let pipe = AsyncPipe::pipeline([stage(0, true), stage(65534, false)])?;
+            assert_eq!(sched.block_on(pipe.readline())?.unwrap(), b"ready\n");
+            become_user(65534);
+            let error = send(&pipe).unwrap_err();
+            become_user(0);
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+            assert_eq!(
+                code(sched.block_on(pipe.exit())?),
+                -15,
+                "the second has got it"
+            );
+            assert_eq!(pipe.statuses()[0], None, "the first has not");
+            pipe.kill()?;
+            sched.block_on(pipe.exit_all())?;
+        }
+        Ok(())
+    })
+}

@@ -1,9 +1,12 @@
 //! Errors do not pass silently.
 
 use std::cell::Cell;
+use std::error::Error;
 use std::io::{self, ErrorKind};
 
-use asyncfile::{done, sleep, wait, yield_now, End, Flow, Outcome, Scheduler, Task, TaskError};
+use asyncfile::{
+    done, sleep, wait, yield_now, End, Flow, OperationError, Outcome, Scheduler, Task, TaskError,
+};
 
 use crate::descriptors::{guard, idle, ms, pipe, Test, HOUR, ZERO};
 
@@ -284,4 +287,51 @@ fn a_task_error_says_what_happened_and_becomes_an_io_error() {
     );
     fn usable_anywhere<E: std::error::Error + Send + Sync + 'static>() {}
     usable_anywhere::<TaskError>();
+}
+
+/// The kernel's own error is the source of an operation's, and that of a task's.
+#[test]
+fn the_source_of_an_error_is_the_kernels_where_there_is_one() -> Test {
+    let _guard = guard();
+    let mut sched = Scheduler::new();
+    let errno = |error: &(dyn Error + 'static)| {
+        let system = error.downcast_ref::<io::Error>();
+        system.expect("an io::Error").raw_os_error()
+    };
+
+    let (reader, writer) = crate::descriptors::pipe_to()?;
+    drop(reader);
+    let failed = sched.block_on(writer.write("x")).unwrap_err();
+    let carried = OperationError::of(&failed).unwrap();
+    let source = carried.source().expect("a system call has failed");
+    assert_eq!(errno(source), Some(libc::EPIPE));
+    assert!(source.source().is_none());
+
+    let (file, _writer) = pipe()?;
+    let timed_out = sched.block_on(file.readline().timeout(ZERO)).unwrap_err();
+    assert!(OperationError::of(&timed_out).unwrap().source().is_none());
+
+    let program = std::process::Command::new("/nonexistent/program");
+    let not_started = asyncfile::AsyncPipe::piped(program).map(drop).unwrap_err();
+    let carried = OperationError::of(&not_started).unwrap();
+    assert_eq!(errno(carried.source().unwrap()), Some(libc::ENOENT));
+
+    let failure = TaskError::Failed(failed);
+    let around = failure.source().expect("the operation's error");
+    assert_eq!(around.to_string(), failure.to_string());
+    assert_eq!(
+        around.downcast_ref::<io::Error>().map(io::Error::kind),
+        Some(ErrorKind::BrokenPipe)
+    );
+    let poll = TaskError::Poll(io::Error::from_raw_os_error(libc::EINVAL));
+    assert_eq!(errno(poll.source().unwrap()), Some(libc::EINVAL));
+    for without in [
+        TaskError::Panicked(String::new()),
+        TaskError::Cancelled,
+        TaskError::Stopped,
+        TaskError::Stalled(String::new()),
+    ] {
+        assert!(without.source().is_none(), "{without:?}");
+    }
+    Ok(())
 }

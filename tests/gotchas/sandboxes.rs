@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Command;
 
@@ -242,6 +243,135 @@ fn a_group_is_stopped_and_killed_without_waitid() -> Test {
         sched.block_on(stdout.readline())?;
         drop(child);
         assert_eq!(sched.block_on(stdout.read(1))?, b"", "no process has it");
+        Ok(())
+    })
+}
+
+/// A child's streams are pipes that the library made: without preadv2 and pwritev2 they become
+/// nonblocking, and no call waits.
+#[test]
+fn a_child_is_talked_to_without_preadv2_and_pwritev2() -> Test {
+    let _guard = guard();
+    const MORE_THAN_A_PIPE: usize = 300_000;
+    refused(&[libc::SYS_preadv2, libc::SYS_pwritev2], |_| {
+        let child = AsyncPipe::piped(Command::new("cat"))?;
+        let mut sched = Scheduler::new();
+        // cat stops when nobody reads what it has said: a write that may wait would do so here.
+        let data = vec![b'x'; MORE_THAN_A_PIPE];
+        let write = child.write(&data).full().timeout(ms(50));
+        let written = sched.spawn(write, |task| done(task.written()?));
+        let written = sched.join(written)?;
+        assert!(0 < written && written < MORE_THAN_A_PIPE, "{written}");
+        assert_eq!(sched.block_on(child.read(written).full())?.len(), written);
+        let error = sched.block_on(child.read(1).timeout(ms(1))).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let output = sched.block_on(child.communicate(data))?;
+        assert_eq!(output.stdout.len(), MORE_THAN_A_PIPE);
+        assert!(output.status.success());
+        Ok(())
+    })
+}
+
+/// A duplicate, too, does not wait where another reader was faster: the flags are still not
+/// changed, and each answer of poll(2) allows one call.
+#[test]
+fn a_duplicated_pipe_keeps_its_flags_without_preadv2() -> Test {
+    let _guard = guard();
+    refused(&[libc::SYS_preadv2], |_| {
+        let (mut reader, mut writer) = io::pipe()?;
+        let file = AsyncFile::duplicate(&reader)?;
+        // SAFETY: F_GETFL takes no third argument.
+        let flags = || unsafe { libc::fcntl(reader.as_raw_fd(), libc::F_GETFL) };
+        let before = flags();
+        writer.write_all(b"first\n")?;
+        let mut sched = Scheduler::new();
+        assert_eq!(sched.block_on(file.readline())?.unwrap(), b"first\n");
+        assert_eq!(flags(), before);
+        assert_eq!(before & libc::O_NONBLOCK, 0);
+        // What has come is gone again before the next read.
+        writer.write_all(b"x")?;
+        io::Read::read_exact(&mut reader, &mut [0])?;
+        let error = sched.block_on(file.read(1).timeout(ms(1))).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        Ok(())
+    })
+}
+
+// --------------------------------------------------------------------- EINTR in the write of a wake
+
+/// The write(2) of one byte is interrupted so many times, and then made.
+#[cfg(target_arch = "x86_64")]
+mod interrupted {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::{install, step};
+
+    pub static LEFT: AtomicU32 = AtomicU32::new(0);
+
+    /// Answers a call that seccomp(2) has stopped: EINTR, as often as it is to be; then what
+    /// writev(2), which is not stopped, says.
+    extern "C" fn answer(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+        // SAFETY: the kernel hands over a live context, and the registers are those of a write(2).
+        unsafe {
+            let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
+            let is_left = LEFT.load(Ordering::Relaxed) > 0;
+            registers[libc::REG_RAX as usize] = if is_left {
+                LEFT.fetch_sub(1, Ordering::Relaxed);
+                -i64::from(libc::EINTR)
+            } else {
+                let part = libc::iovec {
+                    iov_base: registers[libc::REG_RSI as usize] as *mut _,
+                    iov_len: registers[libc::REG_RDX as usize] as usize,
+                };
+                libc::writev(registers[libc::REG_RDI as usize] as i32, &part, 1) as i64
+            };
+        }
+    }
+
+    /// From here on this thread's write(2) of one byte is interrupted `LEFT` times.
+    pub fn begin() {
+        // SAFETY: a zeroed sigaction is valid; the handler makes one system call.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = answer as *const () as usize;
+            action.sa_flags = libc::SA_SIGINFO;
+            let answer = libc::sigaction(libc::SIGSYS, &action, std::ptr::null_mut());
+            assert_eq!(answer, 0);
+        }
+        install(vec![
+            step(0x20, 0, 0, 0),
+            step(0x15, 0, 3, libc::SYS_write as u32),
+            step(0x20, 0, 0, 32), // the third argument
+            step(0x15, 0, 1, 1),
+            step(0x06, 0, 0, libc::SECCOMP_RET_TRAP),
+        ]);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_wake_whose_write_is_interrupted_is_not_lost() -> Test {
+    use std::sync::atomic::Ordering;
+    alone(|| {
+        let _guard = guard();
+        let mut sched = Scheduler::new();
+        let remote = sched.remote()?;
+        sched.spawn(asyncfile::sleep(HOUR), |_| done(()));
+        let mut set = Vec::new();
+        crate::descriptors::idle(&mut sched, &mut set)?;
+        let waker = std::thread::spawn(move || {
+            interrupted::begin();
+            interrupted::LEFT.store(3, Ordering::Relaxed);
+            remote.wake();
+        });
+        waker.join().expect("no assertion fails");
+        assert_eq!(interrupted::LEFT.load(Ordering::Relaxed), 0);
+        crate::descriptors::ask(&mut set)?;
+        assert!(
+            set.iter().any(|entry| entry.revents == libc::POLLIN),
+            "{set:?}"
+        );
+        assert_eq!(sched.turn(None)?, 1, "it ends a sleep");
         Ok(())
     })
 }

@@ -1,4 +1,4 @@
-//! Signals: gotcha 8.
+//! Signals: gotchas 8 and 14.
 
 use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use asyncfile::{done, sleep, AsyncFile, Scheduler};
+use asyncfile::{done, sleep, yield_now, AsyncFile, Scheduler, TaskError};
+use libc::c_int;
 
-use crate::descriptors::{guard, ms, pattern, pipe, Test, ZERO};
+use crate::descriptors::{alone, guard, ms, pattern, pipe, Test, ZERO};
 
 // ---------------------------------------- 8. EINTR recomputes from the deadline and never surfaces
 
@@ -151,4 +152,140 @@ fn data_that_moves_in_a_storm_of_signals_arrives_whole() -> Test {
     file.close();
     other_side.join().unwrap()?;
     Ok(())
+}
+
+// ------------------------- 14. SIGPIPE: the host's disposition and the thread's mask are the host's
+
+fn set_sigpipe(disposition: libc::sighandler_t) {
+    // SAFETY: no handler.
+    assert_ne!(
+        unsafe { libc::signal(libc::SIGPIPE, disposition) },
+        libc::SIG_ERR
+    );
+}
+
+/// The signals of this thread's mask that are blocked (SIG_BLOCK of none), or the pending ones.
+fn signals(of: unsafe extern "C" fn(*mut libc::sigset_t) -> c_int) -> Vec<c_int> {
+    // SAFETY: a zeroed sigset_t is valid, and the pointers are to a live one.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        assert_eq!(of(&mut set), 0);
+        (1..32)
+            .filter(|signal| libc::sigismember(&set, *signal) == 1)
+            .collect()
+    }
+}
+
+fn blocked() -> Vec<c_int> {
+    unsafe extern "C" fn ask(set: *mut libc::sigset_t) -> c_int {
+        // SAFETY: a null new set only asks; the caller's pointer is to a live set.
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), set) }
+    }
+    signals(ask)
+}
+
+fn pending() -> Vec<c_int> {
+    signals(libc::sigpending)
+}
+
+fn change_mask(how: c_int, signal: c_int) {
+    // SAFETY: the set is initialised, and lives through the calls.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, signal);
+        assert_eq!(libc::pthread_sigmask(how, &set, std::ptr::null_mut()), 0);
+    }
+}
+
+/// A write to a pipe without reader, by each kind of drive. With SIGPIPE at its default one that is
+/// not held back ends the process.
+fn write_by_each_drive(sched: &mut Scheduler<'_>, mut before: impl FnMut()) -> Test {
+    type Drive = fn(&mut Scheduler<'_>) -> Result<(), TaskError>;
+    let drives: [Drive; 4] = [
+        |sched| sched.run(),
+        |sched| {
+            let other = sched.spawn(yield_now(), |_| done(()));
+            sched.join(other)
+        },
+        |sched| sched.turn(Some(ZERO)).map(drop),
+        |sched| sched.dispatch(&[]).map(drop),
+    ];
+    let dead = || -> std::io::Result<AsyncFile> {
+        let (reader, writer) = std::io::pipe()?;
+        drop(reader);
+        AsyncFile::new(writer)
+    };
+    for (index, drive) in drives.into_iter().enumerate() {
+        let file = dead()?;
+        let write = sched.spawn(file.write("x"), |task| {
+            done(task.written().unwrap_err().kind())
+        });
+        before();
+        while !write.is_finished() {
+            drive(sched)?;
+        }
+        let kind = write.take().unwrap()?;
+        assert_eq!(kind, ErrorKind::BrokenPipe, "drive {index}");
+    }
+    let file = dead()?;
+    before();
+    let error = sched.block_on(file.write("x")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    Ok(())
+}
+
+#[test]
+fn sigpipes_disposition_is_asked_anew_by_each_drive() -> Test {
+    alone(|| {
+        let _guard = guard();
+        let mut sched = Scheduler::new();
+        for _ in 0..2 {
+            set_sigpipe(libc::SIG_IGN);
+            write_by_each_drive(&mut sched, || {})?;
+            // Before each drive: a drive that has seen SIG_IGN knows nothing of the next one.
+            let (quiet, _reader) = crate::descriptors::pipe_to().map(|(r, w)| (w, r))?;
+            write_by_each_drive(&mut Scheduler::new(), || {
+                set_sigpipe(libc::SIG_IGN);
+                let other = Scheduler::new().block_on(quiet.write("x"));
+                assert_eq!(other.unwrap(), 1);
+                set_sigpipe(libc::SIG_DFL);
+            })?;
+            write_by_each_drive(&mut sched, || {})?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn the_threads_signal_mask_is_after_a_write_as_it_was_before() -> Test {
+    alone(|| {
+        let _guard = guard();
+        let mut sched = Scheduler::new();
+        set_sigpipe(libc::SIG_DFL);
+        change_mask(libc::SIG_BLOCK, libc::SIGUSR2);
+        let before = blocked();
+        assert!(!before.contains(&libc::SIGPIPE) && before.contains(&libc::SIGUSR2));
+        write_by_each_drive(&mut sched, || {})?;
+        assert_eq!(blocked(), before, "after EPIPE");
+        assert_eq!(pending(), [], "after EPIPE");
+        let (_reader, file) = crate::descriptors::pipe_to()?;
+        assert_eq!(sched.block_on(file.write("x"))?, 1);
+        assert_eq!(blocked(), before, "after a write that has succeeded");
+
+        // The host blocks SIGPIPE itself: it stays blocked, and no SIGPIPE of ours is pending.
+        change_mask(libc::SIG_BLOCK, libc::SIGPIPE);
+        let before = blocked();
+        write_by_each_drive(&mut sched, || {})?;
+        assert_eq!(blocked(), before, "blocked by the host");
+        assert_eq!(pending(), [], "blocked by the host");
+
+        // One of the host's own is pending: it is not taken away.
+        // SAFETY: takes a number; the signal is blocked.
+        assert_eq!(unsafe { libc::raise(libc::SIGPIPE) }, 0);
+        write_by_each_drive(&mut sched, || {})?;
+        assert_eq!(pending(), [libc::SIGPIPE], "the host's own");
+        assert_eq!(blocked(), before, "with the host's own pending");
+        Ok(())
+    })
 }
