@@ -65,7 +65,7 @@
 
 #![deny(unsafe_code)]
 #![warn(missing_debug_implementations)]
-#![warn(missing_docs)]
+#![deny(missing_docs)]
 
 // The simulation's programs (`tests/simulation`, part of `sim/seeds`) call the library by its name,
 // here as in a fuzz target.
