@@ -132,6 +132,20 @@ impl Cause {
 impl OperationError {
     /// The cause that this error carries, if an operation has failed. None for an accessor that did
     /// not fit.
+    ///
+    /// # Example
+    ///
+    /// This shows the parts of an error:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, OperationError};
+    /// use std::process::Command;
+    ///
+    /// let error = AsyncPipe::piped(Command::new("/no/such/program")).unwrap_err();
+    /// let cause = OperationError::of(&error).expect("of an operation");
+    /// assert_eq!(cause.raw_os_error(), Some(libc::ENOENT));
+    /// assert_eq!(cause.fd(), None);
+    /// ```
     pub fn of(error: &io::Error) -> Option<&OperationError> {
         let carried = error.get_ref()?.downcast_ref::<OperationError>()?;
         Some(carried).filter(|carried| carried.cause.is_failure())

@@ -94,6 +94,20 @@ impl AsyncFile {
     /// # Errors
     ///
     /// Those of fstat(2) and fcntl(2): EBADF.
+    ///
+    /// # Example
+    ///
+    /// This shows how to take over a file that std has opened:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    /// use std::fs::File;
+    ///
+    /// let file = AsyncFile::new(File::open("Cargo.toml")?)?;
+    /// let first = Scheduler::new().block_on(file.readline())?;
+    /// assert_eq!(first.as_deref(), Some(&b"[package]\n"[..]));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new(fd: impl Into<OwnedFd>) -> io::Result<AsyncFile> {
         let fd = fd.into();
         let number = fd.as_raw_fd();
@@ -110,6 +124,18 @@ impl AsyncFile {
     /// # Errors
     ///
     /// Those of fstat(2) and fcntl(2): EBADF, EMFILE.
+    ///
+    /// # Example
+    ///
+    /// This shows a task that writes to the stderr of the whole process:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    ///
+    /// let stderr = AsyncFile::duplicate(&std::io::stderr())?;
+    /// Scheduler::new().block_on(stderr.write_all("no flag is changed\n"))?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn duplicate(file: &impl AsFd) -> io::Result<AsyncFile> {
         let number = file.as_fd().as_raw_fd();
         match Port::duplicate(number) {
@@ -122,6 +148,24 @@ impl AsyncFile {
     /// Buffered ones come first. It never takes more from the kernel than it was asked for, so the
     /// descriptor can be handed on. `size` is a limit, not a reservation: memory grows with what
     /// arrives. Empty only at end of file, or for a size of 0.
+    ///
+    /// # Example
+    ///
+    /// This shows that a read ends with what is there:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let (mut theirs, ours) = UnixStream::pair()?;
+    /// theirs.write_all(b"hello")?;
+    /// let (file, mut sched) = (AsyncFile::new(ours)?, Scheduler::new());
+    /// assert_eq!(sched.block_on(file.read(4))?, b"hell");
+    /// assert_eq!(sched.block_on(file.read(4))?, b"o");
+    /// drop(theirs);
+    /// assert_eq!(sched.block_on(file.read(4))?, b"");         // end of file
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn read(&self, size: usize) -> Read {
         Read::new(&self.descriptor, size)
@@ -182,6 +226,19 @@ impl AsyncFile {
     }
 
     /// Reads until the end of file: [`Task::bytes`](crate::Task::bytes).
+    ///
+    /// # Example
+    ///
+    /// This shows how to read a file of at most a megabyte:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    ///
+    /// let file = AsyncFile::new(std::fs::File::open("Cargo.toml")?)?;
+    /// let text = Scheduler::new().block_on(file.read_to_end().limit(1_000_000))?;
+    /// assert_eq!(text, std::fs::read("Cargo.toml")?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn read_to_end(&self) -> ReadToEnd {
         ReadToEnd::new(&self.descriptor)
@@ -202,6 +259,24 @@ impl AsyncFile {
     /// behind the line (SCM_RIGHTS). With [`size_hint(1)`](Readline::size_hint) nothing behind the
     /// line is read; then recvmsg(2) takes what is passed. Those passed with bytes of the line
     /// itself are lost in any case, as with every read of this library.
+    ///
+    /// # Example
+    ///
+    /// This shows the last line, which has no newline, and the end:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let (mut theirs, ours) = UnixStream::pair()?;
+    /// theirs.write_all(b"one\ntwo")?;
+    /// drop(theirs);
+    /// let (file, mut sched) = (AsyncFile::new(ours)?, Scheduler::new());
+    /// assert_eq!(sched.block_on(file.readline())?.as_deref(), Some(&b"one\n"[..]));
+    /// assert_eq!(sched.block_on(file.readline())?.as_deref(), Some(&b"two"[..]));
+    /// assert_eq!(sched.block_on(file.readline())?, None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn readline(&self) -> Readline {
         Readline::new(&self.descriptor)
@@ -232,6 +307,26 @@ impl AsyncFile {
     /// end of file the rest without newline, then none; an end is not for ever, see
     /// [`readline`](AsyncFile::readline). It reads ahead, and throws away descriptors that were
     /// passed meanwhile (SCM_RIGHTS): where there may be some, `readline` with a `size_hint` of 1.
+    ///
+    /// # Example
+    ///
+    /// This shows how to count the lines of a file, many at a time:
+    ///
+    /// ```
+    /// use asyncfile::{again, done, AsyncFile, Scheduler};
+    ///
+    /// let file = AsyncFile::new(std::fs::File::open("Cargo.toml")?)?;
+    /// let mut sched = Scheduler::new();
+    /// let mut count = 0;
+    /// let counter = sched.spawn(file.readlines(), move |task| {
+    ///     match task.lines()?.count() {
+    ///         0 => done(count),                               // end of file
+    ///         n => { count += n; again() }
+    ///     }
+    /// });
+    /// assert!(sched.join(counter)? > 10);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn readlines(&self) -> Readlines {
         Readlines::new(&self.descriptor)
@@ -242,6 +337,23 @@ impl AsyncFile {
     /// message. A write that took less than all is an error to [`Task::ok`](crate::Task::ok).
     /// Borrowed bytes are copied, a `Vec<u8>` or `String` is moved, an `Rc<[u8]>` is shared. A
     /// reader that is gone is [`io::ErrorKind::BrokenPipe`], and no SIGPIPE.
+    ///
+    /// # Example
+    ///
+    /// This shows a write that a full socket cuts:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let (theirs, ours) = UnixStream::pair()?;
+    /// let (file, mut sched) = (AsyncFile::new(ours)?, Scheduler::new());
+    /// assert_eq!(sched.block_on(file.write("hello"))?, 5);
+    /// let data = vec![0; 10_000_000];
+    /// assert!(sched.block_on(file.write(data))? < 10_000_000);    // nothing reads `theirs`
+    /// # drop(theirs);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn write(&self, data: impl Into<Data>) -> Write {
         Write::new(&self.descriptor, data.into())
     }
@@ -433,6 +545,23 @@ impl AsyncFile {
 
     /// Closes the file, for all handles. Operations that wait on it end in this turn, with
     /// [`io::ErrorKind::NotConnected`]; buffered bytes are dropped. Closing it again does nothing.
+    ///
+    /// # Example
+    ///
+    /// This shows a task that waits on a file which another one closes:
+    ///
+    /// ```
+    /// use asyncfile::{done, yield_now, AsyncFile, Scheduler};
+    /// use std::{io::ErrorKind, os::unix::net::UnixStream};
+    ///
+    /// let (_theirs, ours) = UnixStream::pair()?;
+    /// let file = AsyncFile::new(ours)?;
+    /// let mut sched = Scheduler::new();
+    /// let waiting = sched.spawn(file.readline(), |task| done(task.line().unwrap_err().kind()));
+    /// sched.spawn(yield_now(), move |_task| done(file.close()));
+    /// assert_eq!(sched.join(waiting)?, ErrorKind::NotConnected);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn close(&self) {
         self.descriptor.close();
     }
@@ -443,6 +572,25 @@ impl AsyncFile {
     ///
     /// The file itself, if another handle or a pending operation has it, or it is closed, also
     /// behind the library's back.
+    ///
+    /// # Example
+    ///
+    /// This shows how to hand a socket on, and what was read ahead of it:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let (mut theirs, ours) = UnixStream::pair()?;
+    /// theirs.write_all(b"header\nbody")?;
+    /// let file = AsyncFile::new(ours)?;
+    /// Scheduler::new().block_on(file.readline())?;
+    /// let (fd, ahead) = file.into_inner().expect("the only handle");
+    /// let socket = UnixStream::from(fd);
+    /// assert_eq!(ahead, b"body");
+    /// # drop(socket);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn into_inner(self) -> Result<(OwnedFd, Vec<u8>), AsyncFile> {
         if !self.descriptor.is_ours() {
             return Err(self);

@@ -75,6 +75,22 @@ pub struct JoinHandle<T> {
 
 impl<T> JoinHandle<T> {
     /// The result, once: None while the task runs, and after it was taken.
+    ///
+    /// # Example
+    ///
+    /// This shows a task that is asked for its value, without waiting:
+    ///
+    /// ```
+    /// use asyncfile::{done, yield_now, Scheduler};
+    ///
+    /// let mut sched = Scheduler::new();
+    /// let task = sched.spawn(yield_now(), |_task| done(42));
+    /// assert!(task.take().is_none());                         // it has not ended
+    /// sched.run()?;
+    /// assert_eq!(task.take().expect("ended")?, 42);
+    /// assert!(task.take().is_none());                         // once
+    /// # Ok::<(), asyncfile::TaskError>(())
+    /// ```
     pub fn take(&self) -> Option<Result<T, TaskError>> {
         match self.slot.result.replace(Leaving::Taken) {
             Leaving::Value(value) => Some(Ok(value)),
@@ -95,6 +111,19 @@ impl<T> JoinHandle<T> {
     /// Marks the task: its body is dropped before another task is resumed, its result is
     /// [`TaskError::Cancelled`], and what its operation had read stays in the file. A task that
     /// cancels itself ends when its body returns. For a task that has ended, nothing happens.
+    ///
+    /// # Example
+    ///
+    /// This shows a cancelled task:
+    ///
+    /// ```
+    /// use asyncfile::{done, never, Scheduler, TaskError};
+    ///
+    /// let mut sched = Scheduler::new();
+    /// let task = sched.spawn(never(), |task| done(task.ok()?));
+    /// task.cancel();
+    /// assert!(matches!(sched.join(task), Err(TaskError::Cancelled)));
+    /// ```
     pub fn cancel(&self) {
         if self.slot.is_alive() {
             self.reactor.cancel(self.key);

@@ -24,6 +24,27 @@
 //! # }
 //! ```
 //!
+//! # Where to look
+//!
+//! | to | see |
+//! |---|---|
+//! | read and write files, pipes, sockets, terminals | [`AsyncFile`] |
+//! | start a child process, feed it, read it, end it | [`AsyncPipe`] |
+//! | start and run tasks, in a loop of one's own too | [`Scheduler`], [`Spawn`] |
+//! | have the outcome of an operation | [`Task`], [`Outcome`] |
+//! | go on from the body of a task | [`wait`], [`again`], [`done`]; [`then`] for state functions |
+//! | wait for time | [`sleep()`], [`sleep_until`], [`ticks`]; `timeout` and `until` of each operation in [`op`] |
+//! | wait for the first of several | [`first`] |
+//! | wait for another task, or cancel it | [`JoinHandle`] |
+//! | hand things from task to task | [`queue()`] |
+//! | hand things from other threads to tasks | [`channel()`], [`Remote`] |
+//! | find the cause of an error | [`OperationError`], [`TaskError`] |
+//! | understand an event loop, and the kernel | [`guide`] |
+//! | use the parser or the machines alone | [`line_buffer`], [`machine`] |
+//!
+//! README has a recipe for each of the usual tasks: a deadline for several steps, a beat, Ctrl-C, a
+//! queue of jobs, a server.
+//!
 //! # The map of the house
 //!
 //! A file rests on its own floor and those below it, never on one above. The annexes rest on the
@@ -65,7 +86,7 @@
 
 #![deny(unsafe_code)]
 #![warn(missing_debug_implementations)]
-#![warn(missing_docs)]
+#![deny(missing_docs)]
 
 // The simulation's programs (`tests/simulation`, part of `sim/seeds`) call the library by its name,
 // here as in a fuzz target.

@@ -48,6 +48,37 @@ impl<S> fmt::Debug for Next<S> {
 }
 
 /// Waits for the operation, then goes on in the next state.
+///
+/// # Example
+///
+/// This shows a request and its reply, each state a function:
+///
+/// ```
+/// use asyncfile::{then, yield_now, AsyncPipe, Next, Scheduler, StateFlow, Task};
+/// use std::process::Command;
+///
+/// struct Ask { cat: AsyncPipe, reply: Vec<u8> }
+///
+/// impl Ask {
+///     fn ask(&mut self, _task: &mut Task) -> StateFlow<Self> {
+///         then(self.cat.write_all("hello\n"), Self::sent)
+///     }
+///     fn sent(&mut self, task: &mut Task) -> StateFlow<Self> {
+///         task.ok()?;
+///         then(self.cat.readline(), Self::replied)
+///     }
+///     fn replied(&mut self, task: &mut Task) -> StateFlow<Self> {
+///         self.reply.extend_from_slice(task.line()?.unwrap_or_default());
+///         Next::done()
+///     }
+/// }
+///
+/// let ask = Ask { cat: AsyncPipe::piped(Command::new("cat"))?, reply: Vec::new() };
+/// let mut sched = Scheduler::new();
+/// let asking = sched.spawn_states(yield_now(), ask, Ask::ask);
+/// assert_eq!(sched.join(asking)?.reply, b"hello\n");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn then<S>(op: impl Into<Op>, next: StateFn<S>) -> StateFlow<S> {
     Ok(Next::Then(op.into(), next))
 }

@@ -38,6 +38,32 @@ pub enum Step<T> {
 }
 
 /// Suspends the task until the operation has ended; then its body is called again.
+///
+/// # Example
+///
+/// This shows a task that sends back each line that it reads:
+///
+/// ```
+/// use asyncfile::{done, wait, AsyncFile, Outcome, Scheduler};
+/// use std::{io::{Read, Write}, os::unix::net::UnixStream};
+///
+/// let (mut theirs, ours) = UnixStream::pair()?;
+/// theirs.write_all(b"one\ntwo\n")?;
+/// theirs.shutdown(std::net::Shutdown::Write)?;
+/// let file = AsyncFile::new(ours)?;
+/// let mut sched = Scheduler::new();
+/// sched.spawn(file.readline(), move |task| match task.outcome() {
+///     Outcome::Line(Some(line)) => wait(file.write_all(line)),
+///     Outcome::Line(None) => done(()),
+///     Outcome::Failed(error) => Err(error),
+///     _ => wait(file.readline()),                         // the line is written
+/// });
+/// sched.run()?;
+/// let mut echo = String::new();
+/// theirs.read_to_string(&mut echo)?;
+/// assert_eq!(echo, "one\ntwo\n");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[inline]
 pub fn wait<T>(op: impl Into<Op>) -> Flow<T> {
     Ok(Step::Wait(op.into()))
@@ -77,6 +103,26 @@ pub fn again<T>() -> Flow<T> {
 }
 
 /// Ends the task, with the value for whoever joins it.
+///
+/// # Example
+///
+/// This shows a body that gives away what it has collected. Its type
+/// lets it be called again, so it leaves an empty list in its place:
+///
+/// ```
+/// use asyncfile::{again, done, AsyncFile, Scheduler};
+/// use std::mem;
+///
+/// let file = AsyncFile::new(std::fs::File::open("Cargo.toml")?)?;
+/// let mut sched = Scheduler::new();
+/// let mut lines = Vec::new();
+/// let reader = sched.spawn(file.readline(), move |task| match task.line()? {
+///     Some(line) => { lines.push(line.to_vec()); again() }
+///     None => done(mem::take(&mut lines)),
+/// });
+/// assert_eq!(sched.join(reader)?[0], b"[package]\n");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[inline]
 pub fn done<T>(value: T) -> Flow<T> {
     Ok(Step::Done(value))
@@ -91,6 +137,27 @@ pub fn done<T>(value: T) -> Flow<T> {
 /// A failure that the task did not look at ends it when its body returns. Taking the error (from
 /// any accessor), [`outcome`](Task::outcome), and [`end`](Task::end) saying `TimedOut` or `Failed`
 /// are looking.
+///
+/// # Example
+///
+/// This shows a task that looks at its failure, and goes on:
+///
+/// ```
+/// use asyncfile::{done, wait, AsyncFile, End, Scheduler};
+/// use std::{os::unix::net::UnixStream, time::Duration};
+///
+/// let (theirs, ours) = UnixStream::pair()?;
+/// let mut theirs = Some(theirs);
+/// let file = AsyncFile::new(ours)?;
+/// let mut sched = Scheduler::new();
+/// let line = file.readline().timeout(Duration::from_millis(1));
+/// let reader = sched.spawn(line, move |task| match task.end() {
+///     End::TimedOut => { theirs = None; wait(file.readline()) }
+///     _ => done(task.line()?.is_none()),
+/// });
+/// assert!(sched.join(reader)?);                           // the end of file
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Task<'e, 't> {
     pub(crate) scheduler: &'e mut Scheduler<'t>,
     pub(crate) key: Key,
@@ -249,6 +316,23 @@ impl<'e, 't> Task<'e, 't> {
     /// [`io::ErrorKind::WriteZero`], or [`io::ErrorKind::TimedOut`] if its timeout cut it. After a
     /// plain write [`written`](Task::written) gives the count;
     /// [`write_all`](crate::AsyncFile::write_all) writes all.
+    ///
+    /// # Example
+    ///
+    /// This shows the error of a write that its timeout cuts:
+    ///
+    /// ```
+    /// use asyncfile::{done, AsyncFile, Scheduler};
+    /// use std::{io::ErrorKind, os::unix::net::UnixStream, time::Duration};
+    ///
+    /// let (_theirs, ours) = UnixStream::pair()?;
+    /// let write = AsyncFile::new(ours)?.write_all(vec![0; 10_000_000]);
+    /// let mut sched = Scheduler::new();
+    /// let writer = sched.spawn(write.timeout(Duration::from_millis(1)), |task| done(task.ok()?));
+    /// let error = std::io::Error::from(sched.join(writer).unwrap_err());
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn ok(&mut self) -> io::Result<()> {
         match self.value {
@@ -265,6 +349,21 @@ impl<'e, 't> Task<'e, 't> {
     }
 
     /// After [`first`](crate::first): the index of the operation that ended. 0 after any other.
+    ///
+    /// # Example
+    ///
+    /// This shows which of two sleeps ends first:
+    ///
+    /// ```
+    /// use asyncfile::{done, first, never, sleep, Scheduler};
+    /// use std::time::Duration;
+    ///
+    /// let mut sched = Scheduler::new();
+    /// let ops = first([never(), sleep(Duration::from_millis(1))]);
+    /// let task = sched.spawn(ops, |task| { task.ok()?; done(task.which()) });
+    /// assert_eq!(sched.join(task)?, 1);
+    /// # Ok::<(), asyncfile::TaskError>(())
+    /// ```
     pub fn which(&self) -> usize {
         self.op.which()
     }

@@ -74,6 +74,21 @@ impl Communicate {
     /// the pipe, and `communicate(())` goes on. The child is not ended. By the error's kind alone a
     /// limit cannot be told from other failures: see [`Task::end`](crate::Task::end). 0 is
     /// [`io::ErrorKind::InvalidInput`].
+    ///
+    /// # Example
+    ///
+    /// This shows a child that says more than is wanted:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::{process::Command, time::Duration};
+    ///
+    /// let pipe = AsyncPipe::piped(Command::new("yes"))?;
+    /// let mut sched = Scheduler::new();
+    /// assert!(sched.block_on(pipe.communicate(()).limit(1000)).is_err());
+    /// sched.block_on(pipe.stop(Duration::ZERO))?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn limit(mut self, bytes: usize) -> Communicate {
         self.limit = bytes;
         self
@@ -81,6 +96,23 @@ impl Communicate {
 
     /// The most to wait, after the last child's exit, for the ends of stdout and stderr: a
     /// grandchild may have kept them. Then it ends with what there is. Without: until they end.
+    ///
+    /// # Example
+    ///
+    /// This shows a child that leaves another one, which holds its stdout:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::{os::unix::process::CommandExt, process::Command, time::Duration};
+    ///
+    /// let mut command = Command::new("sh");
+    /// command.args(["-c", "sleep 60 & echo started"]).process_group(0);
+    /// let pipe = AsyncPipe::piped(command)?;
+    /// let talk = pipe.communicate(()).linger(Duration::ZERO);
+    /// assert_eq!(Scheduler::new().block_on(talk)?.stdout, b"started\n");
+    /// pipe.kill_group()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn linger(mut self, after_exit: Duration) -> Communicate {
         self.linger = Some(after_exit);
         self

@@ -61,6 +61,20 @@ impl AsyncPipe {
     ///
     /// Those of fstat(2) and fcntl(2), with the stream named. The child lives on, its streams
     /// closed, and is reaped by a later turn.
+    ///
+    /// # Example
+    ///
+    /// This shows a child that std has started:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::process::{Command, Stdio};
+    ///
+    /// let child = Command::new("echo").arg("hello").stdout(Stdio::piped()).spawn()?;
+    /// let pipe = AsyncPipe::new(child)?;
+    /// assert_eq!(Scheduler::new().block_on(pipe.read_to_end())?, b"hello\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new(child: Child) -> io::Result<AsyncPipe> {
         AsyncPipe::of_host(vec![Process::of(child)])
     }
@@ -100,6 +114,22 @@ impl AsyncPipe {
     /// E2BIG, EMFILE, EAGAIN (no more processes), ... [`OperationError`](crate::OperationError) has
     /// the errno. The text names the program, its stage in a pipeline, and the working directory if
     /// that is what is missing. Nothing is left behind: no child, no descriptor.
+    ///
+    /// # Example
+    ///
+    /// This shows a child that reads a file, and whose stdout is read here:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::{fs::File, process::{Command, Stdio}};
+    ///
+    /// let mut command = Command::new("sort");
+    /// command.stdin(File::open("Cargo.toml")?).stdout(Stdio::piped());
+    /// let pipe = AsyncPipe::spawn(command)?;
+    /// let sorted = Scheduler::new().block_on(pipe.read_to_end())?;
+    /// assert_eq!(sorted.len(), std::fs::read("Cargo.toml")?.len());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn spawn(mut command: impl BorrowMut<Command>) -> io::Result<AsyncPipe> {
         spawn::spawn(command.borrow_mut()).map(AsyncPipe::of)
     }
@@ -112,6 +142,23 @@ impl AsyncPipe {
     /// # Errors
     ///
     /// As for [`spawn`](AsyncPipe::spawn).
+    ///
+    /// # Example
+    ///
+    /// This shows a dialogue with a child:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::process::Command;
+    ///
+    /// let pipe = AsyncPipe::piped(Command::new("cat"))?;
+    /// let mut sched = Scheduler::new();
+    /// sched.block_on(pipe.write_all("hello\n"))?;
+    /// assert_eq!(sched.block_on(pipe.readline())?.as_deref(), Some(&b"hello\n"[..]));
+    /// pipe.close_stdin();
+    /// assert!(sched.block_on(pipe.exit())?.success());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn piped(mut command: impl BorrowMut<Command>) -> io::Result<AsyncPipe> {
         spawn::pipeline(&mut [command.borrow_mut()], Stderr::AsSaid).map(AsyncPipe::of)
     }
@@ -157,6 +204,20 @@ impl AsyncPipe {
     ///
     /// As for [`spawn`](AsyncPipe::spawn). The children already started are killed and reaped. No
     /// command at all is [`io::ErrorKind::InvalidInput`].
+    ///
+    /// # Example
+    ///
+    /// This shows `sort | uniq`:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::process::Command;
+    ///
+    /// let pipe = AsyncPipe::pipeline([Command::new("sort"), Command::new("uniq")])?;
+    /// let output = Scheduler::new().block_on(pipe.communicate("b\na\nb\n"))?;
+    /// assert_eq!(output.stdout, b"a\nb\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn pipeline<I>(commands: I) -> io::Result<AsyncPipe>
     where
         I: IntoIterator,
@@ -276,6 +337,30 @@ impl AsyncPipe {
     ///
     /// Those of reading and writing, with the stream named; TimedOut; a limit (`Other`); a child
     /// that something else has reaped (`Other`: its status is unknown).
+    ///
+    /// # Example
+    ///
+    /// This shows that a timeout loses nothing. The child reads from a socket, which says nothing at
+    /// first:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::os::unix::{io::OwnedFd, net::UnixStream};
+    /// use std::{io::{ErrorKind, Write}, process::{Command, Stdio}, time::Duration};
+    ///
+    /// let (mut ours, theirs) = UnixStream::pair()?;
+    /// let mut command = Command::new("cat");
+    /// command.stdin(OwnedFd::from(theirs)).stdout(Stdio::piped());
+    /// let pipe = AsyncPipe::spawn(command)?;
+    /// let mut sched = Scheduler::new();
+    /// ours.write_all(b"one\n")?;
+    /// let result = sched.block_on(pipe.communicate(()).timeout(Duration::from_millis(10)));
+    /// assert_eq!(result.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// ours.write_all(b"two\n")?;
+    /// drop(ours);
+    /// assert_eq!(sched.block_on(pipe.communicate(()))?.stdout, b"one\ntwo\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn communicate(&self, input: impl Into<Input>) -> Communicate {
         Communicate::new(&self.processes, input.into())
     }
@@ -294,6 +379,20 @@ impl AsyncPipe {
     /// # Errors
     ///
     /// TimedOut; `Other` if something else has reaped the child: its status is unknown.
+    ///
+    /// # Example
+    ///
+    /// This shows a child that reads its stdin to the end:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::process::Command;
+    ///
+    /// let pipe = AsyncPipe::piped(Command::new("cat"))?;
+    /// pipe.close_stdin();
+    /// assert_eq!(Scheduler::new().block_on(pipe.exit())?.code(), Some(0));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn exit(&self) -> Exit {
         Exit::new(&self.processes)
     }
@@ -373,6 +472,23 @@ impl AsyncPipe {
     /// # Errors
     ///
     /// `Other` if something else has reaped the child: its status is unknown. Those of waitpid(2).
+    ///
+    /// # Example
+    ///
+    /// This shows a child that lives until it is killed:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::{os::unix::process::ExitStatusExt, process::Command};
+    ///
+    /// let pipe = AsyncPipe::piped(Command::new("cat"))?;
+    /// assert_eq!(pipe.try_wait()?, None);
+    /// pipe.kill()?;
+    /// let status = Scheduler::new().block_on(pipe.exit())?;
+    /// assert_eq!(status.signal(), Some(9));
+    /// assert_eq!(pipe.try_wait()?, Some(status));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         for child in self.processes.children() {
             child.try_wait()?;
@@ -422,6 +538,20 @@ impl AsyncPipe {
     /// # Errors
     ///
     /// Those of kill(2): EINVAL, EPERM. The first of them, after all children were tried.
+    ///
+    /// # Example
+    ///
+    /// This shows how to ask a child to end:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::{os::unix::process::ExitStatusExt, process::Command};
+    ///
+    /// let pipe = AsyncPipe::piped(Command::new("cat"))?;
+    /// pipe.signal(libc::SIGTERM)?;
+    /// assert_eq!(Scheduler::new().block_on(pipe.exit())?.signal(), Some(libc::SIGTERM));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn signal(&self, signal: i32) -> io::Result<()> {
         let children = self.processes.children().iter();
         let answers: Vec<_> = children.map(|child| child.signal(signal)).collect();

@@ -31,6 +31,23 @@ pub struct Join {
 impl<T> JoinHandle<T> {
     /// Waits, in another task of the same scheduler, until this task has ended, however it ended.
     /// Then [`take`](JoinHandle::take) has the result.
+    ///
+    /// # Example
+    ///
+    /// This shows a task that waits for another one, and takes its value:
+    ///
+    /// ```
+    /// use asyncfile::{done, yield_now, Scheduler};
+    ///
+    /// let mut sched = Scheduler::new();
+    /// let one = sched.spawn(yield_now(), |_task| done(1));
+    /// let two = sched.spawn(one.finished(), move |task| {
+    ///     task.ok()?;
+    ///     done(one.take().expect("it has ended")? + 1)
+    /// });
+    /// assert_eq!(sched.join(two)?, 2);
+    /// # Ok::<(), asyncfile::TaskError>(())
+    /// ```
     pub fn finished(&self) -> Join {
         Join {
             target: self.id(),

@@ -145,6 +145,25 @@ pub const TRANSITIONS: &[super::table::Edge<State>] = &[
 
 /// A read in progress. All that it has read is in the [`Inflow`]: dropped in any state, it takes
 /// nothing along.
+///
+/// # Example
+///
+/// This shows a readline without a descriptor. A slice is a source; a nonblocking socket is one, too:
+///
+/// ```
+/// use asyncfile::machine::{read::{Inflow, Reader, Want}, Advance, End};
+///
+/// let mut source = &b"one\ntwo"[..];
+/// let mut inflow = Inflow::default();
+/// match Reader::new(Want::Line(80)).advance(&mut inflow, &mut source) {
+///     Advance::Ended(end, len) => {
+///         assert_eq!((end, len), (End::Complete, 4));
+///         inflow.buffer.consume(len);
+///     }
+///     other => panic!("{other:?}"),
+/// }
+/// assert_eq!(inflow.buffer.bytes(), b"two");
+/// ```
 #[derive(Clone, Debug)]
 pub struct Reader {
     want: Want,

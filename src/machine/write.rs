@@ -56,6 +56,34 @@ pub const TRANSITIONS: &[super::table::Edge<State>] = &[
 ];
 
 /// A write in progress.
+///
+/// # Example
+///
+/// This shows a write of all of its data to a sink that takes four bytes at a time:
+///
+/// ```
+/// use asyncfile::machine::{write::{Extent, Writer}, Advance, End};
+/// use std::io;
+///
+/// struct Narrow(Vec<u8>);
+///
+/// impl io::Write for Narrow {
+///     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+///         self.0.extend_from_slice(&data[..data.len().min(4)]);
+///         Ok(data.len().min(4))
+///     }
+///     fn flush(&mut self) -> io::Result<()> {
+///         Ok(())
+///     }
+/// }
+///
+/// let mut sink = Narrow(Vec::new());
+/// let mut writer = Writer::new();
+/// writer.set_extent(Extent::All);
+/// let step = writer.advance(b"hello world", &mut sink);
+/// assert!(matches!(step, Advance::Ended(End::Complete, 11)), "{step:?}");
+/// assert_eq!(sink.0, b"hello world");
+/// ```
 #[derive(Clone, Debug)]
 pub struct Writer {
     written: Count,

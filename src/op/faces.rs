@@ -39,6 +39,22 @@ impl Read {
 
     /// Ends with exactly the size asked for; with fewer only at end of file ([`End::Eof`]) or at
     /// its deadline ([`End::TimedOut`]).
+    ///
+    /// # Example
+    ///
+    /// This shows a header of fixed size that comes in pieces:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    /// use std::{io::Write, os::unix::net::UnixStream, thread};
+    ///
+    /// let (mut theirs, ours) = UnixStream::pair()?;
+    /// let writer = thread::spawn(move || theirs.write_all(b"HE").and_then(|()| theirs.write_all(b"AD")));
+    /// let file = AsyncFile::new(ours)?;
+    /// assert_eq!(Scheduler::new().block_on(file.read(4).full())?, b"HEAD");
+    /// # writer.join().unwrap()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn full(mut self) -> Read {
         if let Want::Some(size) = self.0.machine.want() {
@@ -141,6 +157,23 @@ impl Readline {
 
     /// At most so many bytes of a longer line, with [`End::Limit`]; the next readline goes on with
     /// its rest. 0 is [`io::ErrorKind::InvalidInput`].
+    ///
+    /// # Example
+    ///
+    /// This shows that a long line comes in pieces:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let (mut theirs, ours) = UnixStream::pair()?;
+    /// theirs.write_all(b"too long\n")?;
+    /// let (file, mut sched) = (AsyncFile::new(ours)?, Scheduler::new());
+    /// let line = file.readline().limit(4);
+    /// assert_eq!(sched.block_on(line.clone())?.as_deref(), Some(&b"too "[..]));
+    /// assert_eq!(sched.block_on(line)?.as_deref(), Some(&b"long"[..]));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn limit(mut self, bytes: usize) -> Readline {
         self.0.machine.set_want(Want::Line(bytes));

@@ -146,6 +146,29 @@ pub struct YieldNow {
 
 /// Lets all tasks that are ready go first, and poll(2) be asked. A task whose first operation it is
 /// begins at once.
+///
+/// # Example
+///
+/// This shows two tasks that take turns:
+///
+/// ```
+/// use asyncfile::{again, done, yield_now, Scheduler};
+/// use std::cell::RefCell;
+///
+/// let log = RefCell::new(String::new());
+/// let mut sched = Scheduler::new();
+/// for name in ["a", "b"] {
+///     let log = &log;
+///     sched.spawn(yield_now(), move |task| {
+///         task.ok()?;
+///         log.borrow_mut().push_str(name);
+///         if log.borrow().len() < 4 { again() } else { done(()) }
+///     });
+/// }
+/// sched.run()?;
+/// assert!(log.borrow().starts_with("abab"));
+/// # Ok::<(), asyncfile::TaskError>(())
+/// ```
 pub fn yield_now() -> YieldNow {
     YieldNow { began: None }
 }

@@ -94,6 +94,21 @@ impl<'t> Scheduler<'t> {
     /// [`TaskError::Poll`], and the task is detached.
     /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) for a task of another scheduler, or whose
     /// result was taken.
+    ///
+    /// # Example
+    ///
+    /// This shows the value of a task, and the failure of another one:
+    ///
+    /// ```
+    /// use asyncfile::{done, yield_now, Flow, Scheduler, TaskError};
+    ///
+    /// let mut sched = Scheduler::new();
+    /// let good = sched.spawn(yield_now(), |_task| done(42));
+    /// let bad = sched.spawn(yield_now(), |_task| -> Flow { panic!("oh") });
+    /// assert_eq!(sched.join(good)?, 42);
+    /// assert!(matches!(sched.join(bad), Err(TaskError::Panicked(message)) if message == "oh"));
+    /// # Ok::<(), asyncfile::TaskError>(())
+    /// ```
     pub fn join<T>(&mut self, handle: JoinHandle<T>) -> Result<T, TaskError> {
         if !handle.belongs_to(&self.reactor) && !handle.is_finished() {
             return Err(TaskError::Failed(error::invalid(
@@ -124,6 +139,20 @@ impl<'t> Scheduler<'t> {
     ///
     /// How the operation failed. A read that its timeout cut is
     /// [`TimedOut`](std::io::ErrorKind::TimedOut), and its bytes stay in the file.
+    ///
+    /// # Example
+    ///
+    /// This shows one operation from ordinary code:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::{process::Command, time::Duration};
+    ///
+    /// let pipe = AsyncPipe::piped(Command::new("echo").arg("hello"))?;
+    /// let line = pipe.readline().timeout(Duration::from_secs(60));
+    /// assert_eq!(Scheduler::new().block_on(line)?.as_deref(), Some(&b"hello\n"[..]));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn block_on<O: Operation>(&mut self, op: O) -> io::Result<O::Output> {
         let handle = self.spawn(op, |task| done(O::output(task)?));
         let key = handle.id().0;
@@ -141,6 +170,24 @@ impl<'t> Scheduler<'t> {
     ///
     /// As those of [`run`](Scheduler::run); [`TaskError::Stalled`] only without timeout, or with
     /// one that never ends.
+    ///
+    /// # Example
+    ///
+    /// This shows a program with a loop of its own, such as a game:
+    ///
+    /// ```
+    /// use asyncfile::{done, sleep, Scheduler};
+    /// use std::time::Duration;
+    ///
+    /// let mut sched = Scheduler::new();
+    /// sched.spawn(sleep(Duration::from_millis(5)), |task| done(task.ok()?));
+    /// let mut frames = 0;
+    /// while sched.turn(Some(Duration::ZERO))? > 0 {
+    ///     frames += 1;                                        // draw
+    /// }
+    /// println!("{frames} frames");
+    /// # Ok::<(), asyncfile::TaskError>(())
+    /// ```
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<usize, TaskError> {
         let had_failures = self.reactor.has_failures();
         self.begin_drive(false)?;

@@ -13,6 +13,32 @@ impl Scheduler<'_> {
     /// For a foreign loop: appends what to wait for to its poll(2) set, and says how long to wait
     /// at most (to be rounded up, not down, to poll's milliseconds): `Some(ZERO)` if work is ready,
     /// None if only the descriptors can wake a task. Then call [`dispatch`](Scheduler::dispatch).
+    ///
+    /// # Example
+    ///
+    /// This shows the shortest loop:
+    ///
+    /// ```
+    /// use asyncfile::{done, sleep, Scheduler};
+    /// use std::time::Duration;
+    ///
+    /// let mut sched = Scheduler::new();
+    /// sched.spawn(sleep(Duration::from_millis(5)), |task| done(task.ok()?));
+    /// let mut set = Vec::new();
+    /// loop {
+    ///     set.clear();                                        // the host's own entries come here
+    ///     let timeout = match sched.pollfds(&mut set) {
+    ///         Some(due) => ((due.as_micros() + 999) / 1000).min(60_000) as libc::c_int,
+    ///         None => -1,
+    ///     };
+    ///     // SAFETY: pointer and length are those of one vector.
+    ///     unsafe { libc::poll(set.as_mut_ptr(), set.len() as libc::nfds_t, timeout) };
+    ///     if sched.dispatch(&set)? == 0 {
+    ///         break;                                          // no task is left
+    ///     }
+    /// }
+    /// # Ok::<(), asyncfile::TaskError>(())
+    /// ```
     pub fn pollfds(&mut self, set: &mut Vec<pollfd>) -> Option<Duration> {
         self.drop_cancelled(None);
         if let Some(observer) = &self.observer {

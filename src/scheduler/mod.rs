@@ -114,6 +114,21 @@ impl<'t> Scheduler<'t> {
     /// has ended, until it returns [`done`](crate::done) or an error. To begin at once, wait for
     /// [`yield_now`](crate::yield_now). Inside a body, see [`Task::spawn`]. A body that never says
     /// `done` leaves `T` open: it is written `move |task| -> Flow { ... }`.
+    ///
+    /// # Example
+    ///
+    /// This shows two tasks that sleep at once:
+    ///
+    /// ```
+    /// use asyncfile::{done, sleep, Scheduler};
+    /// use std::time::Duration;
+    ///
+    /// let mut sched = Scheduler::new();
+    /// let one = sched.spawn(sleep(Duration::from_millis(2)), |task| { task.ok()?; done(1) });
+    /// let two = sched.spawn(sleep(Duration::from_millis(1)), |task| { task.ok()?; done(2) });
+    /// assert_eq!(sched.join(one)? + sched.join(two)?, 3);
+    /// # Ok::<(), asyncfile::TaskError>(())
+    /// ```
     pub fn spawn<T: 't>(
         &mut self,
         op: impl Into<Op>,
@@ -125,6 +140,34 @@ impl<'t> Scheduler<'t> {
     /// Starts a task written as state functions: `at` is the first, called when `op` has ended.
     /// Joins to the final state, which lives until it is taken or the handle is dropped: a file in
     /// it stays open as long.
+    ///
+    /// # Example
+    ///
+    /// This shows a countdown of one state:
+    ///
+    /// ```
+    /// use asyncfile::{yield_now, Next, Scheduler, StateFlow, Task};
+    ///
+    /// struct Countdown { left: u32, steps: u32 }
+    ///
+    /// impl Countdown {
+    ///     fn step(&mut self, task: &mut Task) -> StateFlow<Self> {
+    ///         task.ok()?;
+    ///         if self.left == 0 {
+    ///             return Next::done();
+    ///         }
+    ///         self.left -= 1;
+    ///         self.steps += 1;
+    ///         Next::again(Self::step)
+    ///     }
+    /// }
+    ///
+    /// let mut sched = Scheduler::new();
+    /// let start = Countdown { left: 3, steps: 0 };
+    /// let counting = sched.spawn_states(yield_now(), start, Countdown::step);
+    /// assert_eq!(sched.join(counting)?.steps, 3);
+    /// # Ok::<(), asyncfile::TaskError>(())
+    /// ```
     pub fn spawn_states<S: 't>(
         &mut self,
         op: impl Into<Op>,
