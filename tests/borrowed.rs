@@ -272,7 +272,7 @@ fn assert_at_its_end(file: &AsyncFile) -> Test {
 fn a_master_whose_slave_has_gone_is_at_its_end() -> Test {
     alone(|| {
         let _guard = guard();
-        let (master, slave) = pty()?;
+        let (master, _slave) = pty()?;
         drop(slave);
         let error = (&master).read(&mut [0]).unwrap_err();
         assert_eq!(
@@ -289,7 +289,7 @@ fn a_master_whose_slave_has_gone_is_at_its_end() -> Test {
 fn a_slave_whose_master_has_gone_is_at_its_end() -> Test {
     alone(|| {
         let _guard = guard();
-        let (master, slave) = pty()?;
+        let (master, _slave) = pty()?;
         let early = AsyncFile::duplicate(&slave)?;
         drop(master);
         let before = flags(&slave);
@@ -672,7 +672,7 @@ fn a_duplicate_never_has_a_standard_streams_number_and_is_closed_on_exec() -> Te
 fn a_terminal_that_is_opened_again_is_the_same_device_and_nothing_more() -> Test {
     alone(|| {
         let _guard = guard();
-        let (master, slave) = pty()?;
+        let (master, _slave) = pty()?;
         let name = slave_name(&master)?;
         let path = std::path::PathBuf::from(String::from_utf8(name)?);
         // SAFETY: takes nothing; this process leads no group, so it may lead a session.
