@@ -61,8 +61,7 @@ pub struct LineBuffer {
     scanned: usize,
     /// One past the last byte that came in. Never greater than the storage's length.
     end: usize,
-    /// How many bytes memchr has searched so far. Tests show with it that no byte is searched
-    /// again.
+    /// How many bytes memchr has searched so far, for the tests.
     #[cfg(any(test, fuzzing))]
     pub searched: u64,
 }

@@ -1,10 +1,10 @@
 //! The machines: what an operation does, without a descriptor, a task or a clock.
 //!
-//! A machine is given a [`Source`] or a [`Sink`], which may say "not now". Its answer, an
-//! [`Advance`], says that it is blocked, that it has moved its share, or how it ended. It never
-//! waits and never looks at the time: its driver tells it when its deadline has come. What it read
-//! stays in the buffer that it was given, so a machine may be dropped in any state and nothing is
-//! lost with it.
+//! A machine is given a [`Source`] or a [`Sink`], which may say "not now". It answers with an
+//! [`Advance`], which says that it is blocked, that it has moved its share, or how it ended. It
+//! never waits and never looks at the time: its driver tells it when its deadline has come. What it
+//! read stays in the buffer that it was given, so a machine may be dropped in any state and nothing
+//! is lost with it.
 //!
 //! Each machine has one table of its transitions, and its state changes in one function, which
 //! looks the change up there in test builds.

@@ -19,8 +19,8 @@ pub(crate) fn forget() {
 }
 
 /// Runs a write. If the process does not ignore SIGPIPE, the signal is blocked in this thread
-/// during the write. If the write raises it, it is taken away, which works because a write's
-/// SIGPIPE goes to the thread that writes (POSIX, 2.4.1).
+/// during the write. If the write raises it, it is taken away again. A write's SIGPIPE goes to the
+/// thread that writes (POSIX, 2.4.1).
 #[inline]
 pub(crate) fn held_back(write: impl Fn() -> io::Result<usize>) -> io::Result<usize> {
     match IGNORED.try_with(Cell::get) {
