@@ -5,13 +5,14 @@ use std::rc::Rc;
 
 use crate::pool::{self, Storage};
 
-/// Bytes to be written. Borrowed bytes are copied (a few into the operation itself, more into a
-/// recycled buffer), owned ones are moved, an `Rc<[u8]>` is shared.
+/// Bytes to be written. Borrowed bytes and arrays are copied: up to 15 bytes into the operation
+/// itself, more into a recycled buffer. A `Vec` or a `String` is moved, and an `Rc<[u8]>` is
+/// shared.
 pub struct Data(Bytes);
 
 enum Bytes {
-    /// Up to 15 bytes. The sixteenth byte says how many they are. They lie in two words, because
-    /// the compiler moves an array of bytes byte by byte.
+    /// Up to 15 bytes. The sixteenth byte says how many there are. They lie in two words, because
+    /// the compiler would move an array of bytes byte by byte.
     Few([u64; 2]),
     Copied {
         storage: Storage,

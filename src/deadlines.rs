@@ -1,9 +1,9 @@
 //! The heap of deadlines: which task is due when.
 //!
-//! An entry stays in the heap when its task's operation ends in time, or gets a later deadline:
-//! whoever pops it looks whether it is still true. A timeout that is armed anew with each read
-//! therefore costs the heap nothing, because the entry of the first read serves those after it.
-//! Entries of tasks that have ended are dropped when they are most of the heap.
+//! An entry stays in the heap when its task's operation ends in time, or gets a later deadline.
+//! When it is popped, the scheduler checks whether its task is due. A timeout that is armed anew
+//! with each read therefore costs the heap nothing, because the entry of the first read serves the
+//! later reads. Entries that no task relies on are dropped when they are most of the heap.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -23,8 +23,8 @@ pub(crate) struct Deadlines {
 pub(crate) struct Deadline {
     /// When the task is due.
     at: Moment,
-    /// The time of the earliest entry in the heap that the task relies on. Never later than `at`,
-    /// unless it is NEVER.
+    /// The time of the earliest entry in the heap that the task relies on; NEVER if there is none.
+    /// It is not later than `at`.
     listed: Moment,
 }
 
@@ -85,8 +85,8 @@ impl Deadlines {
         }
     }
 
-    /// Whether the deadline of the task has come whose entry was popped. If it has, the task has no
-    /// deadline from here on.
+    /// Whether the deadline of the task has come, after its `entry` was popped. If it has come, the
+    /// task has no deadline any more.
     pub fn is_due(
         &mut self,
         key: Key,
@@ -163,7 +163,7 @@ mod tests {
     }
 
     proptest! {
-        /// Beside the naive way: a map that is searched for its least value.
+        /// Compares the heap with the naive way, a map that is searched for its least value.
         #[test]
         fn the_heap_agrees_with_a_search(
             steps in proptest::collection::vec((0u32..12, 0u64..20, 0u8..5), 0..200)

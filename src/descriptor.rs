@@ -89,8 +89,8 @@ impl Descriptor {
         self.port.fd()
     }
 
-    /// Borrows the changing part of the file, after the lines of a run were taken out of the
-    /// buffer. It is never borrowed while user code runs.
+    /// Borrows the part of the file that changes. A run of lines is ended first, and its lines are
+    /// taken out of the buffer. The state is not borrowed while user code runs.
     #[inline]
     pub fn state(&self) -> RefMut<'_, State> {
         let mut state = self.state.borrow_mut();
@@ -267,8 +267,8 @@ impl State {
         }
     }
 
-    /// Makes this the reactor of the waiting tasks. (The reactor before it may be dropped here. It
-    /// holds nothing of the user's, so no user code runs.)
+    /// Makes this the reactor of the waiting tasks. The previous reactor may be dropped here. It
+    /// holds nothing of the user's, so no user code runs.
     #[inline]
     fn claim(&mut self, reactor: &Rc<Reactor>) {
         match &self.reactor {

@@ -8,9 +8,9 @@ use std::os::unix::io::RawFd;
 /// What every [`io::Error`] of an operation carries: the operation's name, the descriptor, the
 /// cause.
 ///
-/// It prints as `readline on fd 5: timed out after 1s, 37 bytes kept`. The [`io::ErrorKind`] of the
-/// error around it is what callers match on; an errno is here, because an `io::Error` that carries
-/// something else has none.
+/// It prints as `readline on fd 5: timed out after 1s, 37 bytes kept`. Callers match on the
+/// [`io::ErrorKind`] of the `io::Error` that carries it. The errno is in here, because an
+/// `io::Error` that carries another error has none itself.
 ///
 /// # Example
 ///
@@ -29,7 +29,7 @@ use std::os::unix::io::RawFd;
 /// ```
 pub struct OperationError {
     operation: &'static str,
-    /// Negative: the operation has no descriptor.
+    /// Negative if the operation has no descriptor.
     fd: RawFd,
     cause: Cause,
 }
@@ -38,21 +38,22 @@ pub struct OperationError {
 pub(crate) enum Cause {
     /// The error of the kernel, or of a source that is no descriptor.
     System(io::Error),
-    /// The error of the kernel about what has this name: a program, a stream, a child, or the group
-    /// of a child.
+    /// The kernel's error, and the name of what it concerns: a program, a stream, a child, or the
+    /// group of a child.
     Named { name: String, error: io::Error },
-    /// The kernel's error, or an end of file, when so many bytes were `kept` or `written`.
+    /// The kernel's error, or an end of file, after `bytes` bytes were moved. `what` says whether
+    /// they were "kept" or "written".
     Partly {
         error: io::Error,
         bytes: usize,
         what: &'static str,
     },
-    /// A write took a part of what it was given, and the task took that for all.
+    /// A write took only a part of its bytes, and the task called an accessor that stands for all.
     Short { written: usize, of: usize },
     /// A fixed text, and the kind of the error.
     Says(io::ErrorKind, &'static str),
-    /// The deadline came after so many nanoseconds, or (None) it was a moment; so many bytes were
-    /// `kept` or `written`.
+    /// The deadline came. `after` is the timeout in nanoseconds; None if the deadline was a moment.
+    /// `bytes` is how many bytes were "kept" or "written", as `what` says.
     TimedOut {
         after: Option<u64>,
         bytes: usize,
@@ -60,8 +61,8 @@ pub(crate) enum Cause {
     },
     /// More than `limit` bytes came. `kept` says how many bytes are kept.
     Limit { limit: usize, kept: usize },
-    /// The child's status is unknown: somebody else has reaped it. `stage`: its position in the
-    /// pipe, counted from 1; 0: it is not looked at.
+    /// The child's status is unknown, because somebody else has reaped it. `stage` is its position
+    /// in the pipeline, counted from 1. The text leaves out a stage of 0.
     Reaped { child: u32, stage: usize },
     /// The task called an accessor that does not fit the operation that it waited for.
     Misfit { accessor: &'static str },
@@ -82,7 +83,7 @@ impl Cause {
         }
     }
 
-    /// The same cause, behind so many bytes that were moved before it.
+    /// The same cause, and the number of bytes that were moved before it.
     #[cold]
     pub fn after(self, bytes: usize, what: &'static str) -> Cause {
         match self {
@@ -120,7 +121,7 @@ impl Cause {
         }
     }
 
-    /// True for the failure of an operation, false for the misuse of an accessor.
+    /// True for the failure of an operation, false for the misuse of an accessor or of `again`.
     fn is_failure(&self) -> bool {
         !matches!(
             self,
@@ -130,8 +131,8 @@ impl Cause {
 }
 
 impl OperationError {
-    /// The cause that this error carries, if an operation has failed. None for an accessor that did
-    /// not fit.
+    /// The cause that this error carries, if an operation has failed. None if the task has misused
+    /// an accessor or [`again`](crate::again).
     ///
     /// # Example
     ///
@@ -312,11 +313,11 @@ pub enum TaskError {
     /// [`Remote::stop`](crate::Remote::stop) was called while `join` or `block_on` waited for the
     /// task.
     Stopped,
-    /// Tasks are alive and nothing can ever wake them: one line for each, with what it waits for.
-    /// The tasks are kept: cancel one, spawn another, or drop the scheduler.
+    /// Tasks are alive and nothing can ever wake them. The text has a line for each, with what it
+    /// waits for. The tasks are kept: cancel one, spawn another, or drop the scheduler.
     Stalled(String),
-    /// poll(2) itself failed, and no task did: EINVAL for more descriptors than RLIMIT_NOFILE,
-    /// ENOMEM. The tasks are kept.
+    /// poll(2) itself failed, and no task did. The cause is EINVAL (more descriptors than
+    /// RLIMIT_NOFILE) or ENOMEM. The tasks are kept.
     Poll(io::Error),
 }
 
@@ -348,8 +349,8 @@ impl Error for TaskError {
 }
 
 impl From<TaskError> for io::Error {
-    /// `Failed` and `Poll` give their error back as it was; the others become
-    /// [`io::ErrorKind::Other`] around themselves.
+    /// `Failed` and `Poll` give their error back as it was. Every other error becomes an
+    /// `io::Error` of the kind [`io::ErrorKind::Other`] that carries it.
     fn from(error: TaskError) -> io::Error {
         match error {
             TaskError::Failed(error) | TaskError::Poll(error) => error,

@@ -33,7 +33,7 @@ use crate::port::{Direction, Port};
 /// | descriptor | `new` | `duplicate` |
 /// |---|---|---|
 /// | socket | MSG_DONTWAIT | MSG_DONTWAIT |
-/// | pipe, FIFO | O_NONBLOCK | reads: RWF_NOWAIT (Linux 5.10), elsewhere one read after POLLIN. Writes: at most PIPE_BUF bytes after POLLOUT |
+/// | pipe, FIFO | O_NONBLOCK | reads: RWF_NOWAIT (Linux 6.4), elsewhere one read after POLLIN. Writes: at most PIPE_BUF bytes after POLLOUT |
 /// | terminal | O_NONBLOCK | it is opened once more, by its name, with O_NONBLOCK |
 /// | terminal that cannot be opened again: a pseudo-terminal's master, one of another owner, or with TIOCEXCL | O_NONBLOCK | reads: after POLLIN, and of no more than FIONREAD says is there. Writes and `writable` are refused ([`io::ErrorKind::Unsupported`]): POLLOUT promises no room |
 /// | regular file | nothing: calls wait for the disk | nothing: calls wait for the disk |

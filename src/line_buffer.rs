@@ -1,18 +1,19 @@
 //! The line parser: bytes in, lines out.
 //!
-//! The parser has no part in descriptors, tasks or time. Bytes come in at one end (`room`, then
-//! `filled`) and leave at the other (`consume`, `lend`); between the two, `line` and `lines` say
-//! how many bytes at the front belong together. Nothing is copied on the way out: bytes are lent to
-//! a task where they lie. While a task looks at them the storage is shared, and a buffer that is
-//! filled meanwhile takes another.
+//! The parser knows nothing of descriptors, tasks and time. Bytes come in at the back (`room`, then
+//! `filled`) and leave at the front (`consume`, `lend`). `line` and `lines` say how many bytes at
+//! the front belong together. Nothing is copied on the way out: bytes are lent to a task where they
+//! lie. While a task looks at them, it shares the storage with the buffer. A buffer that is filled
+//! meanwhile takes other storage.
 //!
 //! ```text
 //!   0            start          scanned            end           storage.len()
 //!   |  consumed  | no delimiter |  not looked at  |    room     |
 //! ```
 //!
-//! No byte is looked at twice: `scanned` remembers how far the search has come, so a line that
-//! arrives byte by byte costs as much as one that arrives whole.
+//! `scanned` remembers how far the search has come. The bytes of a partial line are not searched
+//! again when more bytes come, so a line that arrives byte by byte costs as much as one that
+//! arrives whole.
 
 mod lent;
 
@@ -22,10 +23,10 @@ use crate::pool::{self, Storage};
 
 pub(crate) use lent::Lent;
 
-/// How many bytes at the front of the buffer make up an answer, and whether they are whole.
+/// The bytes at the front of the buffer that a search has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Bytes from the front. At least 1.
+    /// How many bytes, counted from the front. At least 1.
     pub len: usize,
     /// True if they end with a delimiter, false if the limit cut a longer line.
     pub whole: bool,
@@ -52,7 +53,7 @@ pub struct Found {
 #[derive(Default)]
 pub struct LineBuffer {
     /// The memory. An idle empty buffer has none, and costs four words. A task that looks at lent
-    /// bytes shares it, if more bytes are buffered behind them.
+    /// bytes shares it, if more bytes are buffered after them.
     storage: Option<Storage>,
     /// The first byte not consumed. Never greater than `scanned`.
     start: usize,
@@ -60,7 +61,7 @@ pub struct LineBuffer {
     scanned: usize,
     /// One past the last byte that came in. Never greater than the storage's length.
     end: usize,
-    /// Bytes handed to memchr so far: what the promise "no byte is scanned twice" is tested by.
+    /// How many bytes memchr has searched so far, for the tests.
     #[cfg(any(test, fuzzing))]
     pub searched: u64,
 }
@@ -111,8 +112,8 @@ impl LineBuffer {
         self.lines_until(b'\n', limit)
     }
 
-    /// As [`line`](LineBuffer::line), with another delimiter than a newline: the same one in each
-    /// call, or [`search_anew`](LineBuffer::search_anew) comes in between.
+    /// The same as [`line`](LineBuffer::line), but with a delimiter of your choice. To change the
+    /// delimiter, call [`search_anew`](LineBuffer::search_anew) first.
     #[inline]
     pub fn line_until(&mut self, delimiter: u8, limit: usize) -> Option<Found> {
         let horizon = self.end.min(self.start.saturating_add(limit));
@@ -121,7 +122,7 @@ impl LineBuffer {
             let searched = newline.map_or(horizon - self.scanned, |at| at + 1);
             self.count(searched);
             if let Some(at) = newline {
-                self.scanned += at; // stands on the newline: asked again, it is found at once
+                self.scanned += at; // stands on the newline, so the next call finds it at once
                 return Some(Found {
                     len: self.scanned + 1 - self.start,
                     whole: true,
@@ -132,13 +133,14 @@ impl LineBuffer {
         self.cut(limit)
     }
 
-    /// As [`lines`](LineBuffer::lines), with another delimiter than a newline: the same one in each
-    /// call, or [`search_anew`](LineBuffer::search_anew) comes in between.
+    /// The same as [`lines`](LineBuffer::lines), but with a delimiter of your choice. To change the
+    /// delimiter, call [`search_anew`](LineBuffer::search_anew) first.
     pub fn lines_until(&mut self, delimiter: u8, limit: usize) -> Option<Found> {
         let horizon = self.end.min(self.start.saturating_add(limit));
         if self.scanned < horizon {
-            // memrchr searches backwards, and stops at the last newline. The bytes behind that
-            // newline are searched once more at most: when the lines before them are gone.
+            // memrchr searches from the end and stops at the last delimiter. `scanned` does not
+            // move, so the bytes after that delimiter are searched a second time, once the lines
+            // before them are taken. They are never searched a third time.
             let newline = memchr::memrchr(delimiter, self.unsearched(horizon));
             self.count(horizon - self.scanned - newline.unwrap_or(0));
             if let Some(at) = newline {
@@ -152,7 +154,7 @@ impl LineBuffer {
         self.cut(limit)
     }
 
-    /// Forgets how far the search has come: what is held is searched once more, for another
+    /// Forgets how far the search has come. The buffered bytes are searched once more, for another
     /// delimiter.
     pub fn search_anew(&mut self) {
         self.scanned = self.start;
@@ -165,7 +167,8 @@ impl LineBuffer {
             .map_or(&[], |storage| &storage[self.scanned..horizon])
     }
 
-    /// The first `limit` bytes of a line whose newline has not come, if there are so many.
+    /// The first `limit` bytes of a line whose newline has not come. None if fewer bytes are
+    /// buffered.
     #[inline]
     fn cut(&self, limit: usize) -> Option<Found> {
         if self.len() >= limit && limit > 0 {
@@ -186,8 +189,8 @@ impl LineBuffer {
     #[cfg(not(any(test, fuzzing)))]
     fn count(&mut self, _searched: usize) {}
 
-    /// Space to read into, at the back: at least 1 byte, at most `most` (which must not be 0), and
-    /// otherwise as much as there is. Call `filled` with how much of it was used.
+    /// The free space at the back, to read into: at least 1 byte and at most `most` bytes, which
+    /// must not be 0. After the read, call `filled` with how many bytes came.
     #[inline(always)]
     pub fn room(&mut self, most: usize) -> &mut [u8] {
         assert!(most > 0, "room for nothing");
@@ -207,7 +210,7 @@ impl LineBuffer {
         &mut space[..size]
     }
 
-    /// As `room`, for a buffer that is empty: exactly so much.
+    /// The same as `room`, but for an empty buffer, and exactly `size` bytes.
     #[cold]
     pub(crate) fn room_for(&mut self, size: usize) -> &mut [u8] {
         assert!(self.is_empty(), "only an empty buffer gives its storage up");
@@ -232,8 +235,8 @@ impl LineBuffer {
         self.end += size;
     }
 
-    /// Takes `size` bytes from the front. They stay where they are until the next `room`: that is
-    /// what makes lending them possible.
+    /// Takes `size` bytes from the front. They stay where they are until the next `room`, so they
+    /// can be lent.
     #[inline]
     pub fn consume(&mut self, size: usize) {
         assert!(size <= self.len(), "consumed more than there is");
@@ -243,14 +246,15 @@ impl LineBuffer {
         }
     }
 
-    /// A task that was lent these bytes has found no delimiter in the next `size`.
+    /// Notes that a task has found no delimiter in the first `size` bytes, which were lent to it.
     pub(crate) fn skip_search(&mut self, size: usize) {
         self.scanned = self.scanned.max(self.start + size);
         #[cfg(any(test, fuzzing))]
         assert!(self.scanned <= self.end, "searched more than there is");
     }
 
-    /// Consumes all bytes and returns them. They are not copied if nobody else looks at them.
+    /// Consumes all bytes and returns them. They are copied unless they fill more than half of the
+    /// storage, from its beginning, and no task looks at them.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         let (start, len) = (self.start, self.len());
         let storage = self.storage.take();
@@ -273,7 +277,7 @@ impl LineBuffer {
         }
     }
 
-    /// Gives memory back to the pool that the buffer does not need while nothing comes in. An empty
+    /// Gives the pool the memory that the buffer does not need while nothing comes in. An empty
     /// buffer gives all of it back. A partial line that fits into a small buffer moves there. A
     /// longer one stays where it is.
     #[inline]
@@ -294,8 +298,9 @@ impl LineBuffer {
         }
     }
 
-    /// Amortised cost: a byte is moved only when at least as many were consumed before it, or when
-    /// the storage doubles.
+    /// Bytes are moved only when at least as many bytes before them were consumed, when the storage
+    /// grows, or when a task still looks at the old storage. The cost of a byte is therefore
+    /// constant on average.
     fn make_room(&mut self, most: usize) {
         if self.is_empty() {
             self.start = 0;
@@ -319,13 +324,14 @@ impl LineBuffer {
                         bytes.copy_within(self.start..self.end, 0);
                         self.rebase();
                     }
-                    // Full of one long answer: Vec doubles its block by remapping pages, not by
-                    // copying them, and only what the next read may fill is made ready.
+                    // The storage is full of one long line or read. `Vec` doubles its block by
+                    // remapping pages, without a copy, and only the bytes that the next read may
+                    // fill are initialised.
                     Some(bytes) if capacity > pool::LARGE && self.start == 0 => {
                         bytes.resize(self.end + pool::CHUNK, 0)
                     }
-                    // Lent (a body looks at the old bytes), small (a blocked reader's rest), or
-                    // full.
+                    // The storage is lent (a body looks at its bytes), small (it held a blocked
+                    // reader's partial line), or full.
                     _ => {
                         let size = if held < pool::SMALL {
                             pool::LARGE
@@ -356,7 +362,7 @@ impl LineBuffer {
         }
     }
 
-    /// The bytes have moved to the beginning of the storage.
+    /// Notes that the bytes have moved to the beginning of the storage.
     fn rebase(&mut self) {
         self.scanned -= self.start;
         self.end -= self.start;

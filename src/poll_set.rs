@@ -1,4 +1,4 @@
-//! What poll(2) is given, and who owns each entry.
+//! The entries that poll(2) is given, and the owner of each.
 //!
 //! The set is kept from turn to turn and changed in place. It is compact and has one entry a
 //! descriptor, because poll(2) refuses more entries than RLIMIT_NOFILE (EINVAL), even ones with
@@ -13,8 +13,8 @@ pub(crate) struct PollSet<O> {
     /// The array that poll(2) is given. In a foreign loop, `revents` marks the entries that were
     /// shown to that loop.
     pub entries: Vec<pollfd>,
-    /// The owner of the entry at the same place. None: poll(2) has answered for the entry, or its
-    /// owner has left it. The owner may come back.
+    /// The owner of the entry at the same place. None if poll(2) has answered for the entry, or if
+    /// its owner has left it. The owner may come back.
     pub owners: Vec<Option<O>>,
     /// For each descriptor number the place of its entry plus one; 0 if it has no entry. Numbers
     /// are small, because the kernel gives the lowest free one.
@@ -64,7 +64,7 @@ impl<O> PollSet<O> {
         let before = self.owners[place].replace(owner);
         self.entries[place].events = events;
         if before.is_none() {
-            self.entries[place].revents = 0; // it was not shown to a foreign loop
+            self.entries[place].revents = 0; // for this owner it was not shown to a foreign loop
             self.live += 1;
         }
         before

@@ -21,15 +21,15 @@ pub(crate) const CHUNK: usize = 64 * 1024;
 /// A partial line shorter than this moves to a small buffer while its reader is blocked.
 pub(crate) const SMALL: usize = 4 * 1024;
 
-/// The size of a large buffer. A full pipe and the partial line before it fit with a byte to spare:
-/// one read of a full pipe never fills the buffer, and the reader knows that it has everything.
+/// The size of a large buffer. A full pipe and the partial line before it fit with a byte to spare,
+/// so one read takes all that a full pipe holds.
 pub(crate) const LARGE: usize = CHUNK + SMALL;
 
 /// The size of the smallest buffer. A short partial line fits into it.
 const LEAST: usize = 128;
 
-/// How many free buffers of each size the list keeps beside the spare one: at most 544 KiB and 128
-/// KiB a thread.
+/// How many free buffers of each size the list keeps. A thread keeps at most 544 KiB in large ones,
+/// with the spare one, and 128 KiB in small ones.
 const LARGE_KEPT: usize = 7;
 const SMALL_KEPT: usize = 32;
 

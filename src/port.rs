@@ -1,11 +1,15 @@
-//! A descriptor as a source and a sink that never wait, and that know their own readiness.
+//! A descriptor as a source and a sink, which know their own readiness.
 //!
-//! A call is kept from waiting in the kernel in one of four ways: O_NONBLOCK where the open file
-//! description is ours to change, a flag with each call for sockets, nothing for regular files, and
-//! care where the description is shared with others, who would feel O_NONBLOCK as well.
+//! A call is kept from waiting in the kernel in one of three ways:
+//! - O_NONBLOCK, where the open file description is ours to change;
+//! - a flag with each call, for sockets and for pipes that the library made;
+//! - one call for each answer of poll(2), where other processes share the open file description,
+//!   and would feel O_NONBLOCK as well.
 //!
-//! A source is ready when poll(2) has said so, and until a call shows that it is not. A sink is
-//! ready until a call shows that it is not: a write that fits costs no poll(2).
+//! The calls of a regular file wait for the disk.
+//!
+//! A source is ready from an answer of poll(2) on, until a call shows that it is not. A sink is
+//! ready from the start, until a call shows that it is not, so a write that fits costs no poll(2).
 
 mod calls;
 
@@ -42,19 +46,21 @@ impl Direction {
 enum Mode {
     /// O_NONBLOCK is set on the open file description.
     Nonblocking,
-    /// RWF_NOWAIT with each call, for a pipe that the library made: that saves the call that sets
-    /// O_NONBLOCK. Where the kernel has none, the first call sets O_NONBLOCK.
+    /// A pipe that the library made: each call has RWF_NOWAIT, which saves the call that sets
+    /// O_NONBLOCK. Where the kernel refuses RWF_NOWAIT, O_NONBLOCK is set after all, with the first
+    /// call.
     Own,
-    /// A socket: each call has MSG_DONTWAIT, and the description's flags are left alone.
+    /// A socket: each call has MSG_DONTWAIT, and the flags of the open file description are left
+    /// alone.
     Socket,
     /// A regular file: poll(2) says that it is always ready. Its calls wait for the disk.
     Regular,
-    /// The description is shared with others, so its flags are not changed. Each answer of poll(2)
-    /// allows one call, and a write has at most PIPE_BUF bytes. A read of a terminal asks for no
-    /// more than what is there. A terminal is not written to, because POLLOUT promises far less
-    /// than PIPE_BUF bytes of room there.
+    /// The open file description is shared with other processes, so its flags are not changed. Each
+    /// answer of poll(2) allows one call, and a write has at most PIPE_BUF bytes. A read of a
+    /// terminal asks for no more than what is there. A terminal is not written to, because POLLOUT
+    /// promises far less than PIPE_BUF bytes of room there.
     Careful,
-    /// As Careful, but reads have RWF_NOWAIT and cannot wait.
+    /// The same as Careful, but reads have RWF_NOWAIT and cannot wait.
     CarefulNowait,
 }
 
@@ -62,8 +68,8 @@ enum Mode {
 /// [`close`](Port::close).
 pub(crate) struct Port {
     fd: RawFd,
-    /// The process that set O_NONBLOCK on the description, and clears it again; 0 if none did. A
-    /// fork of that process shares the description and must leave it alone.
+    /// The process that set O_NONBLOCK on the open file description, and clears it again; 0 if none
+    /// did. A fork of that process shares the open file description and must leave its flags alone.
     set_by: Cell<u32>,
     mode: Cell<Mode>,
     kind: Kind,
@@ -72,12 +78,12 @@ pub(crate) struct Port {
     pub keeps_messages: bool,
     can_be_read: bool,
     can_be_written: bool,
-    /// Whether a read, and a write, is worth a call.
+    /// Whether a read is worth a call, and whether a write is.
     is_readable: Cell<bool>,
     is_writable: Cell<bool>,
     /// Whether poll(2) has reported a hangup. Reads do not wait after that.
     is_hung_up: Cell<bool>,
-    /// poll(2) has answered with an error, which no call has reported since.
+    /// Whether poll(2) has answered POLLERR, and no call has met EAGAIN since.
     is_in_error: Cell<bool>,
     /// Whether the descriptor was closed behind the library's back: its number may be another
     /// file's by now.
@@ -109,8 +115,8 @@ impl Port {
         }
     }
 
-    /// Takes over an end of a pipe that the library has made. Its flags are known, and nobody else
-    /// has the description, so no flag is put back.
+    /// Takes over an end of a pipe that the library has made. Nobody else has its open file
+    /// description, so its flags are known and need not be put back.
     pub fn of_own_pipe(fd: Owned, direction: Direction) -> Port {
         let access = match direction {
             Direction::Read => libc::O_RDONLY,
@@ -119,7 +125,7 @@ impl Port {
         Port::new(fd, Mode::Own, Kind::Pipe, access)
     }
 
-    /// Has calls kept from waiting in another way: the kernel refuses RWF_NOWAIT.
+    /// Keeps calls from waiting in another way, because the kernel refuses RWF_NOWAIT.
     #[cold]
     fn do_without_nowait(&self) -> io::Result<()> {
         if self.mode.get() != Mode::Own {
@@ -132,8 +138,9 @@ impl Port {
         Ok(())
     }
 
-    /// Makes a second descriptor of a description that another owner keeps. The description's flags
-    /// are never changed.
+    /// Makes a port for a file whose descriptor another owner keeps. It has a second descriptor of
+    /// the same open file description, whose flags are left alone. A terminal is reopened, if that
+    /// is possible.
     pub fn duplicate(fd: RawFd) -> io::Result<Port> {
         let kind = sys::kind(fd)?;
         let flags = sys::status_flags(fd)?;
@@ -205,8 +212,8 @@ impl Port {
         self.ready(direction).get()
     }
 
-    /// Notes whether another call is worth making. It always is where calls never wait, and where
-    /// they always fail.
+    /// Notes whether another call is worth making. It always is for a regular file, and where calls
+    /// always fail.
     #[inline]
     fn set_ready(&self, direction: Direction, is_ready: bool) {
         let never_waits = self.mode.get() == Mode::Regular || !self.is_opened_for(direction);
@@ -231,8 +238,9 @@ impl Port {
         self.is_in_error.set(revents & POLLERR != 0);
     }
 
-    /// A call never waits, and shows more than poll(2) does. (A FIFO that no writer has opened
-    /// reads as if it were at its end; a read of a terminal stops a background process.)
+    /// Whether a call may be tried without an answer of poll(2): it does not wait, and shows more
+    /// than poll(2) does. Other calls are not tried. A read of a FIFO that no writer has opened
+    /// looks like an end of file, and a read of a terminal stops a background process.
     fn may_be_tried(&self, direction: Direction) -> bool {
         match self.mode.get() {
             Mode::Socket => true,
@@ -254,7 +262,7 @@ impl Port {
         io::Error::from_raw_os_error(libc::EBADF)
     }
 
-    /// Forgets an answer of poll(2) when the task leaves for which it was asked. This concerns only
+    /// Forgets an answer of poll(2) when the task for which it was asked leaves. This concerns only
     /// descriptors where each answer allows one call.
     #[inline]
     pub fn forget_polled(&self, direction: Direction) {
@@ -270,8 +278,8 @@ impl Port {
         !self.is_lost.get() && sys::is_open(self.fd)
     }
 
-    /// Has every further call fail with EBADF, without making it: the number may become another
-    /// file's at any time.
+    /// Makes every further call fail with EBADF, without a system call, because the number may
+    /// become another file's at any time.
     pub fn mark_lost(&self) {
         self.is_lost.set(true);
         self.is_readable.set(true);
@@ -294,8 +302,8 @@ impl Port {
         port
     }
 
-    /// The file was opened for this direction, and its calls do not wait. Nothing ever makes the
-    /// other one ready: its calls fail.
+    /// Whether the file was opened for this direction, and its calls can be kept from waiting. If
+    /// not, every call in this direction fails.
     #[inline]
     pub fn is_opened_for(&self, direction: Direction) -> bool {
         match direction {
@@ -314,7 +322,7 @@ impl Port {
         }
     }
 
-    /// The socket sends no more.
+    /// Ends the sending side of the socket.
     pub fn shut_down(&self) -> io::Result<()> {
         match self.is_lost.get() {
             true => Err(io::Error::from_raw_os_error(libc::EBADF)),
@@ -322,7 +330,7 @@ impl Port {
         }
     }
 
-    /// Another descriptor of the same description, for a new owner.
+    /// A duplicate of the descriptor, for a new owner. Both refer to one open file description.
     pub fn try_clone(&self) -> io::Result<OwnedFd> {
         match self.is_lost.get() {
             true => Err(io::Error::from_raw_os_error(libc::EBADF)),
@@ -330,7 +338,7 @@ impl Port {
         }
     }
 
-    /// Closes the descriptor, once.
+    /// Closes the descriptor. The caller does this only once.
     pub fn close(&self) {
         sys::close(self.fd);
     }

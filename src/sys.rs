@@ -1,8 +1,8 @@
-//! Every kernel call, the clock, and every `unsafe` of the library, as free functions.
+//! Every kernel call, the clock, and every `unsafe` of the library.
 //!
-//! They return what the kernel said: retrying after EINTR, waiting after EAGAIN and counting bytes
-//! is left to those who call. This is also the seam: in test and fuzzing builds a simulated kernel
-//! (`sim`) can stand behind the same functions.
+//! The functions return what the kernel answers. Retrying after EINTR (but for `poll` and `wake`),
+//! waiting after EAGAIN and counting bytes are left to the callers. In test and fuzzing builds a
+//! simulated kernel (`sim`) can answer in place of the real one.
 
 #![allow(unsafe_code)]
 
@@ -34,9 +34,9 @@ pub(crate) enum Wait {
     Forever,
 }
 
-/// poll(2): fills in `revents` and says how many are not 0. EINTR does not end it, and neither does
-/// an early return because the time left did not fit into poll's milliseconds: those are rounded
-/// up, so that it does not wake early and spin through the last one.
+/// poll(2): fills in `revents` and returns how many are not 0. The call is repeated after EINTR,
+/// and if it returns before the moment, because its timeout is at most 24 days. The timeout is
+/// rounded up to whole milliseconds, so poll(2) does not wake early and spin through the last one.
 pub(crate) fn poll(set: &mut [pollfd], wait: Wait) -> io::Result<usize> {
     loop {
         let timeout = match wait {
@@ -83,9 +83,9 @@ pub(crate) fn read(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
     check(unsafe { libc::read(fd, bytes.as_mut_ptr().cast(), bytes.len()) })
 }
 
-/// preadv2(2) at the file's own position with RWF_NOWAIT: a read that does not wait although the
-/// open file description says that it may (Linux 4.14; pipes since 5.10).
-/// [`io::ErrorKind::Unsupported`] where there is none.
+/// preadv2(2) at the file's own position with RWF_NOWAIT: a read that does not wait, even if the
+/// open file description has no O_NONBLOCK (Linux 4.14; pipes since 6.4). It fails with
+/// [`io::ErrorKind::Unsupported`] where the kernel or the file refuses it.
 pub(crate) fn read_nowait(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
     #[cfg(any(test, fuzzing))]
     if let Some(answer) = sim::read(fd, bytes, sim::Call::Nowait) {
@@ -113,8 +113,8 @@ enum Way {
 /// The part must be live; for `Way::In` it must be exclusive.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 unsafe fn move_nowait(way: Way, fd: RawFd, part: libc::iovec) -> io::Result<usize> {
-    // By number: Android's and old C libraries have no wrapper. The position is split into two
-    // halves (low, high), and -1 is -1 in both.
+    // The call is made by its number, because Android's and old C libraries have no wrapper. The
+    // position is split into two halves (low, high), and -1 is -1 in both.
     let number = match way {
         Way::In => libc::SYS_preadv2,
         Way::Out => libc::SYS_pwritev2,
@@ -133,11 +133,11 @@ unsafe fn move_nowait(_: Way, _: RawFd, _: libc::iovec) -> io::Result<usize> {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const RWF_NOWAIT: isize = 8; // linux/fs.h; a whole word, as the variadic call passes it on
+const RWF_NOWAIT: isize = 8; // linux/fs.h; a whole word, because the call is variadic
 
-/// The call is to be done another way: a kernel without it (ENOSYS) or without its flag (EINVAL,
-/// EOPNOTSUPP), a file that cannot do it (ESPIPE), or a sandbox that allows only what it knows
-/// (EPERM and EACCES: seccomp's SECCOMP_RET_ERRNO).
+/// Whether the call must be made in another way. The kernel may lack the call (ENOSYS) or its flag
+/// (EINVAL, EOPNOTSUPP), the file may not support it (ESPIPE), or a sandbox may refuse calls that
+/// it does not know (EPERM and EACCES: seccomp's SECCOMP_RET_ERRNO).
 #[cfg(not(any(target_os = "macos", target_os = "ios")))]
 fn is_refused(error: &io::Error) -> bool {
     matches!(
@@ -153,7 +153,8 @@ fn is_refused(error: &io::Error) -> bool {
     )
 }
 
-/// write(2), with the calling thread safe from SIGPIPE: a dead reader is EPIPE and nothing else.
+/// write(2) without SIGPIPE: if the pipe has no reader, the write fails with EPIPE and raises no
+/// signal.
 pub(crate) fn write(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     #[cfg(any(test, fuzzing))]
     if let Some(answer) = sim::write(fd, bytes, sim::Call::Plain) {
@@ -165,7 +166,7 @@ pub(crate) fn write(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     })
 }
 
-/// pwritev2(2) with RWF_NOWAIT, as [`read_nowait`] reads: for pipes, since Linux 6.4.
+/// pwritev2(2) with RWF_NOWAIT, the counterpart of [`read_nowait`]. Pipes have it since Linux 6.4.
 pub(crate) fn write_nowait(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     #[cfg(any(test, fuzzing))]
     if let Some(answer) = sim::write(fd, bytes, sim::Call::Nowait) {
@@ -200,7 +201,7 @@ pub(crate) fn is_open(fd: RawFd) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
 }
 
-/// A pipe, reader first: neither end makes anybody wait, and no child inherits them.
+/// A pipe, reader first. Its calls do not wait, and no child inherits its ends.
 pub(crate) fn wake_pipe() -> io::Result<(Owned, Owned)> {
     #[cfg(any(test, fuzzing))]
     if let Some(answer) = sim::wake_pipe() {
@@ -225,8 +226,8 @@ fn pipe(flags: c_int) -> io::Result<(Owned, Owned)> {
     pipe_in_steps(flags)
 }
 
-/// Where there is no pipe2 (Darwin), or none with these flags (a sandbox). A child that another
-/// thread forks in between inherits the ends.
+/// Makes a pipe where there is no pipe2(2) (Darwin), or where a sandbox refuses it. A child that
+/// another thread forks before the flags are set inherits the ends.
 fn pipe_in_steps(flags: c_int) -> io::Result<(Owned, Owned)> {
     let mut ends = [0; 2];
     // SAFETY: the pointer is to two ints.
@@ -240,9 +241,9 @@ fn pipe_in_steps(flags: c_int) -> io::Result<(Owned, Owned)> {
     Ok(pipe)
 }
 
-/// Writes the one byte that wakes whoever polls the other end of a wake pipe. For signal handlers,
-/// too: no lock, no allocation, no thread-local of ours; errno stays what it was. A full pipe wakes
-/// as well as one byte.
+/// Writes one byte to a wake pipe, which wakes the thread that polls the other end. A full pipe
+/// wakes that thread as well. Signal handlers may call this: it takes no lock, allocates nothing,
+/// uses no thread-local of ours, and leaves errno as it was.
 pub(crate) fn wake(fd: RawFd) {
     #[cfg(any(test, fuzzing))]
     if sim::wake(fd) {
@@ -252,8 +253,7 @@ pub(crate) fn wake(fd: RawFd) {
     let errno = unsafe { errno_location() };
     // SAFETY: as above.
     let before = unsafe { *errno };
-    // SAFETY: the pointer and the length are those of a live byte; what is compared is errno, as
-    // above.
+    // SAFETY: the pointer and the length are those of a live byte; errno is read as above.
     while unsafe { libc::write(fd, [1_u8].as_ptr().cast(), 1) == -1 && *errno == libc::EINTR } {}
     // SAFETY: as above.
     unsafe { *errno = before };
@@ -276,7 +276,8 @@ use libc::__error as errno_location;
 #[cfg(any(target_os = "illumos", target_os = "solaris"))]
 use libc::___errno as errno_location;
 
-/// A descriptor that is closed when it is dropped: std's [`OwnedFd`], but through [`close`].
+/// A descriptor that is closed when it is dropped. Unlike std's [`OwnedFd`] it calls [`close`],
+/// which a simulated kernel can answer.
 #[derive(Debug)]
 pub(crate) struct Owned(RawFd);
 
@@ -324,7 +325,8 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// fstat(2), isatty(3) for what could be one, and fstatfs(2) for what says that it is regular.
+/// fstat(2), then fstatfs(2) for a regular file, SO_TYPE for a socket, isatty(3) for a character
+/// device.
 pub(crate) fn kind(fd: RawFd) -> io::Result<Kind> {
     #[cfg(any(test, fuzzing))]
     if let Some(answer) = sim::kind(fd) {
@@ -341,11 +343,11 @@ pub(crate) fn kind(fd: RawFd) -> io::Result<Kind> {
     })
 }
 
-/// The file system makes its bytes when they are read, and some of its files have a reader wait for
-/// them (/proc/kmsg, trace_pipe): poll(2) knows.
+/// Whether the file system makes the bytes of its files when they are read. A reader of such a file
+/// may have to wait (/proc/kmsg, trace_pipe), and poll(2) knows whether it must.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn is_made_on_demand(fd: RawFd) -> bool {
-    // linux/magic.h; the last four are in the file systems' own sources.
+    // linux/magic.h; the last two are in the file systems' own sources.
     const FILE_SYSTEMS: [u32; 11] = [
         0x9fa0,      // procfs
         0x6265_6572, // sysfs
@@ -373,8 +375,8 @@ fn is_made_on_demand(_: RawFd) -> bool {
     false
 }
 
-/// ioctl(2), FIONREAD: how many bytes a terminal has for a reader; of a message socket at least as
-/// many as the next message has.
+/// ioctl(2), FIONREAD: how many bytes a reader of a terminal can have. For a message socket it is
+/// at least the length of the next message.
 pub(crate) fn readable_bytes(fd: RawFd) -> io::Result<usize> {
     #[cfg(any(test, fuzzing))]
     if let Some(answer) = sim::readable_bytes(fd) {
@@ -414,8 +416,8 @@ pub(crate) fn set_status_flags(fd: RawFd, flags: c_int) -> io::Result<()> {
     check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags) } as isize).map(drop)
 }
 
-/// A second descriptor of the same open file description, closed on exec; not 0, 1 or 2, which
-/// others take for the standard streams.
+/// A second descriptor of the same open file description, closed on exec. Its number is not 0, 1 or
+/// 2, which other code takes for the standard streams.
 pub(crate) fn duplicate(fd: RawFd) -> io::Result<Owned> {
     #[cfg(any(test, fuzzing))]
     if let Some(answer) = sim::duplicate(fd) {
@@ -426,15 +428,15 @@ pub(crate) fn duplicate(fd: RawFd) -> io::Result<Owned> {
     Ok(Owned(copy))
 }
 
-/// Opens the terminal behind a descriptor once more, by its name: an open file description of our
-/// own, whose O_NONBLOCK nobody else feels. An error where that is not possible (no name, no
-/// permission, another device of that name: a container's terminal may be of another namespace).
+/// Opens a descriptor's terminal once more, by its name. That gives an open file description of our
+/// own, whose O_NONBLOCK affects no other process. It fails if there is no name, no permission, or
+/// another device of that name (a container's terminal may be of another namespace).
 pub(crate) fn reopen_tty(fd: RawFd) -> io::Result<Owned> {
     #[cfg(any(test, fuzzing))]
     if sim::is_open(fd).is_some() {
         return Err(io::ErrorKind::Unsupported.into());
     }
-    // A pseudo-terminal's master also has a name, but opening that makes another pseudo-terminal.
+    // A pseudo-terminal's master also has a name, but opening it makes another pseudo-terminal.
     // SAFETY: takes a number; the static name that it may return is not looked at.
     if !unsafe { libc::ptsname(fd) }.is_null() {
         return Err(io::ErrorKind::Unsupported.into());

@@ -1,7 +1,7 @@
 //! Tasks by key: a slot for each, and the generation that tells its successive owners apart.
 //!
-//! A key that outlives its task names nobody: wait lists, the ready queue and the heap of deadlines
-//! may hold such keys, and whoever takes a task by one finds none.
+//! A key that outlives its task names no task. Wait lists, the ready queue and the heap of
+//! deadlines may hold such keys, and the table finds no task for them.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,7 +11,8 @@ use std::num::NonZeroU32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     pub index: u32,
-    /// The generation. No two tasks of a thread have the same one, also in different schedulers.
+    /// The generation. No two tasks of a thread have the same one, not even in different
+    /// schedulers.
     pub generation: NonZeroU32,
 }
 
@@ -19,8 +20,8 @@ thread_local! {
     static NEXT_GENERATION: Cell<NonZeroU32> = const { Cell::new(FIRST) };
 }
 
-/// Generations begin again after 4 billion tasks. A key of that age then names another task, if
-/// that is in the same slot.
+/// Generations begin again after 4 billion tasks. A key that is so old then names the new task of
+/// that generation, if it is in the same slot.
 const FIRST: NonZeroU32 = match NonZeroU32::new(1) {
     Some(one) => one,
     None => unreachable!(),
@@ -41,7 +42,7 @@ pub struct TaskId(pub(crate) Key);
 impl TaskId {
     /// The name that is no task's: see [`Trace::task`](crate::Trace::task).
     pub const NONE: TaskId = TaskId(Key {
-        index: u32::MAX, // so many tasks never are
+        index: u32::MAX, // so many tasks do not fit into memory
         generation: FIRST,
     });
 }

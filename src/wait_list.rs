@@ -1,8 +1,9 @@
 //! Tasks that wait for the same thing, in the order they came. Entering and leaving cost the same
 //! however long the list is.
 //!
-//! One task waits almost always alone: its key lies in the list itself. Those behind it are nodes
-//! of a doubly linked list that lie in one block; a node that leaves is used again.
+//! A task waits alone almost always, so the key of the front task lies in the list itself. The
+//! tasks behind it are the nodes of a doubly linked list, which lie in one vector. The node of a
+//! task that leaves is used again.
 //!
 //! ```text
 //!   front ─► node ◄─► node ◄─► node
@@ -148,7 +149,7 @@ impl WaitList {
             }
         }
         if behind.first == END && behind.front == END {
-            self.behind = None; // no place refers to a node
+            self.behind = None; // no ticket refers to a node
         }
         was_front
     }
@@ -205,7 +206,7 @@ mod tests {
     }
 
     proptest! {
-        /// Beside the naive way: a vector that is searched.
+        /// Compares the list with the naive way, a vector that is searched.
         #[test]
         fn the_list_agrees_with_a_search(steps in proptest::collection::vec((0u8..5, 0usize..8), 0..200)) {
             let mut list = WaitList::new();

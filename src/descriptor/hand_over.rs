@@ -22,7 +22,7 @@ impl Descriptor {
         Some(descriptor)
     }
 
-    /// Another descriptor of the same open file.
+    /// Another descriptor of the same open file description.
     pub fn try_clone(&self) -> Result<OwnedFd, Cause> {
         match self.state().standing.refusal() {
             Some(refusal) => Err(refusal),

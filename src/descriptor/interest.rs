@@ -1,4 +1,4 @@
-//! The file's entry in the poll set: what poll(2) is asked, and whom its answer wakes.
+//! The file's entry in the poll set: what poll(2) is asked, and which tasks its answer wakes.
 
 use std::rc::Rc;
 
@@ -13,8 +13,8 @@ use crate::reactor::Watch;
 /// call shows what has happened.
 pub(crate) const ALWAYS: c_short = POLLHUP | POLLERR | POLLNVAL;
 
-/// The events that poll(2) is asked for, or nothing. Asking for no event is not nothing: poll(2)
-/// reports hangups and errors unasked.
+/// The events that poll(2) is asked for, or no interest at all. Interest in no event is still
+/// interest, because poll(2) reports hangups and errors unasked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Interest(c_short);
 

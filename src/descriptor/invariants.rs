@@ -7,7 +7,8 @@ use super::*;
 use crate::op::operate::Standing as At;
 
 impl Descriptor {
-    /// The task is in this direction's queue, and poll(2) is asked on behalf of the front.
+    /// Whether the task is in this direction's queue. If it is the front, poll(2) must be asked for
+    /// it.
     pub fn is_waited_on_by(&self, at: &At<'_>, direction: Direction) -> bool {
         let mut state = self.state();
         self.check_entry(&state, at.reactor);
@@ -18,7 +19,7 @@ impl Descriptor {
         state.is_parked(direction) && self.is_registered_for(&state, direction.events())
     }
 
-    /// The poll set has what the file believes that it has.
+    /// Fails unless the poll set has the entry that the file believes it to have.
     fn check_entry(&self, state: &State, reactor: &Reactor) {
         let entry = reactor.events_of(self.fd(), self as *const Descriptor as *const u8);
         let entry = entry.map_or(Interest::NONE, Interest::of);

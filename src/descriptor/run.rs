@@ -11,7 +11,7 @@ use crate::line_buffer::{Lent, LineBuffer};
 pub(crate) struct Run {
     /// How many bytes the task has taken in this run. `OFF` if there is no run.
     taken: Cell<u32>,
-    /// How many bytes behind the taken ones the task has searched without finding the delimiter.
+    /// How many bytes after the taken ones the task has searched without finding the delimiter.
     searched: Cell<u32>,
 }
 
@@ -34,7 +34,7 @@ impl Run {
         self.taken.get() != OFF
     }
 
-    /// Notes that the task has taken a line of so many bytes.
+    /// Notes that the task has taken a line of `line` bytes.
     #[inline]
     pub fn took(&self, line: usize) {
         self.taken.set(self.taken.get() + line as u32);

@@ -16,7 +16,7 @@ pub(crate) struct Watchers {
     /// Places that tasks have left, to be used again.
     free: Vec<usize>,
     /// The events that poll(2) is asked for, for the watchers that have no answer yet. It may keep
-    /// the events of a watcher that has left, until poll(2) answers: so leaving is O(1).
+    /// the events of a watcher that has left, until poll(2) answers, which makes leaving O(1).
     interest: Interest,
 }
 
@@ -27,7 +27,7 @@ struct Watcher {
     key: Key,
     events: c_short,
     revents: c_short,
-    /// Whether buffered bytes end its wait: it is a `readable`.
+    /// Whether buffered bytes end the wait, as they do for a `readable`.
     heeds_buffer: bool,
 }
 
@@ -48,8 +48,9 @@ impl Watchers {
         self.places.iter().flatten().map(|watcher| watcher.key)
     }
 
-    /// Wakes the tasks that wait for `readable`. A `readiness` would not end, and in a `first` with
-    /// the reader of the file it would wake that reader again and again.
+    /// Wakes the tasks that wait for `readable`. A task that waits for `readiness` is not woken,
+    /// because buffered bytes do not end it. In a `first` with the reader of the file it would wake
+    /// that reader again and again.
     pub fn wake_readers(&self, reactor: &Reactor) {
         let watchers = self.places.iter().flatten();
         watchers
@@ -140,7 +141,7 @@ impl Descriptor {
         self.update(&mut state);
     }
 
-    /// For the simulation: poll(2) is asked on this watcher's behalf.
+    /// For the simulation: whether poll(2) is asked on behalf of this watcher.
     #[cfg(any(test, fuzzing))]
     pub fn is_watched(&self, place: &Place) -> bool {
         let state = self.state();

@@ -11,13 +11,13 @@ pub(crate) struct Lent {
     pub(super) storage: Option<Storage>,
     pub(super) start: usize,
     pub(super) len: usize,
-    /// How many bytes are buffered behind the lent ones.
+    /// How many bytes are buffered after the lent ones.
     pub(super) behind: usize,
 }
 
 impl LineBuffer {
-    /// Consumes `len` bytes and lends them. If these are all, the storage goes with them, so that
-    /// nothing is left to be given back.
+    /// Consumes `len` bytes and lends them. If they are all the buffered bytes, the storage goes
+    /// with them, so the buffer has no storage left to give back to the pool.
     #[inline]
     pub(crate) fn lend(&mut self, len: usize) -> Lent {
         let start = self.start;
@@ -45,7 +45,7 @@ impl LineBuffer {
         }
     }
 
-    /// Takes back the last `size` of the bytes that were lent, before all others.
+    /// Puts the last `size` of the lent bytes back, in front of all buffered bytes.
     pub(crate) fn put_back(&mut self, lent: &mut Lent, size: usize) {
         if size > 0 && !self.is_behind(lent) {
             return self.put_before(&lent.bytes()[lent.len - size..]);
@@ -75,7 +75,8 @@ impl LineBuffer {
         }
     }
 
-    /// The body of the task that was lent the bytes has read on meanwhile, in another scheduler.
+    /// Copies the bytes, and the buffered ones after them, into other storage. This is needed if
+    /// the body has read on while the bytes were lent to it, in another scheduler.
     #[cold]
     fn put_before(&mut self, bytes: &[u8]) {
         let end = bytes.len() + self.len();
@@ -96,8 +97,7 @@ impl Lent {
         self.len
     }
 
-    /// Whether the file's buffer shares the memory, because bytes are buffered behind the lent
-    /// ones.
+    /// True if bytes are buffered after the lent ones. The buffer then still uses the same memory.
     #[inline]
     pub fn is_shared(&self) -> bool {
         self.behind > 0
@@ -108,7 +108,7 @@ impl Lent {
         self.from(self.start, self.len)
     }
 
-    /// The bytes that are buffered behind the lent ones.
+    /// The bytes that are buffered after the lent ones.
     #[inline]
     pub fn behind(&self) -> &[u8] {
         self.from(self.start + self.len, self.behind)

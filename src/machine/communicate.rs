@@ -7,7 +7,7 @@
 //!   child's stderr  ->  buffer           what it says is collected
 //! ```
 //!
-//! Its states are how far this has come:
+//! Its state says how far the conversation has come:
 //!
 //! ```text
 //! Feeding   ── each part says "not now" ──► Feeding
@@ -31,12 +31,12 @@
 //! AwaitingExit ── the streams have ended, and the child ──► Ended
 //! ```
 //!
-//! What was not fed when the child has ended will be read by nobody. A grandchild may keep the
-//! streams open after the child's exit, for ever: the time to linger is how long their ends are
-//! waited for then.
+//! When the child and its streams have ended, the rest of the input is not fed, because nobody
+//! would read it. A grandchild may keep stdout or stderr open after the child's end, even for ever.
+//! The machine then waits for the ends of the streams for a limited time only: the time to linger.
 //!
-//! All that it has collected is in the streams' own buffers, and all that it has not fed is in the
-//! input's. The machine goes on from there when it was cut.
+//! The collected bytes lie in the buffers of the streams, and the bytes not yet fed stay in the
+//! input. A machine that is interrupted therefore loses nothing, and can go on later.
 
 use std::io;
 
@@ -193,7 +193,7 @@ pub struct Communicator {
     state: State,
     /// How many bytes of `Input::Bytes` were fed since the beginning.
     fed: usize,
-    /// Whether stdout, and stderr, has ended or was never piped.
+    /// For stdout and for stderr: whether the stream has ended or was never piped.
     has_ended: [bool; 2],
 }
 
@@ -227,7 +227,7 @@ impl Communicator {
         self.state != State::Feeding
     }
 
-    /// How many bytes of `Input::Bytes` were fed. The input of the next advance begins behind them.
+    /// How many bytes of `Input::Bytes` were fed. The input of the next advance begins after them.
     pub fn fed(&self) -> usize {
         self.fed
     }
@@ -425,7 +425,7 @@ impl Input<'_> {
         }
     }
 
-    /// Notes that so many bytes of the piece were fed. Returns how many of them came from
+    /// Notes that `size` bytes of the piece were fed. Returns how many of them came from
     /// `Input::Bytes`.
     fn consume(&mut self, size: usize) -> usize {
         match self {

@@ -6,9 +6,9 @@
 //! Running   ── it has ended ──► Ended
 //! ```
 //!
-//! Its driver asks the kernel. Where the kernel has a pidfd for the child, poll(2) tells of the
-//! end. Elsewhere the driver asks again after pauses that grow from 1 ms to 64 ms: an end is
-//! noticed soon, and a long wait costs 16 questions a second.
+//! Its driver asks the kernel whether the child has ended. Where the kernel has a pidfd for the
+//! child, poll(2) reports the end. Elsewhere the driver asks again after pauses that grow from 1 ms
+//! to 64 ms. The end of a short wait is noticed soon, and a long wait costs 16 calls a second.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub const TRANSITIONS: &[super::table::Edge<State>] = &[
 /// The machine's input for one advance.
 #[derive(Clone, Copy, Debug)]
 pub struct Given {
-    /// The child has ended.
+    /// Whether the child has ended.
     pub has_ended: bool,
     /// Whether the child's end wakes the task. If it does not, the machine asks again after a
     /// pause.
@@ -55,8 +55,8 @@ pub struct Given {
 /// The answer of an advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The child runs. The driver advances the machine again at this time, or, for None, when the
-    /// child's end wakes the task.
+    /// The child runs. The driver advances the machine again at this time. None stands for the
+    /// moment at which the child's end wakes the task.
     Blocked(Option<Duration>),
     /// The child has ended.
     Ended,
@@ -95,7 +95,7 @@ impl Waiter {
         self.state = to;
     }
 
-    /// Takes in what the driver knows by now. A pause that is not over goes on.
+    /// Advances the wait by what the driver knows. A pause that is not over goes on.
     pub fn advance(&mut self, given: Given) -> Answer {
         match self.state {
             State::Running if given.has_ended => {

@@ -1,7 +1,7 @@
 //! The reading machine where messages are kept apart (datagrams): one read is one message.
 //!
-//! There is nothing to put together, so the machine ends with the first message. It goes back to
-//! looking only after EINTR, or when it is advanced again after it was blocked.
+//! Messages are not put together, so the machine ends with the first one. It goes back to looking
+//! only after EINTR, or when it is advanced again after it was blocked.
 
 use std::io;
 
@@ -14,8 +14,8 @@ pub trait MessageSource {
     /// Whether a receive may be tried: see [`Source::is_ready`](super::Source::is_ready).
     fn is_ready(&mut self) -> bool;
 
-    /// Appends the next message to the buffer, which is empty: at most so many bytes of it. A peek
-    /// leaves the message in the source.
+    /// Appends the next message to the buffer, which is empty, but at most `most` bytes of it. A
+    /// peek leaves the message in the source.
     fn receive(
         &mut self,
         buffer: &mut LineBuffer,
@@ -36,8 +36,9 @@ pub enum Message {
 }
 
 impl Reader {
-    /// As `advance`, for one message. What was put back is one, too: bytes that are buffered, or
-    /// (`ended`) an empty message. The rest of a message that was cut is gone.
+    /// The same as `advance`, but for one message. A message that was put back comes first: it is
+    /// in the buffer, or it is empty, and `ended` is set. If the size cuts a message, the rest of
+    /// it is gone.
     #[cold]
     pub(super) fn advance_message(
         &mut self,

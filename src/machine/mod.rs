@@ -1,10 +1,10 @@
 //! The machines: what an operation does, without a descriptor, a task or a clock.
 //!
-//! A machine is given a [`Source`] or a [`Sink`], which may say "not now". It answers with
-//! [`Advance`]: that it is blocked, that it has moved its share, or how it ended. It never waits
-//! and never looks at the time: its driver tells it when its deadline has come. What it read stays
-//! in the buffer that it was given, so a machine may be dropped in any state and nothing is lost
-//! with it.
+//! A machine is given a [`Source`] or a [`Sink`], which may say "not now". It answers with an
+//! [`Advance`], which says that it is blocked, that it has moved its share, or how it ended. It
+//! never waits and never looks at the time: its driver tells it when its deadline has come. What it
+//! read stays in the buffer that it was given, so a machine may be dropped in any state and nothing
+//! is lost with it.
 //!
 //! Each machine has one table of its transitions, and its state changes in one function, which
 //! looks the change up there in test builds.
@@ -27,10 +27,10 @@ pub enum End {
     Complete,
     /// The end of file came first. The bytes before it are handed over, which may be none.
     Eof,
-    /// The deadline came. What the operation had by then is handed over; if that is nothing, the
-    /// outcome is an error, [`io::ErrorKind::TimedOut`].
+    /// The deadline came. If a part is of use, and there is one, it is handed over. Otherwise the
+    /// outcome is an error, [`io::ErrorKind::TimedOut`], and what was read stays in the file.
     TimedOut,
-    /// The limit was reached. The rest stays in the file.
+    /// The limit was reached. The rest stays in the file, but the rest of a message is gone.
     Limit,
     /// An error ended the operation.
     Failed,
@@ -50,12 +50,12 @@ pub enum Advance {
     Failed(io::Error),
 }
 
-/// The most that one advance moves, in bytes, before others have their turn.
+/// The most that one advance moves, in bytes, before other tasks have their turn.
 pub const SHARE: usize = 256 * 1024;
 
 /// Where a reader's bytes come from.
 pub trait Source {
-    /// The source as one that keeps messages apart, if it does.
+    /// The source of messages that this source is. None for a stream of bytes.
     #[inline]
     fn messages(&mut self) -> Option<&mut dyn message::MessageSource> {
         None
@@ -65,13 +65,13 @@ pub trait Source {
     /// asked first.
     fn is_ready(&mut self) -> bool;
 
-    /// As read(2): 0 is the end. `WouldBlock` says "not now" as well.
+    /// The same as read(2): 0 is the end. `WouldBlock` says "not now" as well.
     fn read(&mut self, window: &mut [u8]) -> io::Result<usize>;
 }
 
 /// Where a writer's bytes go.
 pub trait Sink {
-    /// Whether one write is one message, never split, and an empty one is one, too.
+    /// Whether each write is one message, which is never split. An empty write is a message, too.
     fn takes_messages(&self) -> bool {
         false
     }
@@ -80,7 +80,7 @@ pub trait Sink {
     /// asked first.
     fn is_ready(&mut self) -> bool;
 
-    /// As write(2). `WouldBlock` says "not now" as well.
+    /// The same as write(2). `WouldBlock` says "not now" as well.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 }
 

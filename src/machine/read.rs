@@ -1,6 +1,7 @@
 //! The reading machine: read, read full, read_exact, peek, read_to_end, readline and readlines.
 //!
-//! They differ only in what satisfies them, which is [`Want`]. The rest is one machine:
+//! They differ in the bytes that satisfy them (see [`Want`]), and a peek leaves the bytes in the
+//! buffer. The rest is one machine:
 //!
 //! ```text
 //! Looking   ── the limit is 0 ──► Ended
@@ -19,7 +20,7 @@
 //! ```
 //!
 //! The last two lines are for messages alone: see [`message`](super::message). The reader looks
-//! before it fills, so buffered bytes are handed over before an error or an end that comes behind
+//! before it fills, so buffered bytes are handed over before an error or an end that comes after
 //! them.
 
 use std::io;
@@ -30,17 +31,18 @@ use crate::line_buffer::LineBuffer;
 /// The bytes that satisfy a reader. Sizes and limits are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// At least one byte, at most so many.
+    /// At least one byte, at most this many.
     Some(usize),
-    /// Exactly so many; fewer only at the end.
+    /// Exactly this many bytes. The reader gets fewer only at the end or at its deadline.
     Full(usize),
-    /// Exactly so many; an end or a deadline before that is an error, and they stay.
+    /// Exactly this many bytes. An end or a deadline before that is an error, and the bytes stay.
     Exact(usize),
-    /// Everything until the end, at most so many.
+    /// All bytes until the end, at most this many.
     ToEnd(usize),
-    /// One line, or so many bytes of a longer one.
+    /// One line, or the first bytes of a longer one: this many.
     Line(usize),
-    /// All whole lines that are there, at least one, in at most so many bytes.
+    /// All whole lines that are there, at most this many bytes. If the first line is longer, this
+    /// many bytes of it.
     Lines(usize),
 }
 
@@ -49,8 +51,9 @@ pub enum Want {
 pub struct Inflow {
     /// The bytes that came in and were not handed over.
     pub buffer: LineBuffer,
-    /// An end of file came behind these bytes and was not reported yet. It is reported once: what
-    /// the kernel says afterwards counts again (a file that grew, a FIFO's next writer).
+    /// Whether an end of file came after these bytes and was not reported yet. An end is reported
+    /// once. After that the kernel is asked again, because a file may grow, and a FIFO may get a
+    /// next writer.
     pub ended: bool,
     /// The delimiter for which the buffer was searched last.
     delimiter: u8,
@@ -67,8 +70,8 @@ impl Default for Inflow {
 }
 
 impl Inflow {
-    /// The buffer, to be searched for this delimiter. What was searched for another one is searched
-    /// again.
+    /// The buffer, to be searched for this delimiter. Bytes that were searched for another
+    /// delimiter are searched again.
     #[inline]
     pub fn searched_for(&mut self, delimiter: u8) -> &mut LineBuffer {
         if self.delimiter != delimiter {
@@ -92,7 +95,8 @@ impl Inflow {
     }
 }
 
-/// Where a reader is. The state does not decide: it is where the machine stopped, for you to see.
+/// Where a reader is. What it does next does not depend on the state, which only shows where the
+/// machine has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// The reader looks at the buffered bytes.
@@ -143,8 +147,8 @@ pub const TRANSITIONS: &[super::table::Edge<State>] = &[
     ),
 ];
 
-/// A read in progress. All that it has read is in the [`Inflow`]: dropped in any state, it takes
-/// nothing along.
+/// A read in progress. All that it has read is in the [`Inflow`], so nothing is lost if it is
+/// dropped, in any state.
 ///
 /// # Example
 ///
@@ -196,13 +200,13 @@ impl Reader {
         self.want
     }
 
-    /// Changes what satisfies the reader. Only before its first advance.
+    /// Changes what satisfies the reader. This is allowed only before its first advance.
     #[inline]
     pub(crate) fn set_want(&mut self, want: Want) {
         self.want = want;
     }
 
-    /// For lines: this byte ends one. The default is a newline.
+    /// Sets the byte that ends a line. The default is a newline.
     #[inline]
     pub fn set_delimiter(&mut self, delimiter: u8) {
         self.delimiter = delimiter;
@@ -214,14 +218,14 @@ impl Reader {
         self.delimiter
     }
 
-    /// For bytes: it shows what is there, and takes nothing. What it ended with is found again by
-    /// the next reader.
+    /// Makes a reader of bytes a peek: it shows the bytes and takes nothing. The next reader finds
+    /// the same bytes, or the same end.
     #[inline]
     pub fn set_peek(&mut self) {
         self.is_peek = true;
     }
 
-    /// Whether it takes nothing.
+    /// Whether the reader is a peek, which takes nothing.
     #[inline]
     pub fn is_peek(&self) -> bool {
         self.is_peek
@@ -231,7 +235,7 @@ impl Reader {
     /// default.
     #[inline]
     pub fn set_window(&mut self, window: usize) {
-        // 4 GiB are more than there is ever room for
+        // A window of 4 GiB or more is larger than any buffer. It is no limit, so it becomes 0.
         self.window = u32::try_from(window).unwrap_or(0);
     }
 
@@ -346,8 +350,8 @@ impl Reader {
         Advance::Failed(error)
     }
 
-    /// Ends the reader at its deadline. It hands over the buffered bytes, if a part of what it
-    /// wants is of use.
+    /// Ends the reader at its deadline. If a part of what it wants is of use, it hands over the
+    /// buffered bytes.
     pub fn time_out(&mut self, inflow: &Inflow) -> Advance {
         match self.want {
             Want::Some(size) | Want::Full(size) | Want::ToEnd(size)
@@ -360,8 +364,8 @@ impl Reader {
         }
     }
 
-    /// Ends the reader at its deadline, with nothing: the buffered bytes belong to the readers
-    /// before it.
+    /// Ends the reader at its deadline, with nothing. If it is not the front of its queue, the
+    /// buffered bytes belong to the readers before it.
     pub fn give_up(&mut self) -> Advance {
         self.go("the deadline has come", State::Ended);
         Advance::Failed(io::ErrorKind::TimedOut.into())
@@ -388,9 +392,9 @@ impl Reader {
             Want::Some(_) | Want::Full(_) | Want::Exact(_) | Want::ToEnd(_) => None,
         };
         if found.is_none() && inflow.ended {
-            // A read_to_end reports the end together with the bytes before it, and so does a reader
-            // for which there is no byte, or too few. Otherwise the outcome after this one reports
-            // it.
+            // A read_to_end uses the end up, together with the bytes before it. So do a read_exact
+            // that has too few bytes, and a reader that has none. Otherwise the end is left for the
+            // next reader.
             let is_reported = len == 0 || matches!(self.want, Want::ToEnd(_) | Want::Exact(_));
             inflow.ended = self.is_peek || !is_reported;
             return Some((End::Eof, len));
@@ -398,9 +402,9 @@ impl Reader {
         found
     }
 
-    /// The most to ask the source for, with `held` bytes buffered. Only line readers read ahead:
-    /// the others leave in the kernel what they were not asked for, so that the descriptor can be
-    /// handed on.
+    /// The most to ask the source for, with `held` bytes buffered. Only readers of lines read
+    /// ahead. The others leave in the kernel the bytes that they do not want, so the descriptor can
+    /// be handed on.
     fn most(&self, held: usize) -> usize {
         match self.want {
             Want::Some(size) | Want::Full(size) | Want::Exact(size) | Want::ToEnd(size) => {

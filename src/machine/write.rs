@@ -15,8 +15,8 @@
 //! Where messages are kept apart (datagrams), one write is one message, also an empty one, and it
 //! is never split.
 //!
-//! It tries first and polls only after EAGAIN: a write that fits costs one system call. POLLOUT
-//! says that something fits, not that everything does, so each write may take a part.
+//! A writer tries first and polls only after EAGAIN, so a write that fits costs one system call.
+//! POLLOUT says that something fits, not that everything does, so each write may take only a part.
 
 use std::io;
 
@@ -94,16 +94,16 @@ pub struct Writer {
 /// When a writer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// After one write, whatever that took.
+    /// After one write, even if it took only a part.
     Once,
-    /// When all is written; with a part of it only at its deadline.
+    /// When all bytes are written. It ends with fewer only at its deadline.
     Full,
-    /// When all is written; before that only with an error.
+    /// When all bytes are written. Before that it ends only with an error.
     All,
 }
 
-/// A count that is aligned as half a word: operations should be small, and what lies beside a
-/// writer then needs no padding.
+/// A count with the alignment of half a word. The fields beside a writer then need no padding,
+/// which keeps operations small.
 #[derive(Clone, Copy, Debug)]
 #[repr(packed(4))]
 struct Count(usize);
@@ -119,12 +119,12 @@ impl Writer {
         }
     }
 
-    /// When it ends: the default is after one write.
+    /// Sets when the writer ends. The default is after one write.
     pub fn set_extent(&mut self, extent: Extent) {
         self.extent = extent;
     }
 
-    /// When it ends.
+    /// When the writer ends.
     pub fn extent(&self) -> Extent {
         self.extent
     }
@@ -196,8 +196,8 @@ impl Writer {
         }
     }
 
-    /// Ends the writer at its deadline. The bytes that were written count, if there are any, and if
-    /// the writer may end with a part.
+    /// Ends the writer at its deadline. The outcome is the number of bytes written. It is an error
+    /// if there are none, or if the writer must write all.
     pub fn time_out(&mut self) -> Advance {
         self.go("the deadline has come", State::Ended);
         match self.written() {

@@ -1,5 +1,5 @@
-//! The deadline of an operation that waits for other moments, too: a `first` for those of its
-//! members, an exit for the next look at the child. The task's deadline is the soonest of them.
+//! The deadline of an operation that waits for other moments, too. A `first` waits for those of its
+//! members, an exit for the next look at the child. The task's deadline is the earliest of them.
 
 use super::operate::Context;
 use super::timeout::Timeout;
@@ -36,7 +36,7 @@ impl OwnDeadline {
         self.at
     }
 
-    /// Stops the clock, as before the operation's first wait.
+    /// Stops the clock. It starts again with the next `begin`.
     pub fn reset(&mut self) {
         self.at = Moment::NEVER;
     }

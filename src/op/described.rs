@@ -12,7 +12,7 @@ use crate::machine::read::Want;
 use crate::machine::write::Extent;
 
 impl Op {
-    /// The descriptor that it works on, for messages. Negative: none.
+    /// The descriptor that the operation works on, for messages. Negative if there is none.
     pub(crate) fn fd(&self) -> RawFd {
         match &self.0 {
             Kind::Read(op) => op.file().fd(),
@@ -32,7 +32,7 @@ impl Op {
         }
     }
 
-    /// The accessors of [`Task`](crate::Task) that fit it.
+    /// The accessors of [`Task`](crate::Task) that fit the operation.
     pub(crate) fn accessors(&self) -> &'static [&'static str] {
         match &self.0 {
             Kind::Read(op) => op.accessors(),
@@ -42,7 +42,7 @@ impl Op {
         }
     }
 
-    /// Where its machine is, for traces.
+    /// The state of its machine, for traces.
     pub(crate) fn state(&self) -> &'static str {
         match &self.0 {
             Kind::Read(op) => op.state(),
@@ -66,7 +66,7 @@ impl fmt::Debug for Op {
 }
 
 impl Reading {
-    /// As an error: its deadline came, and so many bytes stay in the file.
+    /// The error of a read whose deadline came. `kept` bytes stay in the file.
     pub fn cut(&self, kept: usize) -> io::Error {
         error::named(
             self.name(),
@@ -114,8 +114,8 @@ impl Reading {
 }
 
 impl Writing {
-    /// As an error: so many bytes were written, and not all, because its deadline came or (Once)
-    /// one write took no more.
+    /// The error of a write that has written `written` bytes and not all. Its deadline came, or,
+    /// with `Once`, the one write took no more.
     pub fn cut(&self, written: usize) -> io::Error {
         let cause = match self.machine.extent() {
             Extent::Once => Cause::Short {

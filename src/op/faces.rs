@@ -37,8 +37,8 @@ impl Read {
         read
     }
 
-    /// Ends with exactly the size asked for; with fewer only at end of file ([`End::Eof`]) or at
-    /// its deadline ([`End::TimedOut`]).
+    /// The read ends with exactly its size. It ends with fewer bytes only at the end of file
+    /// ([`End::Eof`]) or at its deadline ([`End::TimedOut`]).
     ///
     /// # Example
     ///
@@ -64,8 +64,8 @@ impl Read {
     }
 
     /// How long the whole operation may take, counted from when it first has to wait, even if only
-    /// for its turn in the queue. After that: the bytes so far, or [`io::ErrorKind::TimedOut`] if
-    /// there are none.
+    /// for its turn in the queue. After that the outcome is the bytes so far, or
+    /// [`io::ErrorKind::TimedOut`] if there are none.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Read {
         self.0.timeout.set_after(after);
@@ -91,8 +91,8 @@ impl ReadToEnd {
         ReadToEnd(Reading::new(file, Want::ToEnd(usize::MAX)))
     }
 
-    /// At most so many bytes: then it ends with [`End::Limit`], and the rest stays in the file. 0
-    /// is [`io::ErrorKind::InvalidInput`].
+    /// Limits the read to this many bytes. At the limit it ends with [`End::Limit`], and the rest
+    /// stays in the file. A limit of 0 is [`io::ErrorKind::InvalidInput`].
     #[inline]
     pub fn limit(mut self, bytes: usize) -> ReadToEnd {
         self.0.machine.set_want(Want::ToEnd(bytes));
@@ -100,8 +100,8 @@ impl ReadToEnd {
     }
 
     /// How long the whole operation may take, counted from when it first has to wait, even if only
-    /// for its turn in the queue. After that: the bytes so far, or [`io::ErrorKind::TimedOut`] if
-    /// there are none.
+    /// for its turn in the queue. After that the outcome is the bytes so far, or
+    /// [`io::ErrorKind::TimedOut`] if there are none.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> ReadToEnd {
         self.0.timeout.set_after(after);
@@ -155,8 +155,8 @@ impl Readline {
         read
     }
 
-    /// At most so many bytes of a longer line, with [`End::Limit`]; the next readline goes on with
-    /// its rest. 0 is [`io::ErrorKind::InvalidInput`].
+    /// Limits a line to this many bytes. They come from a longer line with [`End::Limit`], and the
+    /// next readline goes on with its rest. A limit of 0 is [`io::ErrorKind::InvalidInput`].
     ///
     /// # Example
     ///
@@ -180,9 +180,9 @@ impl Readline {
         self
     }
 
-    /// Asks the kernel for at most `bytes` bytes at a time, so that at most `bytes - 1` bytes
-    /// behind the line are read ahead. The default is 0, which stands for as much as the buffer has
-    /// room for: about 64 KiB.
+    /// Asks the kernel for at most `bytes` bytes at a time, so that at most `bytes - 1` bytes after
+    /// the line are read ahead. The default is 0, which stands for as much as the buffer has room
+    /// for: about 64 KiB.
     #[inline]
     pub fn size_hint(mut self, bytes: usize) -> Readline {
         self.0.machine.set_window(bytes);
@@ -190,8 +190,8 @@ impl Readline {
     }
 
     /// How long the whole operation may take, counted from when it first has to wait, even if only
-    /// for its turn in the queue. After that: [`io::ErrorKind::TimedOut`], and a partial line stays
-    /// in the file.
+    /// for its turn in the queue. After that it fails with [`io::ErrorKind::TimedOut`], and a
+    /// partial line stays in the file.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Readline {
         self.0.timeout.set_after(after);
@@ -216,15 +216,15 @@ impl Readlines {
         Readlines(Reading::new(file, Want::Lines(usize::MAX)))
     }
 
-    /// At most this many bytes, in whole lines. If the first line alone is longer: this many bytes
-    /// of it, with [`End::Limit`]. 0 is [`io::ErrorKind::InvalidInput`].
+    /// Limits the whole lines to this many bytes together. If the first line alone is longer, this
+    /// many bytes of it come with [`End::Limit`]. A limit of 0 is [`io::ErrorKind::InvalidInput`].
     #[inline]
     pub fn limit(mut self, bytes: usize) -> Readlines {
         self.0.machine.set_want(Want::Lines(bytes));
         self
     }
 
-    /// Another delimiter than a newline: see
+    /// Sets another delimiter than a newline: see
     /// [`AsyncFile::read_until`](crate::AsyncFile::read_until).
     ///
     /// # Example
@@ -247,8 +247,8 @@ impl Readlines {
     }
 
     /// How long the whole operation may take, counted from when it first has to wait, even if only
-    /// for its turn in the queue. After that: [`io::ErrorKind::TimedOut`], and a partial line stays
-    /// in the file.
+    /// for its turn in the queue. After that it fails with [`io::ErrorKind::TimedOut`], and a
+    /// partial line stays in the file.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Readlines {
         self.0.timeout.set_after(after);
@@ -278,7 +278,8 @@ impl Write {
         write
     }
 
-    /// Ends when all is written; with less only at its deadline ([`End::TimedOut`]).
+    /// The write ends when all bytes are written. It ends with fewer only at its deadline
+    /// ([`End::TimedOut`]).
     #[inline]
     pub fn full(mut self) -> Write {
         if self.0.machine.extent() == Extent::Once {
@@ -288,8 +289,8 @@ impl Write {
     }
 
     /// How long the whole operation may take, counted from when it first has to wait, even if only
-    /// for its turn in the queue. After that: the count so far, or [`io::ErrorKind::TimedOut`] if
-    /// that is 0, and always after `write_all`.
+    /// for its turn in the queue. After that the outcome is the count so far. It is
+    /// [`io::ErrorKind::TimedOut`] if the count is 0, and always for `write_all`.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Write {
         self.0.timeout.set_after(after);

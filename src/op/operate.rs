@@ -1,12 +1,18 @@
 //! Operations as the scheduler sees them: three verbs, and a few questions.
 //!
-//! An operation is a machine, what it works on, and its timeout. The scheduler has it **enter**
-//! (the task has named it, and it must queue before it is advanced), **advance** (as far as it goes
-//! without waiting), and **leave** (it is given up: its task was cancelled, or another one of a
-//! `first` has ended). One that has ended has left by itself. Making an operation does nothing yet.
+//! An operation is a machine, what it works on, and its timeout. Making one does nothing yet. The
+//! scheduler calls:
 //!
-//! The everyday operations lie inline in [`Op`], without allocation. All others are one variant: a
-//! program does not link the operations that it does not use.
+//! - **enter**: the operation takes its place in the queues before its first advance.
+//! - **advance**: the operation goes as far as it can without waiting.
+//! - **leave**: the operation is given up, because its task was cancelled, or because another
+//!   member of a `first` has ended.
+//!
+//! An operation that ends has left by itself.
+//!
+//! The everyday operations lie inline in [`Op`], without allocation. Every other operation is a
+//! `Box<dyn Operate>` in one common variant. [`Op`] does not name their types, so the linker drops
+//! the operations that a program does not use.
 
 use std::cell::Cell;
 use std::fmt;
@@ -29,7 +35,7 @@ use crate::sys::clock::Moment;
 use crate::task_table::Key;
 
 /// Any operation, for [`wait`](crate::wait), [`then`](crate::then) and [`first`](crate::first).
-/// Made with `into()` from each of them.
+/// `into()` makes one from each operation.
 pub struct Op(pub(crate) Kind);
 
 pub(crate) enum Kind {
@@ -66,12 +72,12 @@ pub(crate) trait Operate {
     /// The accessors of [`Task`](crate::Task) that fit the operation.
     fn accessors(&self) -> &'static [&'static str];
 
-    /// The member that has ended, and its index, of an operation that has members.
+    /// If the operation has members: the index of the member that has ended, and that member.
     fn winner(&self) -> Option<(usize, &Op)> {
         None
     }
 
-    /// Whether the operation can be given up half-way, and nothing is lost.
+    /// Whether the operation can be given up half-way without losing anything.
     fn can_be_put_back(&self) -> bool {
         true
     }
@@ -79,13 +85,14 @@ pub(crate) trait Operate {
     /// Prints one line: the operation's name, and what it works on.
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 
-    /// For the simulation: whether the operation waits as it should. Something besides the task's
-    /// deadline will wake the task, or the operation waits for its deadline alone.
+    /// For the simulation: whether the operation waits as it should. That is so if something
+    /// besides the task's deadline will wake the task, or if the operation waits for its deadline
+    /// alone.
     #[cfg(any(test, fuzzing))]
     fn is_waiting(&self, at: &Standing<'_>) -> bool;
 }
 
-/// For the simulation: the task whose operation is asked whether it waits.
+/// For the simulation: the task whose operation is checked by [`Operate::is_waiting`].
 #[cfg(any(test, fuzzing))]
 pub(crate) struct Standing<'a> {
     pub reactor: &'a Reactor,
@@ -141,7 +148,7 @@ pub(crate) enum Value {
     Bytes(Lent),
     /// Bytes that stay in the file.
     Shown(Lent),
-    /// How many, and whether they are all.
+    /// How many bytes were written, and whether they are all.
     Written(usize, bool),
     Exit(ExitStatus),
     Exits(Box<[ExitStatus]>),
@@ -171,8 +178,8 @@ impl Op {
         Op(Kind::Other(Box::new(op)))
     }
 
-    /// Puts the operation into its queues before it is advanced: its task was spawned with it, or
-    /// has had its share of the turn.
+    /// Puts the operation into its queues before it is advanced. This is done if its task was
+    /// spawned with it, or has had its share of the turn.
     #[inline]
     pub(crate) fn enter(&mut self, at: At<'_>) {
         match &mut self.0 {
@@ -196,7 +203,7 @@ impl Op {
         }
     }
 
-    /// The same, for callers that are rare: they share one copy of the code.
+    /// The same as `advance`, for rare callers, which share one copy of the code.
     #[inline(never)]
     pub(crate) fn advance_rarely(&mut self, cx: &Context<'_>) -> Progress {
         self.advance(cx)
@@ -258,12 +265,12 @@ impl Op {
         }
     }
 
-    /// A read of nothing: it has no message.
+    /// Whether it is a read of 0 bytes, which takes no message.
     pub(crate) fn wants_nothing(&self) -> bool {
         matches!(&self.ended().0, Kind::Read(op) if op.machine.wants_nothing())
     }
 
-    /// Whether the operation can be given up half-way, and nothing is lost.
+    /// Whether the operation can be given up half-way without losing anything.
     pub(crate) fn can_be_put_back(&self) -> bool {
         match &self.0 {
             Kind::Read(_) | Kind::Sleep(_) | Kind::YieldNow(_) => true,
@@ -291,9 +298,10 @@ macro_rules! face {
         face!($name, $op => $make);
 
         impl $name {
-            /// As `timeout`, but at this moment, and [`again`](crate::again) does not move it. With
-            /// both, whichever is earlier. A moment that has passed is a timeout of zero: what can
-            /// be had without waiting is had. See [`Readline`](crate::op::Readline) for an example.
+            /// Sets the moment at which the operation times out. [`again`](crate::again) does not
+            /// move it. If `timeout` is set too, the earlier of the two counts. A moment in the
+            /// past acts as a timeout of zero: the operation gets what it can have without waiting.
+            /// See [`Readline`](crate::op::Readline) for an example.
             #[inline]
             pub fn until(self, at: std::time::Instant) -> $name {
                 let mut $op = self;

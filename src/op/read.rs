@@ -81,7 +81,7 @@ impl Reading {
             return self.fail(End::Failed, cause);
         }
         let is_front = state.is_front(cx.key, Direction::Read);
-        // A peek at a message that was put back, and not at one in the kernel.
+        // True for a peek at a message that was put back, and not at one in the kernel.
         let is_held = self.machine.is_peek() && !state.inflow.is_empty();
         let mut advance = Advance::Blocked;
         if is_front || self.machine.wants_nothing() {

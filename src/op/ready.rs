@@ -1,5 +1,5 @@
-//! Bare readiness of a descriptor, for what the library has no operation for, like a listener's
-//! accept.
+//! Bare readiness of a channel, of a queue, or of a descriptor. The last is for system calls for
+//! which the library has no operation, like a listener's accept.
 
 use std::fmt;
 use std::os::unix::io::RawFd;
@@ -26,7 +26,7 @@ pub struct Ready {
 
 /// Something that can be ready: a descriptor, a channel, a queue.
 pub(crate) trait Readiness {
-    /// Takes its place, if tasks queue for it.
+    /// Enters the queue, if tasks queue for this readiness.
     fn enter(&mut self, _: At<'_>) {}
 
     /// How the wait ended. None if it goes on. The first call makes the task wait.
@@ -35,7 +35,7 @@ pub(crate) trait Readiness {
     /// Ends the task's wait. Idempotent.
     fn leave(&mut self);
 
-    /// Whether it keeps its place when it was ready, until the task waits for something anew.
+    /// Whether the task keeps its place in the queue after the wait, until it waits again.
     fn keeps_its_place(&self) -> bool {
         false
     }

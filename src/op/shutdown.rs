@@ -1,4 +1,4 @@
-//! A socket's half-close, behind the writes that were waited for before it.
+//! A socket's half-close, after the writes that were waited for before it.
 
 use std::fmt;
 use std::rc::Rc;
@@ -30,14 +30,14 @@ impl Shutdown {
         }
     }
 
-    /// The most it may wait for the writes before it. Then:
-    /// [`TimedOut`](std::io::ErrorKind::TimedOut), and the socket is as it was.
+    /// The longest time that the operation may wait for the writes before it. After that it fails
+    /// with [`TimedOut`](std::io::ErrorKind::TimedOut), and the socket is as it was.
     pub fn timeout(mut self, after: Duration) -> Shutdown {
         self.timeout.set_after(after);
         self
     }
 
-    /// None: others write before it.
+    /// Shuts the socket down. None if it must wait for the writes before it.
     fn shut_down(&self, cx: &Context<'_>) -> Result<Option<()>, Cause> {
         let mut state = self.file.state();
         state.admit(cx.reactor)?;

@@ -1,4 +1,4 @@
-//! The two operations that need no descriptor: let time pass, let others go first.
+//! Two operations without a descriptor: one lets time pass, one lets other tasks go first.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -19,8 +19,9 @@ pub struct Sleep {
     is_cut: bool,
 }
 
-/// Waits until so much time has passed, and never less. `Duration::ZERO` waits for the next turn,
-/// `Duration::MAX` (and all over 584 years) for ever. For a beat, see [`ticks`](crate::ticks).
+/// Waits until this much time has passed, not less. `Duration::ZERO` waits for the next turn.
+/// `Duration::MAX`, like every time over 584 years, waits for ever. For a regular beat, see
+/// [`ticks`](crate::ticks).
 ///
 /// # Example
 ///
@@ -44,8 +45,8 @@ pub fn sleep(time: Duration) -> Sleep {
     Sleep::for_time(Timeout::after(time))
 }
 
-/// Waits until this moment has come, and never less. One that has passed waits for the next turn,
-/// also after [`again`](crate::again).
+/// Waits until this moment has come, not less. With a moment in the past it waits for the next
+/// turn, also after [`again`](crate::again).
 ///
 /// # Example
 ///
@@ -66,9 +67,9 @@ pub fn sleep_until(at: Instant) -> Sleep {
     Sleep::for_time(Timeout::until(at))
 }
 
-/// Never ends by itself: what a [`first`](crate::first) without a deadline has in that place. A
-/// task that waits for nothing else can only be cancelled, and a `run` with no other tasks is
-/// [`Stalled`](crate::TaskError::Stalled).
+/// Never ends by itself. In a [`first`](crate::first) it takes the place of a deadline that is not
+/// set. A task that waits for nothing else can only be cancelled, and a `run` with no other tasks
+/// is [`Stalled`](crate::TaskError::Stalled).
 ///
 /// # Example
 ///
@@ -97,7 +98,7 @@ impl Sleep {
         }
     }
 
-    /// The most it may take. A sleep that is longer ends with
+    /// The longest time that the sleep may take. A longer sleep fails with
     /// [`TimedOut`](std::io::ErrorKind::TimedOut).
     pub fn timeout(mut self, after: Duration) -> Sleep {
         self.timeout.set_after(after);
@@ -127,7 +128,7 @@ impl Sleep {
         f.write_str("sleep")
     }
 
-    /// For the simulation: it has no end.
+    /// For the simulation: whether the sleep has no end.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn is_endless(&self) -> bool {
         self.time.is_endless() && self.timeout.is_endless()
@@ -144,8 +145,8 @@ pub struct YieldNow {
     began: Option<u64>,
 }
 
-/// Lets all tasks that are ready go first, and poll(2) be asked. A task whose first operation it is
-/// begins at once.
+/// Lets all ready tasks go first, and poll(2) is asked before the task goes on. As the first
+/// operation of a new task it ends at once, because a new task begins after the ready tasks anyway.
 ///
 /// # Example
 ///
@@ -174,17 +175,18 @@ pub fn yield_now() -> YieldNow {
 }
 
 impl YieldNow {
-    /// As for every operation. It has no effect: the next turn comes before any time is over.
+    /// Every operation has a timeout. This one has no effect, because the next turn comes before
+    /// any timeout.
     pub fn timeout(self, _after: Duration) -> YieldNow {
         self
     }
 
-    /// As for every operation, and without effect for the same reason.
+    /// Has no effect either, for the same reason.
     pub fn until(self, _at: Instant) -> YieldNow {
         self
     }
 
-    /// A task that is spawned stands behind the tasks that are ready: that is a yield.
+    /// A task that is spawned comes after the tasks that are ready, so it has yielded already.
     pub(crate) fn enter(&mut self) {
         self.began = Some(0);
     }

@@ -1,11 +1,11 @@
-//! How long an operation may take, all of it, and until when.
+//! How long a whole operation may take, and until when.
 //!
 //! The clock of a timeout starts when the operation must block for the first time, and does not
 //! start again: a trickle of bytes does not extend it. An `until` is a moment, and needs no clock.
-//! The deadline that follows lies in the task, not in the operation, and comes back to it with each
-//! [`Context`](super::operate::Context). When it is due, poll(2) has just been asked, and the
-//! operation may ask again (`may_look`): one with a timeout of zero gets what can be had without
-//! waiting.
+//! The deadline that results lies in the task. The operation gets it with each
+//! [`Context`](super::operate::Context). When the deadline is due, poll(2) has just been asked, and
+//! the operation may ask again (`may_look`), so an operation with a timeout of zero gets what it
+//! can have without waiting.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ use super::operate::Context;
 use crate::error::Cause;
 use crate::sys::clock::{self, nanoseconds, Epoch, Moment};
 
-/// The span and the moment; whichever is earlier ends the operation.
+/// The span and the moment. The earlier of the two ends the operation.
 #[derive(Clone, Copy)]
 pub(crate) struct Timeout {
-    /// Nanoseconds. [`NEITHER`](Timeout::NEITHER): there is no moment either.
+    /// The span in nanoseconds. [`NEITHER`](Timeout::NEITHER) says that there is no moment either.
     after: u64,
     until: Moment,
 }
@@ -27,7 +27,7 @@ impl Timeout {
         until: Moment::NEVER,
     };
 
-    /// The one value that an operation without limits looks at.
+    /// There is no span and no moment. An operation without limits looks at this one value.
     const NEITHER: u64 = u64::MAX;
     /// There is a moment, and no span.
     const NO_SPAN: u64 = u64::MAX - 1;
@@ -47,7 +47,7 @@ impl Timeout {
         timeout
     }
 
-    /// The moment stays.
+    /// Sets the span. The moment stays.
     #[inline]
     pub fn set_after(&mut self, time: Duration) {
         self.after = nanoseconds(time);
@@ -56,7 +56,7 @@ impl Timeout {
         }
     }
 
-    /// The span stays.
+    /// Sets the moment. The span stays.
     pub fn set_until(&mut self, at: Instant) {
         self.until = Epoch::of_thread().moment(at);
         self.after = self.after.min(Timeout::NO_SPAN);
@@ -83,7 +83,7 @@ impl Timeout {
 
 #[cfg(any(test, fuzzing))]
 impl Timeout {
-    /// For the simulation: it never ends.
+    /// For the simulation: whether the operation has no deadline.
     pub fn is_endless(self) -> bool {
         self.after >= Timeout::NO_SPAN && self.until == Moment::NEVER
     }

@@ -1,6 +1,6 @@
 //! The system calls of one advance of a machine. No call waits, but for those that the
-//! documentation of `AsyncFile` names: a regular file's, and the one call after poll(2). Each call
-//! shows whether another one is worth making.
+//! documentation of `AsyncFile` names: the calls of a regular file, and the one call that an answer
+//! of poll(2) allows. Each call shows whether another one is worth making.
 
 use std::io;
 
@@ -24,18 +24,18 @@ const LOOKS: u8 = 64;
 pub(crate) struct Calls<'a> {
     port: &'a Port,
     is_due: bool,
-    /// A call may be made although nothing is known of its readiness.
+    /// Whether a call may be made although nothing is known of its readiness.
     may_try: bool,
-    /// Whether the next question may go to poll(2).
+    /// Whether poll(2) may be asked next.
     may_look: bool,
     /// How often poll(2) may still be asked.
     looks: u8,
 }
 
 impl Port {
-    /// The calls of one advance. `is_due`: it is the last advance before a deadline ends the
-    /// operation, so poll(2) may be asked here. `is_parked`: poll(2) was asked for this operation
-    /// in this turn, and had no answer.
+    /// The calls of one advance. `is_due` says that a deadline of the task has come, so poll(2) may
+    /// be asked here. `is_parked` says that poll(2) was asked for this operation in this turn, and
+    /// had no answer.
     #[inline]
     pub fn calls(&self, is_due: bool, is_parked: bool) -> Calls<'_> {
         Calls {
@@ -49,8 +49,8 @@ impl Port {
 }
 
 impl Calls<'_> {
-    /// Asks poll(2) at a deadline, because data beats deadline, and so does room. Behind the bytes
-    /// that a call has moved there may be more bytes, or the end.
+    /// Asks poll(2) at a deadline, because data and room that are there by then still count. After
+    /// the bytes that a call has moved there may be more bytes, or the end.
     #[cold]
     fn look(&mut self, direction: Direction) -> bool {
         if self.looks == 0 {
@@ -80,8 +80,8 @@ impl Calls<'_> {
         self.port.ready(direction).get() || (self.is_due && self.is_ready_at_deadline(direction))
     }
 
-    /// The call itself knows more than poll(2): there may be room that POLLOUT does not tell of (a
-    /// datagram socket's), and bytes that POLLIN does not (SO_RCVLOWAT).
+    /// The call itself knows more than poll(2). There may be room that POLLOUT does not report (in
+    /// a datagram socket), and bytes that POLLIN does not report (SO_RCVLOWAT).
     #[cold]
     fn is_ready_at_deadline(&mut self, direction: Direction) -> bool {
         let is_tried = self.may_try && self.port.may_be_tried(direction);
@@ -96,10 +96,11 @@ impl Calls<'_> {
         Ok(())
     }
 
-    /// Makes a call. Where poll(2) has said ERR, the call EAGAIN, and poll(2) still says ERR and
-    /// nothing else, the cause is a socket's error queue (IP_RECVERR, SO_TIMESTAMPING,
-    /// MSG_ZEROCOPY), which no read or write reports: then the answer is an error. (SO_ERROR, the
-    /// other cause of ERR, is reported by the call.)
+    /// Makes a call. The call may fail with EAGAIN although poll(2) has answered POLLERR. If
+    /// poll(2) then still answers POLLERR and nothing else, the cause is a socket's error queue
+    /// (IP_RECVERR, SO_TIMESTAMPING, MSG_ZEROCOPY). No read or write reports that queue, so the
+    /// answer becomes an error. The other cause of POLLERR is SO_ERROR, which the call itself
+    /// reports.
     #[inline(always)]
     fn reported<T>(
         &self,
@@ -127,9 +128,9 @@ impl Calls<'_> {
         self.ask(asked) & (asked | POLLERR | POLLHUP | POLLNVAL) == POLLERR
     }
 
-    /// Linux's tty_read says EIO, for ever, once the other side has hung up. Without a hangup, EIO
-    /// is an error: the terminal is another process group's (a background process that ignores
-    /// SIGTTIN).
+    /// Whether this EIO is the end of a terminal. Linux's tty_read fails with EIO, for ever, once
+    /// the other side has hung up. Without a hangup, EIO is an error: this is a background process
+    /// that ignores SIGTTIN.
     #[cold]
     fn is_end_of_terminal(&self, error: &io::Error) -> bool {
         self.port.kind == Kind::Tty
@@ -137,9 +138,10 @@ impl Calls<'_> {
             && self.ask(POLLIN) & (POLLIN | POLLHUP) == POLLHUP
     }
 
-    /// A read of a terminal that may wait: of more bytes than are there it waits for the rest
-    /// (VMIN, VTIME). None are there at a hangup, at a ^D, and if another reader has taken them;
-    /// then poll(2) says nothing.
+    /// Reads from a terminal whose reads may wait. A read of more bytes than are there could wait
+    /// for the rest (VMIN, VTIME), so it asks for no more. No bytes are there at a hangup, at a ^D,
+    /// and if another reader has taken them. Only in the last case has poll(2) no answer, and the
+    /// read is not made.
     #[cold]
     fn read_terminal(&self, window: &mut [u8]) -> io::Result<usize> {
         let there = self.readable_bytes();
@@ -155,7 +157,7 @@ impl Calls<'_> {
         self.ask(POLLRDHUP) & (POLLHUP | POLLRDHUP) != 0
     }
 
-    /// 0 if the kernel does not tell.
+    /// How many bytes can be read. 0 if the kernel does not say.
     fn readable_bytes(&self) -> usize {
         sys::readable_bytes(self.port.fd).unwrap_or(0)
     }
@@ -214,8 +216,8 @@ impl Source for Calls<'_> {
             answer => answer,
         };
         let is_ready = match &answer {
-            // A read of a full pipe's 64 KiB shows that there may be more. A shorter read shows
-            // nothing, and a second one would mostly meet EAGAIN.
+            // A read of a full pipe's 64 KiB shows that there may be more. After a shorter read a
+            // second one would mostly meet EAGAIN.
             Ok(read) => *read >= CHUNK || port.is_hung_up.get(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
             Err(_) => {
@@ -238,8 +240,8 @@ impl MessageSource for Calls<'_> {
     }
 
     /// A receive of no more bytes than the buffer has room for costs one call. A receive of more
-    /// asks the kernel first how many bytes are there: memory grows with what comes, not with what
-    /// was asked for.
+    /// asks the kernel first how many bytes are there, so memory grows with the bytes that come,
+    /// and not with `most`.
     fn receive(
         &mut self,
         buffer: &mut LineBuffer,
@@ -256,7 +258,8 @@ impl MessageSource for Calls<'_> {
         if window.len() < most {
             let mut unread = self.readable_bytes();
             if unread == 0 {
-                // A long message may come behind this answer: it is shown before it is taken.
+                // A long message may have come after this answer. A peek shows whether one is
+                // there, before it is taken.
                 answer = receive(window, true);
                 unread = self.readable_bytes();
             }
@@ -273,9 +276,9 @@ impl MessageSource for Calls<'_> {
         self.may_look = self.is_due && answer.is_ok();
         let (len, is_cut) = answer?;
         buffer.filled(len);
-        // A read of 0 is an empty message, or the end: then the other side has gone, and nothing is
-        // queued (Linux's unix_dgram_recvmsg, for both kinds). In this order: a side that has gone
-        // queues nothing more.
+        // A read of 0 bytes is an empty message or the end. It is the end if the other side has
+        // gone and nothing is queued (Linux's unix_dgram_recvmsg, for both kinds). The kernel is
+        // asked in this order, because a side that has gone queues nothing more.
         let may_end = len == 0 && !is_cut && port.kind == Kind::Seqpacket;
         Ok(match is_cut {
             true => Message::Cut,

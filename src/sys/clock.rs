@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 #[cfg(any(test, fuzzing))]
 use crate::sim;
 
-/// A moment of the monotonic clock, in nanoseconds. One word, where std's `Instant` has two: each
-/// task holds moments, and so do some operations.
+/// A moment of the monotonic clock, in nanoseconds. It is one word, and std's `Instant` is two.
+/// That counts, because each task holds moments, and so do some operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 
@@ -18,7 +18,8 @@ impl Moment {
     /// A moment before all others.
     pub const ZERO: Moment = Moment(0);
 
-    /// This moment and so many nanoseconds. Half a millennium later is never.
+    /// The moment this many nanoseconds later. A moment too far ahead for 64 bits (some 500 years)
+    /// becomes NEVER.
     #[inline]
     pub fn after(self, nanoseconds: u64) -> Moment {
         Moment(self.0.saturating_add(nanoseconds))
@@ -65,7 +66,7 @@ pub(crate) fn now() -> Moment {
     )
 }
 
-/// One moment in both notations, to translate between them.
+/// One moment, both as a [`Moment`] and as std's `Instant`, to translate between the two.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Epoch {
     moment: Moment,
@@ -81,15 +82,16 @@ thread_local! {
 impl Epoch {
     /// The epoch of this thread.
     pub fn of_thread() -> Epoch {
-        // A thread that is being torn down has lost its epoch, and keeps no moment either.
+        // A thread that is being torn down has no epoch any more. It has no moments left to
+        // translate either, so a new epoch does no harm.
         EPOCH
             .try_with(|epoch| *epoch)
             .unwrap_or_else(|_| Epoch::new())
     }
 
-    /// The moment is read last, so that an `Instant` never becomes an earlier moment. It becomes a
-    /// later one by as much as lies between the two clocks: the kernel may take the processor away
-    /// in between, so the closest of some pairs counts.
+    /// The moment is read after the `Instant`, so a translated `Instant` is never too early. It is
+    /// too late by the time between the two readings. The kernel may take the processor away
+    /// between them, so the closest of eight pairs is used.
     fn new() -> Epoch {
         let (mut distance, mut closest) = Epoch::pair();
         for _ in 1..8 {
@@ -101,7 +103,7 @@ impl Epoch {
         closest
     }
 
-    /// A pair, and the most that lies between its two.
+    /// A pair of readings, and the most nanoseconds that can lie between the two.
     #[inline(never)]
     fn pair() -> (u64, Epoch) {
         let (before, instant, moment) = (now(), Instant::now(), now());
@@ -114,7 +116,8 @@ impl Epoch {
         before.unwrap_or(self.instant) + moment.since(self.moment)
     }
 
-    /// std's `Instant` as a moment. What lies half a millennium ahead is never.
+    /// std's `Instant` as a moment. An `Instant` too far ahead for 64 bits of nanoseconds (some 500
+    /// years) becomes NEVER.
     pub fn moment(self, instant: Instant) -> Moment {
         match instant.checked_duration_since(self.instant) {
             Some(ahead) => self.moment.after(nanoseconds(ahead)),

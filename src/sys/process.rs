@@ -15,7 +15,7 @@ use crate::sim;
 /// A child process.
 pub(crate) struct Process {
     child: Handle,
-    /// The parent's ends of its stdin, stdout and stderr, until they are taken.
+    /// The parent's ends of the child's stdin, stdout and stderr, until they are taken.
     streams: [Option<Owned>; 3],
 }
 
@@ -36,7 +36,7 @@ pub(crate) enum Stdin {
     Null,
 }
 
-/// Where a child's errors go.
+/// Where a child's stderr goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stderr {
     /// Where the command says.
@@ -64,11 +64,11 @@ impl Process {
             return answer;
         }
         let mut low = Vec::new();
-        let _ = pipe(&mut low); // it says whether low numbers are free
+        let _ = pipe(&mut low); // `low` then holds the free numbers from 0 to 2
         command.spawn().map(Process::of)
     }
 
-    /// Starts a command with this stdin, and its stdout piped. The command keeps no end of a pipe.
+    /// Starts a command with this stdin, and its stdout piped. `command` keeps no end of a pipe.
     pub fn piped(command: &mut Command, stdin: Stdin, stderr: Stderr) -> io::Result<Process> {
         #[cfg(any(test, fuzzing))]
         if let Some(answer) = Process::simulated(command, &stdin, stderr) {
@@ -113,7 +113,8 @@ impl Process {
         }))
     }
 
-    /// The parent's end of its stdin, stdout or stderr, by the number that it has in the child.
+    /// Takes the parent's end of the child's stdin, stdout or stderr. `stream` is the number of the
+    /// stream in the child: 0, 1 or 2.
     pub fn take(&mut self, stream: RawFd) -> Option<Owned> {
         self.streams[stream as usize].take()
     }
@@ -126,7 +127,7 @@ impl Process {
         }
     }
 
-    /// waitpid(2) with WNOHANG. ECHILD: it is no child of this process any more.
+    /// waitpid(2) with WNOHANG. ECHILD means that it is no child of this process any more.
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         match &mut self.child {
             Handle::Real(child) => child.try_wait(),
@@ -135,8 +136,8 @@ impl Process {
         }
     }
 
-    /// waitid(2) with WNOHANG and WNOWAIT: how it has ended, if it has. It is not reaped. ECHILD:
-    /// it is no child of this process any more.
+    /// waitid(2) with WNOHANG and WNOWAIT: how the child has ended, if it has. The child is not
+    /// reaped. ECHILD means that it is no child of this process any more.
     pub fn peek(&self) -> io::Result<Option<ExitStatus>> {
         #[cfg(any(test, fuzzing))]
         if let Handle::Simulated(child) = &self.child {
@@ -153,7 +154,8 @@ impl Process {
             let info = info.assume_init();
             (info, info.si_pid(), info.si_status())
         };
-        // As waitpid(2) has it: the signal in the low bits, or the code above them (wait(2)).
+        // The status is built as waitpid(2) returns it: the signal in the low bits, or the exit
+        // code above them (wait(2)).
         Ok(match (process, info.si_code) {
             (0, _) => None,
             (_, libc::CLD_EXITED) => Some(ExitStatus::from_raw((status & 0xff) << 8)),
@@ -171,19 +173,19 @@ impl Process {
         }
     }
 
-    /// A child of the real kernel.
+    /// Whether this is a child of the real kernel.
     #[cfg(any(test, fuzzing))]
     pub fn is_real(&self) -> bool {
         matches!(self.child, Handle::Real(_))
     }
 }
 
-/// A pipe, reader first, for a child's stdin or stdout. An end with one of the numbers 0 to 2 would
-/// be taken for a standard stream (in the child, dup2 of a number to itself leaves it to be closed
-/// on exec): such a pipe goes to `low`, which is to be held until the child is started. The kernel
-/// gives the lowest numbers that are free, so whether there are low ones costs no call. Two pipes
-/// take all three numbers; the third is taken as it is, whatever its numbers are (under a sandbox
-/// or a tracer that only pretends to call pipe2).
+/// A pipe, reader first, for a child's stdin or stdout. An end with a number from 0 to 2 would be
+/// taken for a standard stream, and the child would lose it: dup2 of a number to itself leaves it
+/// to be closed on exec. Such a pipe goes to `low`, which the caller holds until the child is
+/// started. The kernel gives the lowest free numbers, so no other call is needed to find the low
+/// ones. Two pipes take all three numbers. A third pipe is used as it is, even if a sandbox or a
+/// tracer, which only pretends to call pipe2, gives it a low number.
 fn pipe(low: &mut Vec<(Owned, Owned)>) -> io::Result<(Owned, Owned)> {
     loop {
         let pipe = super::pipe(0)?;
@@ -199,8 +201,8 @@ fn stdio(fd: Owned) -> Stdio {
     Stdio::from(super::owned(fd.into_number()))
 }
 
-/// A descriptor that poll(2) says is readable once this child has ended (pidfd_open(2), Linux 5.3).
-/// An error where the kernel has no pidfds, and when descriptors have run out.
+/// A descriptor that becomes readable, for poll(2), when this child ends (pidfd_open(2), Linux
+/// 5.3). It fails where the kernel has no pidfds, and when descriptors have run out.
 pub(crate) fn pidfd(process: u32) -> io::Result<Owned> {
     #[cfg(any(test, fuzzing))]
     if let Some(answer) = sim::pidfd(process) {
@@ -253,11 +255,11 @@ pub(crate) fn leads_group(process: u32) -> bool {
     unsafe { libc::getpgid(process as libc::pid_t) == process as libc::pid_t }
 }
 
-/// The switch for tests: as on a system without pidfds.
+/// A switch for tests: whether pidfds fail, as on a system without them.
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
-/// For tests: has every later `pidfd` of all threads fail, as on a kernel without pidfds. `false`
-/// ends that.
+/// For tests: `true` makes every later `pidfd` of all threads fail, as on a kernel without pidfds.
+/// `false` ends that.
 pub fn refuse_pidfds(refused: bool) {
     REFUSED.store(refused, Ordering::Relaxed);
 }

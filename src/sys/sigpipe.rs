@@ -1,26 +1,26 @@
-//! SIGPIPE, which a write to a pipe without reader raises besides EPIPE, and which by default ends
-//! the process. A Rust program ignores it from the start; a host in C has it at its default, and
-//! its dispositions are not ours to change.
+//! Writes without SIGPIPE. A write to a pipe without reader fails with EPIPE, and raises SIGPIPE,
+//! which by default ends the process. A Rust program ignores SIGPIPE from the start. A host in C
+//! has it at its default, and a library must not change the dispositions of its host.
 
 use std::cell::Cell;
 use std::io;
 use std::mem::MaybeUninit;
 
 thread_local! {
-    /// Whether the process ignores SIGPIPE, once it was asked for in this drive.
+    /// Whether the process ignores SIGPIPE. None until sigaction(2) was called in this drive.
     static IGNORED: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
-/// The host was in charge since the last write and may have changed the disposition: ask again.
-/// Called when a drive begins (run, turn, dispatch), so that a loop asks once and not with every
-/// write.
+/// Forgets the disposition, because the host may have changed it since the last write. This is
+/// called when a drive begins (run, turn, dispatch), so sigaction(2) is called once in a drive, and
+/// not with every write.
 pub(crate) fn forget() {
     let _ = IGNORED.try_with(|ignored| ignored.set(None));
 }
 
 /// Runs a write. If the process does not ignore SIGPIPE, the signal is blocked in this thread
-/// meanwhile, and taken away if the write raised it: a write's SIGPIPE goes to the thread that
-/// wrote (POSIX, 2.4.1).
+/// during the write. If the write raises it, it is taken away again. A write's SIGPIPE goes to the
+/// thread that writes (POSIX, 2.4.1).
 #[inline]
 pub(crate) fn held_back(write: impl Fn() -> io::Result<usize>) -> io::Result<usize> {
     match IGNORED.try_with(Cell::get) {
@@ -39,13 +39,13 @@ fn ask_first(write: &dyn Fn() -> io::Result<usize>) -> io::Result<usize> {
     }
     let set = only_sigpipe();
     if is_pending() {
-        return write(); // blocked by the host already, with one pending: another one merges with it
+        return write(); // the host has blocked it and one is pending: another one merges with it
     }
     let before = mask(libc::SIG_BLOCK, &set);
     let answer = write();
     if matches!(&answer, Err(error) if error.raw_os_error() == Some(libc::EPIPE)) && is_pending() {
         let mut signal = 0;
-        // SAFETY: both pointers are to live values. It is pending, so this does not wait.
+        // SAFETY: both pointers are to live values. The signal is pending, so this does not wait.
         unsafe { libc::sigwait(&set, &mut signal) };
     }
     mask(libc::SIG_SETMASK, &before);

@@ -1,5 +1,5 @@
-//! The calls that sockets have for themselves. Those that move bytes do not wait, whatever the
-//! flags of the open file description say: MSG_DONTWAIT goes with each call.
+//! The calls that only sockets have. A call that moves bytes does not wait, whatever the flags of
+//! the open file description say, because it has MSG_DONTWAIT.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -28,8 +28,8 @@ pub(crate) fn recv(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
     })
 }
 
-/// recvmsg(2) with MSG_DONTWAIT: the beginning of the next message, and whether the rest was cut
-/// off. A peek leaves the message where it is.
+/// recvmsg(2) with MSG_DONTWAIT: receives the next message, and returns its length and whether it
+/// was cut, because it did not fit into `bytes`. A peek leaves the message where it is.
 pub(crate) fn receive(fd: RawFd, bytes: &mut [u8], is_peek: bool) -> io::Result<(usize, bool)> {
     #[cfg(any(test, fuzzing))]
     if let Some(answer) = sim::receive(fd, bytes, is_peek) {
@@ -51,7 +51,7 @@ pub(crate) fn receive(fd: RawFd, bytes: &mut [u8], is_peek: bool) -> io::Result<
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use libc::POLLRDHUP;
-/// Elsewhere a half-closed socket is POLLHUP, or it is not told of.
+/// Other systems report a half-closed socket as POLLHUP, or not at all.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) const POLLRDHUP: libc::c_short = 0;
 
