@@ -88,8 +88,8 @@ impl AsyncFile {
     /// description (a shell, a sibling) has O_NONBLOCK, too, so use
     /// [`duplicate`](AsyncFile::duplicate) for a shared descriptor. The flags of sockets and
     /// regular files are not changed. Do not make two files by `new` on one description (a
-    /// `try_clone` of a pipe's end), but clone the `AsyncFile`: the file that was made first clears
-    /// the flag when it goes, and calls on the other one then wait in the kernel.
+    /// `try_clone` of a pipe's end): the file that was made first clears the flag when it goes, and
+    /// calls on the other one then wait in the kernel. Clone the `AsyncFile` instead.
     ///
     /// # Errors
     ///
@@ -189,9 +189,9 @@ impl AsyncFile {
         ReadToEnd::new(&self.descriptor)
     }
 
-    /// Reads one line with its newline; [`Task::line`](crate::Task::line) has it. At end of file
-    /// the line is the rest without newline, then None, again and again. Only `\n` ends a line;
-    /// carriage return, NUL and invalid UTF-8 are data. The operation reads ahead.
+    /// Reads one line with its newline; [`Task::line`](crate::Task::line) has it. At end of file it
+    /// has any rest without newline, then None, again and again. Only `\n` ends a line; carriage
+    /// return, NUL and invalid UTF-8 are data. The operation reads ahead.
     ///
     /// An end of file is not for ever. After the None, the next readline has what came since (a
     /// file that grew, a FIFO's next writer). A half line before the end is handed over as it is.
@@ -232,10 +232,10 @@ impl AsyncFile {
     }
 
     /// Reads all whole lines that are there, at least one; [`Task::lines`](crate::Task::lines) has
-    /// them. At end of file there is one line, the rest without newline, and after it none. An end
-    /// is not for ever: see [`readline`](AsyncFile::readline). The operation reads ahead, and
-    /// throws away descriptors that are passed meanwhile (SCM_RIGHTS). Where there may be some, use
-    /// `readline` with a `size_hint` of 1.
+    /// them. At end of file any rest without newline is the last line, and after it there is none.
+    /// An end is not for ever: see [`readline`](AsyncFile::readline). The operation reads ahead,
+    /// and throws away descriptors that are passed meanwhile (SCM_RIGHTS). Where there may be some,
+    /// use `readline` with a `size_hint` of 1.
     #[inline]
     pub fn readlines(&self) -> Readlines {
         Readlines::new(&self.descriptor)

@@ -63,8 +63,8 @@ impl<T> Slot<T> {
     }
 }
 
-/// A handle to a task, for its result. A drop of the handle detaches the task, which goes on. The
-/// failure of a detached task, also one from before the drop that was not taken, goes to
+/// A handle to a task, for its result. A drop of the handle detaches the task, which goes on. A
+/// failure that nobody has taken then, or that comes later, goes to
 /// [`on_failure`](crate::Scheduler::on_failure). Without `on_failure` it comes out of
 /// [`run`](crate::Scheduler::run), `turn` or `dispatch`.
 pub struct JoinHandle<T> {

@@ -22,8 +22,8 @@ use crate::task_table::{Key, TaskId};
 
 pub use lines::Lines;
 
-/// The answer of a task's body: the operation that it waits for next, its value, or the error that
-/// ends it (`?` does).
+/// The answer of a task's body: the operation that the task waits for next, its value, or the error
+/// that ends it (`?` returns one).
 pub type Flow<T = ()> = io::Result<Step<T>>;
 
 /// How a task goes on: see [`wait`], [`again`] and [`done`].
@@ -249,10 +249,10 @@ impl<'e, 't> Task<'e, 't> {
     }
 
     /// After an operation that hands over no data, such as write, sleep, yield_now, join, readiness
-    /// and shutdown_write. A write that took only a part returns an error that says how much:
-    /// [`io::ErrorKind::TimedOut`] if its timeout came first, and [`io::ErrorKind::WriteZero`]
-    /// otherwise. After a plain write [`written`](Task::written) gives the count;
-    /// [`write_all`](crate::AsyncFile::write_all) writes all.
+    /// and shutdown_write. After a write that took only a part it returns an error that says how
+    /// much: [`io::ErrorKind::TimedOut`] if its timeout came first, and
+    /// [`io::ErrorKind::WriteZero`] otherwise. After a plain write [`written`](Task::written) gives
+    /// the count; [`write_all`](crate::AsyncFile::write_all) writes all.
     #[inline]
     pub fn ok(&mut self) -> io::Result<()> {
         match self.value {

@@ -38,8 +38,8 @@ pub enum Event<'a> {
         /// How long poll(2) sleeps at most: zero if it only looks, None if there is no bound.
         timeout: Option<Duration>,
     },
-    /// poll(2) has answered for these of the tasks' descriptors. There may be none. The event
-    /// belongs to no task.
+    /// poll(2) has answered for these descriptors. Only those of the tasks are shown, so there may
+    /// be none. The event belongs to no task.
     Answered(&'a [pollfd]),
     /// The task was made ready: it will be advanced.
     Woken(By),

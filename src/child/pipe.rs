@@ -30,10 +30,10 @@ use crate::sys::process::{Process, Stderr};
 ///
 /// When the last handle is dropped, the streams are closed. The operations `exit`, `exit_all`,
 /// `stop` and `communicate` are handles, too. A read, a write or an [`AsyncFile`] of a stream is no
-/// handle, and keeps that stream alone. A child that lives on is neither waited for nor killed (see
-/// [`kill_on_drop`](AsyncPipe::kill_on_drop)), but dies of SIGPIPE when it writes to a stdout that
-/// nobody can read. A later turn or spawn on this thread reaps it. Once this thread has ended, a
-/// later turn on any thread does. A host that reaps the children of others, as PID 1 must, looks
+/// handle, and keeps only that stream open. A child that lives on is neither waited for nor killed
+/// (see [`kill_on_drop`](AsyncPipe::kill_on_drop)), but dies of SIGPIPE when it writes to a stdout
+/// that nobody can read. A later turn or spawn on this thread reaps it. Once this thread has ended,
+/// a later turn on any thread does. A host that reaps the children of others, as PID 1 must, looks
 /// with waitid(2) and WNOWAIT, and reaps only what is not in [`ids`](AsyncPipe::ids).
 ///
 /// # Example
@@ -283,8 +283,8 @@ impl AsyncPipe {
     }
 
     /// Waits for the last child's exit: [`Task::exit`](crate::Task::exit). It closes nothing, reads
-    /// nothing, and does not wait for the other children of a pipeline, as
-    /// [`exit_all`](AsyncPipe::exit_all) does.
+    /// nothing, and waits for no other child of a pipeline. For that there is
+    /// [`exit_all`](AsyncPipe::exit_all).
     ///
     /// Two kinds of children never exit by themselves. The first kind reads its stdin to the end,
     /// while the pipe keeps stdin open. [`close_stdin`](AsyncPipe::close_stdin) closes it. With

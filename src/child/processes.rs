@@ -23,25 +23,25 @@ use crate::sys::Owned;
 pub(crate) struct Processes {
     /// The first child's stdin.
     pub stdin: AsyncFile,
-    /// This stream of the last child.
+    /// The last child's stdout.
     pub stdout: AsyncFile,
-    /// This stream of the last child.
+    /// The last child's stderr.
     pub stderr: AsyncFile,
     /// The children, in the order of the pipeline. The list is never empty.
     children: Vec<Rc<ChildProcess>>,
     /// The conversation, which outlives a communicate. None before the first one: a program that
     /// never communicates does not link it.
     pub conversation: RefCell<Option<Rc<dyn Any>>>,
-    /// The number of the process in which the drop of the last handle kills the children, so that
-    /// it does not in a fork. 0 if no drop kills them.
+    /// The number of the process in which the drop of the last handle kills the children. In a fork
+    /// of that process it must not. 0 if the drop does not kill them.
     killer: Cell<u32>,
 }
 
 impl Processes {
     /// Takes over the streams that were piped. `began` is when the library has started the
     /// children, or None if the host has started them. The pipes to children of the library belong
-    /// to nobody else, so taking them over cannot fail. Children of the host live on without a pipe
-    /// if it fails.
+    /// to nobody else, so taking them over cannot fail. If it fails for children of the host, these
+    /// live on without a pipe.
     pub fn new(mut children: Vec<Process>, began: Option<Moment>) -> io::Result<Processes> {
         let end = |child: Option<&mut Process>, stream| child.and_then(|child| child.take(stream));
         let stdin = end(children.first_mut(), STDIN_FILENO);

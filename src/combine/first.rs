@@ -178,8 +178,8 @@ impl Operate for First {
         Progress::Blocked(soonest.min(self.deadline.begin(cx)))
     }
 
-    /// All members leave but the winner. That has left by itself, or keeps its place until the task
-    /// waits anew.
+    /// All members but the winner leave their queues. The winner has left by itself, or keeps its
+    /// place until the task waits anew.
     fn leave(&mut self) {
         let winner = self.winner;
         let members = self.members.iter_mut().enumerate();

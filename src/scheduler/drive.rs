@@ -130,7 +130,7 @@ impl<'t> Scheduler<'t> {
         let handle = self.spawn(op, |task| done(O::output(task)?));
         let key = handle.id().0;
         let result = self.join(handle);
-        self.reactor.cancel(key); // alive if the join has stalled, was stopped, or poll(2) failed
+        self.reactor.cancel(key); // it lives if it has stalled, was stopped, or poll(2) failed
         self.drop_cancelled(None);
         Ok(result?)
     }
@@ -227,7 +227,7 @@ impl<'t> Scheduler<'t> {
         chore::begin_drive();
         self.holds_failures = holds_failures;
         if self.reactor.has_notes() {
-            while self.tell_failure() {} // while one is kept, no call is made
+            while self.tell_failure() {} // while a failure is kept, no call is made
         }
         self.make_calls();
         self.failure()

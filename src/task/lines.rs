@@ -8,7 +8,7 @@ pub struct Lines<'e> {
     pub(super) rest: &'e [u8],
     /// How many bytes are before `rest`.
     pub(super) before: usize,
-    /// How many bytes the iterator over these lines has yielded that has come furthest.
+    /// How many bytes were yielded, by that one of the iterators over these lines that is furthest.
     pub(super) taken: &'e Cell<usize>,
     pub(super) delimiter: u8,
 }
