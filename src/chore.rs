@@ -1,6 +1,6 @@
 //! Chores: work that belongs to no task, such as asking whether dropped children have ended. The
-//! scheduler does it when a drive begins, and ten times a second while it is awake anyway. It does
-//! not know what the work is.
+//! scheduler does the chores when a drive begins, and in its turns, at most ten times a second. It
+//! never wakes up for them, and does not know what they do.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,25 +22,25 @@ thread_local! {
 static SHARED: Mutex<Option<fn()>> = Mutex::new(None);
 static IS_SHARED: AtomicBool = AtomicBool::new(false);
 
-/// Gives this thread a chore, in place of the one that it had. None: it has none from here on.
+/// Gives this thread a chore, in place of the one that it had. With None it has none from here on.
 pub(crate) fn set(chore: Option<fn()>) {
     let _ = CHORE.try_with(|cell| cell.set(chore));
 }
 
-/// Gives every thread this chore. None: there is none from here on.
+/// Gives every thread this chore. With None there is none from here on.
 pub(crate) fn set_shared(chore: Option<fn()>) {
     *SHARED.lock().unwrap_or_else(PoisonError::into_inner) = chore;
     IS_SHARED.store(chore.is_some(), Ordering::Relaxed);
 }
 
-/// Does the chores of this thread: a drive begins.
+/// Does the chores of this thread, because a drive begins.
 pub(crate) fn begin_drive() {
     if let Ok(Some(chore)) = CHORE.try_with(Cell::get) {
         chore();
     }
     if IS_SHARED.load(Ordering::Relaxed) {
-        // The lock is tried and not waited for: a fork may have copied it while another thread held
-        // it.
+        // The lock is tried and not waited for, because a fork may have copied it while another
+        // thread held it.
         let chore = SHARED.try_lock().ok().and_then(|chore| *chore);
         chore.into_iter().for_each(|chore| chore());
     }

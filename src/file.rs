@@ -21,14 +21,13 @@ use crate::port::{Direction, Port};
 /// not wait for each other. Tasks can wait for a file in one scheduler at a time: in a second one
 /// an operation fails with [`io::ErrorKind::InvalidInput`] while any task waits in the first.
 ///
-/// A **regular file** is always ready, says poll(2): it works, and its operations wait for the disk
-/// (a few microseconds when the page is cached).
+/// A **regular file** works, too. poll(2) says that it is always ready, so its operations wait for
+/// the disk (a few microseconds when the page is cached).
 ///
 /// # Each kind of descriptor
 ///
-/// What keeps a call from waiting in the kernel, with [`new`](AsyncFile::new), which takes the open
-/// file description over, and with [`duplicate`](AsyncFile::duplicate), which never changes its
-/// flags:
+/// The table shows what keeps a call from waiting in the kernel. [`new`](AsyncFile::new) takes the
+/// open file description over. [`duplicate`](AsyncFile::duplicate) never changes its flags.
 ///
 /// | descriptor | `new` | `duplicate` |
 /// |---|---|---|
@@ -40,23 +39,24 @@ use crate::port::{Direction, Port};
 /// | file of a file system that makes its bytes on demand (procfs, sysfs, tracefs, cgroup, ...; Linux), like /proc/kmsg | O_NONBLOCK, and poll(2) is asked, although its mode says that it is regular | one call after poll(2) |
 /// | other devices, eventfd, inotify, ... | O_NONBLOCK | one call after poll(2); a write of at most PIPE_BUF bytes |
 ///
-/// The *one call after poll(2)* can wait, and with it the whole loop: if another process that uses
-/// the same description takes the bytes (or the room) in between, and if a device takes less after
-/// POLLOUT than it is given. The time in between lasts from poll(2)'s answer until the task is
-/// advanced; if a failure or a [stop](crate::Remote::stop) ends the drive first, that is in the
-/// next drive. The same is true of a read of a terminal that cannot be opened again, and of a write
-/// to a pipe that others fill.
+/// The *one call after poll(2)* can wait, and the whole loop waits with it, in two cases. Another
+/// process that uses the same open file description may take the bytes (or the room) between
+/// poll(2)'s answer and the call. And a device may take less after POLLOUT than it is given. The
+/// call is made when the task is advanced; if a failure or a [stop](crate::Remote::stop) ends the
+/// drive first, that is in the next drive. The same is true of a read of a terminal that cannot be
+/// opened again, and of a write to a pipe that others fill.
 ///
-/// A socket's **error queue** (IP_RECVERR, SO_TIMESTAMPING, MSG_ZEROCOPY) that is not empty ends
-/// each operation that would have to wait with an error of kind `Other`, which says so: poll(2)
-/// would answer at once, for ever. recvmsg(2) with MSG_ERRQUEUE empties the queue. `readable` and
-/// `writable` end without an error while the queue is not empty.
+/// While a socket's **error queue** (IP_RECVERR, SO_TIMESTAMPING, MSG_ZEROCOPY) is not empty,
+/// poll(2) would answer at once, for ever. So each operation that would have to wait ends with an
+/// error of kind `Other`, which says so. recvmsg(2) with MSG_ERRQUEUE empties the queue. `readable`
+/// and `writable` end without an error while the queue is not empty.
 ///
-/// A **message socket** (datagram, seqpacket) keeps its messages apart: one read is one message, an
-/// empty one included, cut with [`End::Limit`](crate::End::Limit) if it is longer than the size;
-/// one write is one message, never split. [`peek`](AsyncFile::peek) shows a message's beginning and
-/// leaves it whole. Lines, [`full`](Read::full), [`read_exact`](AsyncFile::read_exact) and
-/// [`read_to_end`](AsyncFile::read_to_end) are [`io::ErrorKind::InvalidInput`] there.
+/// A **message socket** (datagram, seqpacket) keeps its messages apart: one read is one message,
+/// which may be empty, and one write is one message, never split. A message that is longer than the
+/// size is cut to it, with [`End::Limit`](crate::End::Limit). [`peek`](AsyncFile::peek) shows a
+/// message's beginning and leaves it whole. Lines, [`full`](Read::full),
+/// [`read_exact`](AsyncFile::read_exact) and [`read_to_end`](AsyncFile::read_to_end) are
+/// [`io::ErrorKind::InvalidInput`] there.
 ///
 /// # Example
 ///
@@ -85,11 +85,11 @@ impl AsyncFile {
     /// The library sets O_NONBLOCK on the open file description.
     /// [`into_inner`](AsyncFile::into_inner), [`close`](AsyncFile::close) and the last handle's
     /// drop clear it again, if it was not set before. Until then every process that shares the
-    /// description (a shell, a sibling) has O_NONBLOCK, too: use
+    /// description (a shell, a sibling) has O_NONBLOCK, too, so use
     /// [`duplicate`](AsyncFile::duplicate) for a shared descriptor. The flags of sockets and
-    /// regular files are not changed. Of two files that are made by `new` on one description (a
-    /// `try_clone` of a pipe's end), the one that was made first clears the flag when it goes, and
-    /// calls on the other one then wait in the kernel: clone the `AsyncFile` instead.
+    /// regular files are not changed. Do not make two files by `new` on one description (a
+    /// `try_clone` of a pipe's end): the file that was made first clears the flag when it goes, and
+    /// calls on the other one then wait in the kernel. Clone the `AsyncFile` instead.
     ///
     /// # Errors
     ///
@@ -144,10 +144,11 @@ impl AsyncFile {
         }
     }
 
-    /// Reads 1 to `size` bytes, as soon as there are any: [`Task::bytes`](crate::Task::bytes).
-    /// Buffered ones come first. It never takes more from the kernel than it was asked for, so the
-    /// descriptor can be handed on. `size` is a limit, not a reservation: memory grows with what
-    /// arrives. Empty only at end of file, or for a size of 0.
+    /// Reads 1 to `size` bytes, as soon as there are any; [`Task::bytes`](crate::Task::bytes) has
+    /// them. Buffered bytes come first. The read never takes more than `size` bytes from the
+    /// kernel, so the descriptor can be handed on. `size` is a limit, not a reservation: memory
+    /// grows with what arrives. The bytes are empty only at end of file, for a size of 0, or for an
+    /// empty message.
     ///
     /// # Example
     ///
@@ -171,13 +172,13 @@ impl AsyncFile {
         Read::new(&self.descriptor, size)
     }
 
-    /// Reads exactly `size` bytes: [`Task::bytes`](crate::Task::bytes). Otherwise as
-    /// [`read`](AsyncFile::read). A size of 0 ends at once with nothing.
+    /// Reads exactly `size` bytes; [`Task::bytes`](crate::Task::bytes) has them. In all else it is
+    /// as [`read`](AsyncFile::read). With a size of 0 it ends at once with nothing.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::UnexpectedEof`] if the end of file comes before that, also if nothing came,
-    /// and [`io::ErrorKind::TimedOut`]. What came stays in the file.
+    /// [`io::ErrorKind::UnexpectedEof`] if the end of file comes first, even if no byte came;
+    /// [`io::ErrorKind::TimedOut`] if the deadline does. The bytes that came stay in the file.
     ///
     /// # Example
     ///
@@ -199,10 +200,11 @@ impl AsyncFile {
         Read::exact(&self.descriptor, size)
     }
 
-    /// As [`read`](AsyncFile::read), and takes nothing: the next operation finds the same bytes, or
-    /// the same end of file. With [`full`](Read::full) it ends when so many bytes are buffered, or
-    /// at the end. [`again`](crate::again) after a peek ends at once, with the same bytes: take
-    /// them first, or wait for more with a larger `full`. A size of 0 ends at once with nothing.
+    /// The same as [`read`](AsyncFile::read), but takes nothing: the next operation finds the same
+    /// bytes, or the same end of file. With [`full`](Read::full) it ends when `size` bytes are
+    /// buffered, at the end of file, or at its deadline. [`again`](crate::again) after a peek ends
+    /// at once, with the same bytes: take them first, or peek at more with `full` and a larger
+    /// size. With a size of 0 it ends at once with nothing.
     ///
     /// # Example
     ///
@@ -225,7 +227,7 @@ impl AsyncFile {
         Read::peek(&self.descriptor, size)
     }
 
-    /// Reads until the end of file: [`Task::bytes`](crate::Task::bytes).
+    /// Reads until the end of file; [`Task::bytes`](crate::Task::bytes) has all bytes.
     ///
     /// # Example
     ///
@@ -244,21 +246,21 @@ impl AsyncFile {
         ReadToEnd::new(&self.descriptor)
     }
 
-    /// Reads one line, its newline included: [`Task::line`](crate::Task::line). At end of file the
-    /// rest without newline, then None, again and again. Only `\n` ends a line; carriage return,
-    /// NUL and invalid UTF-8 are data. It reads ahead.
+    /// Reads one line with its newline; [`Task::line`](crate::Task::line) has it. At end of file it
+    /// has any rest without newline, then None, again and again. Only `\n` ends a line; carriage
+    /// return, NUL and invalid UTF-8 are data. The operation reads ahead.
     ///
-    /// An end is not for ever: once None has shown it, the next readline has what came since (a
-    /// file that grew, a FIFO's next writer). A half line that the end cut was handed over as it
-    /// was: lines of a file that is still written to are had whole from `tail -f`, or by joining
-    /// them. A FIFO without writer is at its end all the time: a task that reads it again after
-    /// each None never waits. Opened with O_RDWR (by `read(true).write(true)`, on Linux), a FIFO
-    /// has a writer, and no end: its reader waits for the next one.
+    /// An end of file is not for ever. After the None, the next readline has what came since (a
+    /// file that grew, a FIFO's next writer). A half line before the end is handed over as it is.
+    /// To have whole lines of a file that is still written to, read from `tail -f`, or join the
+    /// halves. A FIFO without writer is at its end all the time, so a task that reads it again
+    /// after each None never waits. A FIFO that is opened with O_RDWR (by `read(true).write(true)`,
+    /// on Linux) has a writer and no end, so its reader waits for the next writer.
     ///
     /// On a Unix socket the read-ahead throws away **descriptors** that are passed with the bytes
-    /// behind the line (SCM_RIGHTS). With [`size_hint(1)`](Readline::size_hint) nothing behind the
-    /// line is read; then recvmsg(2) takes what is passed. Those passed with bytes of the line
-    /// itself are lost in any case, as with every read of this library.
+    /// after the line (SCM_RIGHTS). With [`size_hint(1)`](Readline::size_hint) nothing after the
+    /// line is read, so recvmsg(2) can take these descriptors. Descriptors that are passed with
+    /// bytes of the line itself are lost in any case, as with every read of this library.
     ///
     /// # Example
     ///
@@ -282,8 +284,9 @@ impl AsyncFile {
         Readline::new(&self.descriptor)
     }
 
-    /// As [`readline`](AsyncFile::readline), with another delimiter: NUL, `;`, a carriage return.
-    /// One file may be read with several: what is buffered is searched once for each change.
+    /// The same as [`readline`](AsyncFile::readline), but with another delimiter: NUL, `;`, a
+    /// carriage return. One file may be read with several delimiters. After each change the
+    /// buffered bytes are searched once more.
     ///
     /// # Example
     ///
@@ -303,10 +306,11 @@ impl AsyncFile {
         Readline::until_byte(&self.descriptor, byte)
     }
 
-    /// Reads all whole lines that are there, at least one: [`Task::lines`](crate::Task::lines). At
-    /// end of file the rest without newline, then none; an end is not for ever, see
-    /// [`readline`](AsyncFile::readline). It reads ahead, and throws away descriptors that were
-    /// passed meanwhile (SCM_RIGHTS): where there may be some, `readline` with a `size_hint` of 1.
+    /// Reads all whole lines that are there, at least one; [`Task::lines`](crate::Task::lines) has
+    /// them. At end of file any rest without newline is the last line, and after it there is none.
+    /// An end is not for ever: see [`readline`](AsyncFile::readline). The operation reads ahead,
+    /// and throws away descriptors that are passed meanwhile (SCM_RIGHTS). Where there may be some,
+    /// use `readline` with a `size_hint` of 1.
     ///
     /// # Example
     ///
@@ -332,11 +336,12 @@ impl AsyncFile {
         Readlines::new(&self.descriptor)
     }
 
-    /// Writes: [`Task::written`](crate::Task::written). The operation ends after one write(2) that
-    /// took at least one byte. No data needs no write(2), but a message socket sends it as an empty
-    /// message. A write that took less than all is an error to [`Task::ok`](crate::Task::ok).
-    /// Borrowed bytes are copied, a `Vec<u8>` or `String` is moved, an `Rc<[u8]>` is shared. A
-    /// reader that is gone is [`io::ErrorKind::BrokenPipe`], and no SIGPIPE.
+    /// Writes data, or a part of it; [`Task::written`](crate::Task::written) says how many bytes.
+    /// The operation ends after one write(2) that took at least one byte. Empty data needs no
+    /// write(2), but a message socket sends it as an empty message. If a part was written,
+    /// [`Task::ok`](crate::Task::ok) returns an error. Borrowed bytes are copied, a `Vec<u8>` or
+    /// `String` is moved, an `Rc<[u8]>` is shared. If the reader is gone, the error is
+    /// [`io::ErrorKind::BrokenPipe`], and no SIGPIPE comes.
     ///
     /// # Example
     ///
@@ -358,13 +363,14 @@ impl AsyncFile {
         Write::new(&self.descriptor, data.into())
     }
 
-    /// Writes all of it: [`Task::ok`](crate::Task::ok). As [`write`](AsyncFile::write) with
-    /// [`full`](Write::full), but a deadline that cuts it is always
-    /// [`io::ErrorKind::TimedOut`].
+    /// Writes all data; [`Task::ok`](crate::Task::ok) confirms it. The same as
+    /// [`write`](AsyncFile::write) with [`full`](Write::full), but a deadline that comes first is
+    /// always [`io::ErrorKind::TimedOut`].
     ///
     /// # Errors
     ///
-    /// Each says how many bytes were written before it, if any were. The rest of the data is gone.
+    /// Each error says how many bytes were written before it, if any were. The rest of the data is
+    /// gone.
     ///
     /// # Example
     ///
@@ -387,11 +393,11 @@ impl AsyncFile {
         Write::all(&self.descriptor, data.into())
     }
 
-    /// Waits until a read would not wait: bytes are buffered, or poll(2) said IN, HUP or ERR. Takes
-    /// nothing and does not queue: for a listener's accept, for example. When accept(2) fails with
-    /// EMFILE or ENFILE the client is still there, and the listener stays readable: the task waits
-    /// for a [`sleep`](crate::sleep) before it tries again, or for one of its connections to end
-    /// (`examples/echo_server.rs`).
+    /// Waits until a read would not wait, because bytes are buffered, or poll(2) has said IN, HUP
+    /// or ERR. It takes nothing and does not queue. It serves for a listener's accept, for example.
+    /// When accept(2) fails with EMFILE or ENFILE the client is still there, and the listener stays
+    /// readable: the task waits for a [`sleep`](crate::sleep) before it tries again, or for one of
+    /// its connections to end (`examples/echo_server.rs`).
     ///
     /// # Example
     ///
@@ -423,8 +429,8 @@ impl AsyncFile {
         Ready::new(&self.descriptor, Direction::Read)
     }
 
-    /// Waits until poll(2) says OUT, HUP or ERR. Takes nothing and does not queue: for a connection
-    /// that is being made, for example.
+    /// Waits until poll(2) says OUT, HUP or ERR. It takes nothing and does not queue. It serves for
+    /// a connection that is being made, for example.
     ///
     /// # Example
     ///
@@ -457,10 +463,11 @@ impl AsyncFile {
         Ready::new(&self.descriptor, Direction::Write)
     }
 
-    /// Waits until poll(2) says any of these events, or POLLHUP, POLLERR or POLLNVAL, which come
-    /// unasked: [`Task::revents`](crate::Task::revents). 0 waits for the hangup alone. It takes
-    /// nothing, does not queue, and knows nothing of what is buffered: for urgent data (POLLPRI), a
-    /// sysfs attribute, a peer that has gone (POLLRDHUP) while nobody reads.
+    /// Waits until poll(2) reports any of these events, or POLLHUP, POLLERR or POLLNVAL, which it
+    /// reports in any case; [`Task::revents`](crate::Task::revents) has the answer. With 0 it waits
+    /// for those three alone. It takes nothing, does not queue, and does not look at the buffer. It
+    /// serves for urgent data (POLLPRI), a sysfs attribute, or a peer that goes (POLLRDHUP) while
+    /// no task reads.
     ///
     /// # Example
     ///
@@ -482,9 +489,10 @@ impl AsyncFile {
         Ready::for_events(&self.descriptor, events)
     }
 
-    /// Tells a socket's peer that no more comes, which reads its end of file; reading goes on. It
-    /// queues behind the writes that were waited for before it, then calls shutdown(2):
-    /// [`Task::ok`](crate::Task::ok). Later writes are [`io::ErrorKind::BrokenPipe`].
+    /// Ends the writing to a socket: its peer reads the end of file. Reading goes on. The operation
+    /// queues after the writes that were waited for before it, then calls shutdown(2);
+    /// [`Task::ok`](crate::Task::ok) confirms it. Later writes fail with
+    /// [`io::ErrorKind::BrokenPipe`].
     ///
     /// # Errors
     ///
@@ -512,9 +520,9 @@ impl AsyncFile {
         Shutdown::new(&self.descriptor)
     }
 
-    /// Another descriptor of the same open file, for what the library has no operation for: socket
-    /// options, SO_ERROR, accept. It does not share what was read ahead, and with
-    /// [`AsyncFile::new`] both have O_NONBLOCK.
+    /// Another descriptor of the same open file description, for what the library has no operation
+    /// for: socket options, SO_ERROR, accept. It does not have the bytes that were read ahead. If
+    /// [`AsyncFile::new`] has set O_NONBLOCK, both descriptors have it.
     ///
     /// # Errors
     ///
@@ -566,11 +574,12 @@ impl AsyncFile {
         self.descriptor.close();
     }
 
-    /// The descriptor, its flags as they were found, and the bytes that were read ahead.
+    /// Returns the descriptor, with its flags as they were found, and the bytes that were read
+    /// ahead.
     ///
     /// # Errors
     ///
-    /// The file itself, if another handle or a pending operation has it, or it is closed, also
+    /// The file itself, if another handle or a pending operation has it, or if it is closed, even
     /// behind the library's back.
     ///
     /// # Example
@@ -615,7 +624,7 @@ impl AsyncFile {
 }
 
 impl AsRawFd for AsyncFile {
-    /// The number of the descriptor. After [`close`](AsyncFile::close), the one it had.
+    /// The number of the descriptor. After [`close`](AsyncFile::close), the number that it had.
     fn as_raw_fd(&self) -> RawFd {
         self.descriptor.fd()
     }

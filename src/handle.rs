@@ -59,13 +59,13 @@ impl<T> Slot<T> {
             let waiters = ending.waiters.borrow();
             waiters.for_each(&mut |key| reactor.wake(key));
         }
-        drop(before); // a value that gives way to a failure: user code
+        drop(before); // a value that a failure replaces: its drop is user code
     }
 }
 
-/// A handle to a task, for its result. Dropped, it detaches the task: that goes on, and if it
-/// fails, or has failed and nobody has taken the failure, that goes to
-/// [`on_failure`](crate::Scheduler::on_failure), or else comes out of
+/// A handle to a task, for its result. A drop of the handle detaches the task, which goes on. A
+/// failure that nobody has taken then, or that comes later, goes to
+/// [`on_failure`](crate::Scheduler::on_failure). Without `on_failure` it comes out of
 /// [`run`](crate::Scheduler::run), `turn` or `dispatch`.
 pub struct JoinHandle<T> {
     slot: Rc<Slot<T>>,
@@ -74,7 +74,7 @@ pub struct JoinHandle<T> {
 }
 
 impl<T> JoinHandle<T> {
-    /// The result, once: None while the task runs, and after it was taken.
+    /// Takes the result. None while the task runs, and after the result was taken.
     ///
     /// # Example
     ///
@@ -108,7 +108,7 @@ impl<T> JoinHandle<T> {
         !self.slot.is_alive()
     }
 
-    /// Marks the task: its body is dropped before another task is resumed, its result is
+    /// Cancels the task. Its body is dropped before another task is resumed, its result is
     /// [`TaskError::Cancelled`], and what its operation had read stays in the file. A task that
     /// cancels itself ends when its body returns. For a task that has ended, nothing happens.
     ///
@@ -130,12 +130,12 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// The task's name.
+    /// The task's id.
     pub fn id(&self) -> TaskId {
         TaskId(self.key)
     }
 
-    /// The handle, which cancels the task when it is dropped, instead of detaching it.
+    /// Makes the handle cancel the task when it is dropped, instead of detaching it.
     ///
     /// # Example
     ///
@@ -175,7 +175,7 @@ impl<T> JoinHandle<T> {
         &self.reactor
     }
 
-    /// The task's end, to wait for.
+    /// The end of the task, for a task that waits for it.
     pub(crate) fn ending(&self) -> Rc<Ending> {
         let ending = self.slot.ending.take().unwrap_or_else(|| {
             let has_come = Cell::new(self.is_finished());
@@ -211,11 +211,11 @@ impl<T> fmt::Debug for JoinHandle<T> {
 }
 
 /// A [`JoinHandle`] that cancels its task when it is dropped, as [`cancel`](JoinHandle::cancel)
-/// does: see [`JoinHandle::cancel_on_drop`]. Dropped after the task's end, it does what a
-/// [`JoinHandle`]'s drop does: a failure that was not taken is a detached task's.
+/// does: see [`JoinHandle::cancel_on_drop`]. After the task's end its drop is that of a
+/// [`JoinHandle`]: a failure that was not taken counts as one of a detached task.
 #[must_use = "dropped at once, it cancels the task at once"]
 pub struct CancelOnDrop<T>(
-    /// None: it was given back.
+    /// None after `into_handle`.
     Option<JoinHandle<T>>,
 );
 
@@ -252,7 +252,7 @@ pub(crate) trait Body<'t> {
     /// Calls the body with the outcome.
     fn resume(&mut self, task: &mut Task<'_, 't>) -> Resumed;
 
-    /// The task ends without value. If no handle is left, the failure is reported as that of
+    /// Ends the task without a value. If no handle is left, the failure is reported as that of
     /// `task`.
     fn fail(&mut self, error: TaskError, reactor: &Reactor, task: Option<Key>);
 }

@@ -1,4 +1,4 @@
-//! What an operation hands over to ordinary code, owned: for
+//! The values that operations hand over to ordinary code, which owns them: for
 //! [`Scheduler::block_on`](crate::Scheduler::block_on).
 
 use std::io;
@@ -10,7 +10,7 @@ use crate::op::{
 use crate::task::Task;
 
 /// An operation that [`Scheduler::block_on`](crate::Scheduler::block_on) can wait for from ordinary
-/// code. All are.
+/// code. Every operation implements it.
 pub trait Operation: Into<Op> + Sealed {
     /// The value that the operation hands over, owned.
     type Output: 'static;
@@ -33,8 +33,8 @@ impl Sealed for Shutdown {}
 impl Sealed for Sleep {}
 impl Sealed for YieldNow {}
 
-/// All bytes of a read. If its timeout has cut the read, that is an error and the bytes stay in the
-/// file: ordinary code could not tell them from all bytes.
+/// All bytes of a read. A read that its timeout has ended early is an error, and its bytes stay in
+/// the file, because ordinary code could not tell them from all bytes.
 fn whole(task: &mut Task<'_, '_>) -> io::Result<Vec<u8>> {
     let bytes = task.bytes()?;
     if task.end() != End::TimedOut {

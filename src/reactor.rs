@@ -4,11 +4,11 @@
 //! in the middle of a turn; none of these reaches into the scheduler. Each leaves its note here,
 //! and the turn reads it at a point where nothing is borrowed.
 //!
-//! A descriptor that nobody waits on is not in the poll set: HUP, ERR and NVAL come unasked, and a
-//! dead peer would make the loop spin.
+//! A descriptor that nothing waits on is not in the poll set. poll(2) reports HUP, ERR and NVAL
+//! without being asked, so a dead peer would make the loop spin.
 //!
-//! The reactor knows neither files nor children nor threads: an entry of the poll set belongs to a
-//! [`Watch`].
+//! The reactor knows neither files nor children nor threads. It knows the owner of an entry of the
+//! poll set only as a [`Watch`].
 
 mod foreign;
 #[cfg(any(test, fuzzing))]
@@ -41,12 +41,12 @@ pub(crate) use seen::Seen;
 
 /// The owner of an entry of the poll set.
 pub(crate) trait Watch {
-    /// Takes the answer of poll(2). It is called once for each registration: an owner that has more
-    /// to wait for registers again. No cell of the library is borrowed meanwhile.
+    /// Takes the answer of poll(2). It is called once for each registration, so an owner that has
+    /// more to wait for registers again. No `RefCell` of the library is borrowed meanwhile.
     fn on_ready(self: Rc<Self>, revents: c_short);
 
-    /// Another owner has registered the same descriptor number: the descriptor must have been
-    /// closed behind the library's back, and its number used again by other code.
+    /// Called when another owner has registered the same descriptor number. The descriptor of this
+    /// owner must have been closed behind the library's back, and other code uses its number again.
     fn on_lost(self: Rc<Self>);
 
     /// Whether the watch serves the library alone. A hidden watch does not count as something that
@@ -60,8 +60,8 @@ pub(crate) trait Watch {
 #[derive(Default)]
 pub(crate) struct Reactor {
     poll_set: RefCell<PollSet<Rc<dyn Watch>>>,
-    /// The tasks to be advanced in this turn, in this order. A task may be in the queue twice: to
-    /// advance a blocked task changes nothing.
+    /// The tasks to be advanced in this turn, in this order. A task may be in the queue twice,
+    /// because advancing a blocked task changes nothing.
     ready: RefCell<VecDeque<Key>>,
     /// How many tasks at the front of `ready` wait on a file that was closed. All of them are
     /// advanced in this turn.
@@ -69,17 +69,17 @@ pub(crate) struct Reactor {
     /// The tasks to be advanced in the next turn, because they had their share of this one.
     later: RefCell<Vec<Key>>,
     notes: Notes,
-    /// The files that were closed, for an observer. None if there is none.
+    /// The files that were closed, for an observer. None if there is no observer.
     closed: RefCell<Option<Vec<RawFd>>>,
     /// A request that the drive ends after this advance. Other threads and signal handlers set it.
     pub stop: Arc<AtomicBool>,
     /// How many sources outside this thread may wake a task. The wake pipe is one, while a task or
     /// a Remote waits for other threads. While there is a source, no task is stalled.
     pub outside: Cell<usize>,
-    /// When the turn under way began (after poll(2) had answered), and the number of that turn.
+    /// When the turn under way began, which is after poll(2) has answered. `turns` is its number.
     pub turn_began: Cell<Moment>,
     pub turns: Cell<u64>,
-    /// The values that annexes keep beside this reactor, one of a type, until the scheduler is
+    /// The values that annexes keep beside this reactor, one of each type, until the scheduler is
     /// dropped.
     kept: RefCell<Vec<Rc<dyn Any>>>,
     /// The present moment, if neither user code nor poll(2) has run since it was read; otherwise
@@ -90,8 +90,8 @@ pub(crate) struct Reactor {
 }
 
 impl Reactor {
-    /// Registers a descriptor for these events, for one answer, in place of what it was registered
-    /// for.
+    /// Registers a descriptor for these events, until poll(2) answers once. An earlier registration
+    /// of the descriptor is replaced.
     #[inline]
     pub fn watch(&self, fd: RawFd, events: c_short, owner: Rc<dyn Watch>) {
         let before = self.poll_set.borrow_mut().set(fd, events, owner);
@@ -100,8 +100,8 @@ impl Reactor {
         }
     }
 
-    /// Takes care of an owner that the entry had before. It is the same owner, or one whose
-    /// descriptor was closed behind the library's back.
+    /// Calls `on_lost` of the owner that the entry had before, unless the same owner has registered
+    /// again.
     #[cold]
     fn replace(&self, before: Rc<dyn Watch>, fd: RawFd) {
         let is_same = match self.poll_set.borrow().owner(fd) {
@@ -116,11 +116,11 @@ impl Reactor {
     /// Takes the descriptor out of the poll set.
     pub fn unwatch(&self, fd: RawFd) {
         let owner = self.poll_set.borrow_mut().remove(fd);
-        drop(owner); // nothing is borrowed: a watch may be the last owner of a file
+        drop(owner); // while nothing is borrowed, because a watch may be the last owner of a file
     }
 
-    /// Whether the poll set has an entry whose watch is hidden (or not hidden, as `is_hidden`
-    /// says).
+    /// Whether the poll set has an entry whose watch is hidden, or, if `is_hidden` is false, one
+    /// whose watch is not.
     pub fn is_watching(&self, is_hidden: bool) -> bool {
         let set = self.poll_set.borrow();
         let mut owners = set.owners.iter().flatten();
@@ -132,8 +132,8 @@ impl Reactor {
         self.ask_for(wait, |_, owner, revents| owner.on_ready(revents))
     }
 
-    /// As `ask`. `answer` is called with each entry's place in the set plus one, in place of its
-    /// owner.
+    /// The same as `ask`, but calls `answer` in place of each owner. The first argument is the
+    /// entry's place in the set, plus one.
     #[inline(always)]
     pub fn ask_for(
         &self,
@@ -150,12 +150,12 @@ impl Reactor {
         drop(set);
         let mut place = 0;
         while answers > 0 {
-            // No entry moves while an owner is called: an entry that the owner registers takes its
-            // old place, or a new one at the end.
+            // No entry moves while an owner is called, because an entry that the owner registers
+            // takes its old place, or a new one at the end.
             let next = self.poll_set.borrow_mut().next_answer(&mut place);
             match next {
                 Some((Some(owner), revents)) => answer(place, owner, revents),
-                Some((None, _)) => {} // an owner that was called before has closed this one
+                Some((None, _)) => {} // an owner that was called earlier has taken this entry out
                 None => break,
             }
             answers -= 1;
@@ -177,8 +177,8 @@ impl Reactor {
         }
     }
 
-    /// Puts these tasks before all others in the ready queue: the file on which they wait was
-    /// closed.
+    /// Puts these tasks before all others in the ready queue, because the file on which they wait
+    /// was closed.
     #[cold]
     pub fn wake_first(&self, keys: &[Key]) {
         let mut ready = self.ready.borrow_mut();
@@ -197,7 +197,7 @@ impl Reactor {
         self.ready.borrow_mut().pop_front()
     }
 
-    /// The same, if that task waits on a file that was closed.
+    /// The same as `next_ready`, if `is_urgent` is true: the task waits on a file that was closed.
     #[cold]
     pub fn next_urgent(&self) -> Option<Key> {
         self.urgent.set(self.urgent.get() - 1);
@@ -231,8 +231,8 @@ impl Reactor {
         ready.len()
     }
 
-    /// Whether a task can be advanced or dropped without waiting. (A failure is no work: `join`
-    /// keeps it for the next drive.)
+    /// Whether a task can be advanced or dropped without waiting. A failure is not work, because
+    /// `join` keeps it for the next drive.
     pub fn has_work(&self) -> bool {
         !self.ready.borrow().is_empty() || !self.later.borrow().is_empty() || self.has_cancelled()
     }
@@ -243,13 +243,13 @@ impl Reactor {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Whether the drive was asked to end. The request is taken: it ends one drive.
+    /// Whether the drive was asked to end. The request is removed, so it ends one drive only.
     pub fn take_stop(&self) -> bool {
         self.is_stopping() && self.stop.swap(false, Ordering::AcqRel)
     }
 
-    /// The present moment, read afresh if a body or poll(2) has run since it was read: a deadline
-    /// that begins now is never early.
+    /// The present moment. The clock is read again if a body or poll(2) has run since the last
+    /// reading, so a deadline that begins now is never too early.
     #[inline]
     pub fn now(&self) -> Moment {
         if self.clock.get() == Moment::ZERO {
@@ -258,7 +258,8 @@ impl Reactor {
         self.clock.get()
     }
 
-    /// Has the next `now` read the clock: user code runs, or poll(2) sleeps.
+    /// Makes the next `now` read the clock. Called before user code runs, and before poll(2)
+    /// sleeps.
     #[inline]
     pub fn forget_time(&self) {
         self.clock.set(Moment::ZERO);
@@ -269,9 +270,9 @@ impl Reactor {
         self.is_closed.get()
     }
 
-    /// Empties the reactor of a scheduler that is dropped. Files and handles may still have the
-    /// reactor: what they leave in it from here on has no effect, and nothing of the user's is left
-    /// in it.
+    /// Empties the reactor of a scheduler that is dropped, so that it holds no value of the user's.
+    /// Files and handles may still have the reactor. What they leave in it from here on has no
+    /// effect.
     pub fn close(&self) {
         self.is_closed.set(true);
         drop(self.poll_set.take());
@@ -283,7 +284,7 @@ impl Reactor {
     }
 }
 
-/// The address of a watch, by which two `Rc`s to the same watch are known.
+/// The address of a watch. Two `Rc`s to the same watch have the same address.
 fn address(watch: &Rc<dyn Watch>) -> *const u8 {
     Rc::as_ptr(watch).cast()
 }

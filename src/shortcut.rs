@@ -1,15 +1,15 @@
-//! How a closure is called, and the next line without a return to the scheduler.
+//! How a closure is called, and how it gets the next line without a return to the scheduler.
 //!
-//! A task that was handed a line and asks for the next one, with `again()` or a new readline of the
+//! A task that was handed a line and wants the next one, with `again()` or a new readline of the
 //! same file, mostly finds it in the same buffer. Then the line is handed over here, where the
-//! compiler sees the closure and can inline it: nothing is advanced, no queue entered, no borrow
-//! taken. The task takes lines out of the slice behind its line, which was whole: its end is
-//! theirs. They leave the file's buffer when its state is next looked at (a *run of lines*: see
-//! `descriptor/run`).
+//! compiler sees the closure and can inline it. No operation is advanced, no queue is entered, and
+//! nothing is borrowed. The task takes the line from the slice of bytes after its present line. All
+//! these lines are whole, so [`end`](Task::end) stays `Complete`. They leave the file's buffer when
+//! its state is next borrowed (a *run of lines*: see `descriptor/run`).
 //!
-//! A line goes the long way when it is not whole in the buffer, longer than the limit, behind the
-//! task's share of the turn, or when another reader waits, a task was cancelled or has failed, a
-//! stop was asked for, or an observer looks.
+//! A line goes through the scheduler if it is not whole in the buffer, is longer than the limit, or
+//! comes after the task's share. So does every line if another reader waits, a task was cancelled
+//! or has failed, a stop was requested, or there is an observer.
 
 use crate::error::TaskError;
 use crate::handle::{Body, Closure, Resumed};
@@ -54,9 +54,9 @@ where
 }
 
 impl<'e, 't> Task<'e, 't> {
-    /// As `takes_next_line`, for a new operation. The run goes on only if that is a readline of the
-    /// same file (no other file has a run on) with the same delimiter, which is the last byte of
-    /// the last line.
+    /// The same as `takes_next_line`, but for a new operation. The run goes on only if the
+    /// operation is a readline of the same file with the same delimiter, which is the last byte of
+    /// the last line. (A readline of another file finds no run on its file.)
     #[inline(never)]
     fn takes_line_of_new_readline(&mut self) -> bool {
         let delimiter = match &self.op.0 {
@@ -66,7 +66,7 @@ impl<'e, 't> Task<'e, 't> {
         self.line.last() == Some(&delimiter) && self.takes_next_line()
     }
 
-    /// As `takes_next_line`, where it is not worth the space of an inlined copy.
+    /// The same as `takes_next_line`, for callers that are too rare for an inlined copy.
     #[inline(never)]
     fn takes_next_line_rarely(&mut self) -> bool {
         self.takes_next_line()
@@ -87,7 +87,8 @@ impl<'e, 't> Task<'e, 't> {
         false
     }
 
-    /// The resume is counted once more: by the line, or by the look that ends the share.
+    /// Looks at the share. The resume that was counted is taken back, because it is counted again:
+    /// with the line, or by the scheduler if the share has ended.
     #[cold]
     fn looks_at_its_share(&mut self) -> bool {
         let goes_on = self.scheduler.look();

@@ -10,15 +10,16 @@ use crate::task::{again, done, wait, Flow, Task};
 /// The answer of a state function.
 pub type StateFlow<S> = io::Result<Next<S>>;
 
-/// A state of a protocol: called with the outcome of what the state before waited for, it names the
-/// next operation and the next state. It is for all `'t`, so what it spawns must own what it uses.
+/// A state of a protocol. It is called with the outcome of the operation that the state before has
+/// named, and names the next operation and the next state. It must work for every `'t`, so the
+/// tasks that it spawns must own what they use.
 pub type StateFn<S> = for<'a, 'e, 't> fn(&'a mut S, &'a mut Task<'e, 't>) -> StateFlow<S>;
 
 /// Where a state function goes: see [`then`], [`Next::again`] and [`Next::done`].
 pub enum Next<S> {
-    /// Wait for this, then call that.
+    /// The task waits for this operation, then calls this function.
     Then(Op, StateFn<S>),
-    /// Wait for the same operation once more, then call that.
+    /// The task waits for the same operation once more, then calls this function.
     Again(StateFn<S>),
     /// The protocol has ended; the task's value is the state.
     Done,

@@ -22,8 +22,8 @@ use crate::task_table::{Key, TaskId};
 
 pub use lines::Lines;
 
-/// The answer of a task's body: the operation that it waits for next, its value, or the error that
-/// ends it (`?` does).
+/// The answer of a task's body: the operation that the task waits for next, its value, or the error
+/// that ends it (`?` returns one).
 pub type Flow<T = ()> = io::Result<Step<T>>;
 
 /// How a task goes on: see [`wait`], [`again`] and [`done`].
@@ -69,16 +69,16 @@ pub fn wait<T>(op: impl Into<Op>) -> Flow<T> {
     Ok(Step::Wait(op.into()))
 }
 
-/// Waits for the same operation once more: same file, limits and timeout, its clock afresh (an
-/// `until` is a moment, and stays). After a [`first`](crate::first): the one that ended afresh; the
-/// others keep their running clocks and enter their queues at the back.
+/// Waits for the same operation once more, with the same file, limits and timeout. The clock of the
+/// timeout starts afresh; an `until` is a moment, and stays. After a [`first`](crate::first), the
+/// member that has ended begins afresh. The other members keep their running clocks, and enter
+/// their queues at the back.
 ///
 /// It costs less than [`wait`] with the same operation made anew, because the operation stays where
-/// it is: a short line that is in the buffer already is handed over without a return to the
-/// scheduler.
+/// it is. A line that is in the buffer already is handed over without a return to the scheduler.
 ///
-/// After what cannot be repeated (a write, a communicate, a stop) the task ends with
-/// [`InvalidInput`](io::ErrorKind::InvalidInput), which names the operation.
+/// After an operation that cannot be repeated (a write, a communicate, a stop), the task ends with
+/// [`InvalidInput`](io::ErrorKind::InvalidInput), and the error names the operation.
 ///
 /// # Example
 ///
@@ -128,15 +128,17 @@ pub fn done<T>(value: T) -> Flow<T> {
     Ok(Step::Done(value))
 }
 
-/// The running task's own view. `'e` is this one resume: what is lent lives that long.
+/// The running task, as its body sees it. `'e` is this one resume, and what is lent to the task
+/// lives that long.
 ///
-/// Each accessor fits some operations. One that does not fit is [`io::ErrorKind::InvalidInput`],
-/// and says what the task waited for and what it asked for. Asking again gives the same answer, but
-/// an error, an [`Output`] or whatever else was moved out is `InvalidInput` the second time.
+/// Each accessor fits some operations. One that does not fit returns
+/// [`io::ErrorKind::InvalidInput`], and the error names the operation and the accessor. A second
+/// call returns the same, except for an error or an [`Output`]: the first call moves it out, and
+/// the second returns `InvalidInput`.
 ///
-/// A failure that the task did not look at ends it when its body returns. Taking the error (from
-/// any accessor), [`outcome`](Task::outcome), and [`end`](Task::end) saying `TimedOut` or `Failed`
-/// are looking.
+/// A failure that the body has not looked at ends the task when the body returns. To look at it is
+/// to take the error from an accessor that fits, or to call [`outcome`](Task::outcome) or
+/// [`end`](Task::end).
 ///
 /// # Example
 ///
@@ -167,7 +169,7 @@ pub struct Task<'e, 't> {
     value: &'e Value,
     /// After readline: the line; empty at end of file.
     pub(crate) line: &'e [u8],
-    /// After readline: what the file's buffer holds behind the line.
+    /// After readline: the bytes that the file's buffer holds after the line.
     pub(crate) behind: &'e [u8],
     /// Whether the task has looked at the failure of its operation.
     is_seen: Cell<bool>,
@@ -179,7 +181,7 @@ pub struct Task<'e, 't> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Outcome<'e> {
-    /// After sleep, yield_now, join, readable and writable.
+    /// After sleep, yield_now, join, readable, writable and all others that hand over nothing.
     Ok,
     /// After readline and read_until: a line, or None at end of file.
     Line(Option<&'e [u8]>),
@@ -193,18 +195,18 @@ pub enum Outcome<'e> {
     Revents(c_short),
     /// After communicate.
     Output(Output),
-    /// After exit.
+    /// After exit and stop.
     Exit(ExitStatus),
     /// After exit_all.
     Exits(Vec<ExitStatus>),
-    /// After any.
+    /// After any operation that has failed.
     Failed(io::Error),
     /// The outcome was moved out before.
     Taken,
 }
 
-/// The longest slice behind a line from which a run takes lines: the run counts its bytes in half a
-/// word.
+/// The most bytes after a line from which a run takes further lines, because the run counts its
+/// bytes in a `u32`.
 const LONGEST_RUN: usize = 1 << 30;
 
 impl<'e, 't> Task<'e, 't> {
@@ -235,8 +237,8 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// After readline and read_until: the line, its delimiter included; at end of file a last line
-    /// without it, then None.
+    /// After readline and read_until: the line with its delimiter. At end of file there may be a
+    /// last line without delimiter, then comes None.
     #[inline]
     pub fn line(&mut self) -> io::Result<Option<&'e [u8]>> {
         match self.value {
@@ -245,8 +247,8 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// After readlines: an iterator of lines, their newlines included. What it has not yielded when
-    /// the body returns stays in the file. Empty at end of file.
+    /// After readlines: an iterator of lines with their newlines. Lines that it has not yielded
+    /// when the body returns stay in the file. It is empty at end of file.
     pub fn lines(&mut self) -> io::Result<Lines<'e>> {
         match self.value {
             Value::Lines(lent, taken) => Ok(self.all_lines(lent, taken)),
@@ -254,7 +256,8 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// After read, read_exact, peek and read_to_end: empty only at end of file, or for a size of 0.
+    /// After read, read_exact, peek and read_to_end: the bytes. They are empty only at end of file,
+    /// for a size of 0, or for an empty message.
     #[inline]
     pub fn bytes(&mut self) -> io::Result<&'e [u8]> {
         match self.value {
@@ -272,7 +275,7 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// After communicate.
+    /// After communicate: the child's status and its output.
     pub fn output(&mut self) -> io::Result<Output> {
         match self.value {
             Value::Output(output) => match output.take() {
@@ -285,8 +288,8 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// After [`AsyncFile::readiness`](crate::AsyncFile::readiness): what poll(2) has answered, of
-    /// the events that were asked for, and POLLHUP, POLLERR and POLLNVAL, which come unasked.
+    /// After [`AsyncFile::readiness`](crate::AsyncFile::readiness): the events of the operation
+    /// that poll(2) has reported, and POLLHUP, POLLERR and POLLNVAL, which it reports in any case.
     pub fn revents(&mut self) -> io::Result<c_short> {
         match self.value {
             Value::Revents(revents) => Ok(*revents),
@@ -294,7 +297,8 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// After [`AsyncPipe::exit`](crate::AsyncPipe::exit): how the child ended.
+    /// After [`AsyncPipe::exit`](crate::AsyncPipe::exit) and [`stop`](crate::AsyncPipe::stop): how
+    /// the last child ended.
     pub fn exit(&mut self) -> io::Result<ExitStatus> {
         match self.value {
             Value::Exit(status) => Ok(*status),
@@ -303,7 +307,7 @@ impl<'e, 't> Task<'e, 't> {
     }
 
     /// After [`AsyncPipe::exit_all`](crate::AsyncPipe::exit_all): how the children ended, in the
-    /// order of the chain.
+    /// order of the pipeline.
     pub fn exits(&mut self) -> io::Result<Vec<ExitStatus>> {
         match self.value {
             Value::Exits(statuses) => Ok(statuses.to_vec()),
@@ -311,11 +315,11 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// After anything that hands over no data: write, sleep, yield_now, join, readiness and
-    /// shutdown_write. A write that took less than all is an error that says how much:
-    /// [`io::ErrorKind::WriteZero`], or [`io::ErrorKind::TimedOut`] if its timeout cut it. After a
-    /// plain write [`written`](Task::written) gives the count;
-    /// [`write_all`](crate::AsyncFile::write_all) writes all.
+    /// After an operation that hands over no data, such as write, sleep, yield_now, join, readiness
+    /// and shutdown_write. After a write that took only a part it returns an error that says how
+    /// much: [`io::ErrorKind::TimedOut`] if its timeout came first, and
+    /// [`io::ErrorKind::WriteZero`] otherwise. After a plain write [`written`](Task::written) gives
+    /// the count; [`write_all`](crate::AsyncFile::write_all) writes all.
     ///
     /// # Example
     ///
@@ -344,7 +348,7 @@ impl<'e, 't> Task<'e, 't> {
 
     /// Why the operation ended.
     pub fn end(&self) -> End {
-        self.is_seen.set(true); // it can only matter if it says TimedOut or Failed
+        self.is_seen.set(true); // this matters only if the operation has failed
         self.end
     }
 
@@ -368,8 +372,8 @@ impl<'e, 't> Task<'e, 't> {
         self.op.which()
     }
 
-    /// The outcome as one enum, to match on. What can be copied is there again the next time; an
-    /// error or an [`Output`] is [`Outcome::Taken`] then.
+    /// The outcome as one enum, to match on. A second call returns the same, except that an error
+    /// or an [`Output`] is [`Outcome::Taken`] then.
     #[inline]
     pub fn outcome(&mut self) -> Outcome<'e> {
         match self.value {
@@ -381,7 +385,7 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// The outcomes that are worth a call.
+    /// The rarer outcomes, which are not inlined into the caller.
     fn rare_outcome(&mut self) -> Outcome<'e> {
         match self.value {
             Value::Revents(revents) => Outcome::Revents(*revents),
@@ -419,19 +423,19 @@ impl<'e, 't> Task<'e, 't> {
         self.scheduler.spawn_states(op, state, at)
     }
 
-    /// This task's name.
+    /// The task's id.
     pub fn id(&self) -> TaskId {
         TaskId(self.key)
     }
 
-    /// The time this turn began, after poll(2) had answered: the same for all tasks of a turn, and
-    /// no system call. It is for deadlines that need not be exact, as `task.clock() + SECOND`, and
-    /// for when something was last heard from a peer.
+    /// The time at which this turn began, after poll(2) had answered. It is the same for all tasks
+    /// of a turn, and costs no system call. It is meant for deadlines that need not be exact, as
+    /// `task.clock() + SECOND`, and to note when a peer last sent something.
     ///
-    /// It is not the present moment: bodies that ran before in this turn, and this one, have taken
-    /// time since. How long a body's work takes, or a bound that is shorter than a turn, is not to
-    /// be computed from it: that is what [`Instant::now`] is for. Nor does it change while a body
-    /// runs, so a loop that waits for it to pass never ends.
+    /// It is not the present moment: this body, and those that ran before it in this turn, have
+    /// taken time since. To measure the work of a body, or for a bound that is shorter than a turn,
+    /// use [`Instant::now`]. The clock does not change while a body runs, so a loop that waits for
+    /// it to pass never ends.
     pub fn clock(&self) -> Instant {
         self.scheduler.clock()
     }
@@ -465,7 +469,7 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// The error of a read or a write that its deadline cut, when it had moved so many bytes.
+    /// The error of a read or a write whose deadline came when it had moved this many bytes.
     #[cold]
     pub(crate) fn cut(&self, bytes: usize) -> io::Error {
         match &self.op.ended().0 {
@@ -479,7 +483,7 @@ impl<'e, 't> Task<'e, 't> {
     /// misuse of an accessor that does not fit.
     #[cold]
     fn other<T>(&mut self, accessor: &'static str) -> io::Result<T> {
-        let fitting = self.op.ended().accessors(); // none: a `first` that has failed by itself
+        let fitting = self.op.ended().accessors(); // empty for a `first` that has itself failed
         if !accessor.is_empty() && !fitting.is_empty() && !fitting.contains(&accessor) {
             return Err(self.misuse(Cause::Misfit { accessor }));
         }

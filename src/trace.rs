@@ -1,5 +1,5 @@
-//! The events that an observer sees. The scheduler compares before and after; the machines know
-//! nothing of it.
+//! The events that an observer sees. The scheduler finds them by comparing its state before and
+//! after each step. The machines know nothing of it.
 
 use std::os::unix::io::RawFd;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::task_table::TaskId;
 /// One event of one task, or of poll(2): see [`Scheduler::observe`](crate::Scheduler::observe).
 #[derive(Debug)]
 pub struct Trace<'a> {
-    /// The task. Of an event that is no task's it is [`TaskId::NONE`].
+    /// The task, or [`TaskId::NONE`] for an event that belongs to no task.
     pub task: TaskId,
     /// The number of the turn, counted from 1; 0 before the first turn. The question that poll(2)
     /// is asked and its answer belong to the turn that they begin. What happens between two turns
@@ -30,16 +30,16 @@ pub struct Trace<'a> {
 pub enum Event<'a> {
     /// The task was spawned, and waits for this operation.
     Spawned(&'a Op),
-    /// poll(2) is asked, or [`pollfds`](crate::Scheduler::pollfds) has told a foreign loop what to
-    /// ask. No task's event.
+    /// poll(2) is asked, or [`pollfds`](crate::Scheduler::pollfds) has given a foreign loop its
+    /// entries. The event belongs to no task.
     Asked {
-        /// How many descriptors it is given for the tasks.
+        /// How many descriptors poll(2) is given for the tasks.
         entries: usize,
-        /// How long it sleeps at most: zero if it only looks, None if as long as it takes.
+        /// How long poll(2) sleeps at most: zero if it only looks, None if there is no bound.
         timeout: Option<Duration>,
     },
-    /// poll(2) has answered for these descriptors, of those that it was given for the tasks. There
-    /// may be none. No task's event.
+    /// poll(2) has answered for these descriptors. Only those of the tasks are shown, so there may
+    /// be none. The event belongs to no task.
     Answered(&'a [pollfd]),
     /// The task was made ready: it will be advanced.
     Woken(By),
@@ -63,8 +63,8 @@ pub enum Event<'a> {
     Cancelled(By),
     /// The task has ended without a value.
     Failed(&'a TaskError),
-    /// The file with this descriptor was closed: one that tasks wait on, or have waited on. The
-    /// event is that of the task which has closed it.
+    /// The file with this descriptor was closed, and tasks wait on it, or have waited on it. The
+    /// event belongs to the task that has closed it.
     Closed(RawFd),
 }
 
@@ -79,7 +79,7 @@ pub enum By {
     ForeignLoop(RawFd),
     /// The deadline of the task's operation, which is due.
     Deadline,
-    /// A task: by what its body did, by leaving a queue in which this one stands behind it, or by
+    /// A task: by what its body did, by leaving a queue in which the woken task came next, or by
     /// its end.
     Task(TaskId),
     /// Another thread or a signal handler: through a channel or a Remote.

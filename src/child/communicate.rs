@@ -1,7 +1,7 @@
-//! communicate with a child: feed it, collect what it says, wait for its exit, as one operation.
+//! The operation `communicate`: feed a child, collect what it says, and wait for its exit.
 //!
-//! Several may wait for the same children. The first leads the conversation; the others wait until
-//! it has ended or was given up.
+//! Several communicates may wait for the same children. The first one leads the conversation. The
+//! others wait until it has ended or was given up.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -59,21 +59,22 @@ impl Communicate {
         }
     }
 
-    /// The most it may take, all of it, counted from when it first has to wait. Then:
-    /// [`io::ErrorKind::TimedOut`]; what was collected and what was not fed stay in the pipe, and
-    /// `communicate(())` goes on. The child is not ended: [`kill`](crate::AsyncPipe::kill) does
-    /// that, or [`kill_group`](crate::AsyncPipe::kill_group) with all that it has started; after a
-    /// kill, [`linger`](Communicate::linger) bounds the wait for a grandchild that keeps the pipe.
+    /// The longest time that the operation may take, counted from when it first has to wait. After
+    /// that it fails with [`io::ErrorKind::TimedOut`]. What was collected and what was not fed stay
+    /// in the pipe, and `communicate(())` goes on. The child lives on:
+    /// [`kill`](crate::AsyncPipe::kill) ends it, and [`kill_group`](crate::AsyncPipe::kill_group)
+    /// also ends all that it has started. After a kill, [`linger`](Communicate::linger) bounds the
+    /// wait for a grandchild that keeps the pipe open.
     pub fn timeout(mut self, after: Duration) -> Communicate {
         self.deadline.timeout.set_after(after);
         self
     }
 
-    /// The most to collect, in bytes, stdout and stderr together. One more, and it ends with
-    /// [`End::Limit`](crate::End::Limit) and an error of kind `Other`; what was collected stays in
-    /// the pipe, and `communicate(())` goes on. The child is not ended. By the error's kind alone a
-    /// limit cannot be told from other failures: see [`Task::end`](crate::Task::end). 0 is
-    /// [`io::ErrorKind::InvalidInput`].
+    /// The most bytes to collect, of stdout and stderr together. If one byte more comes, the
+    /// operation ends with [`End::Limit`](crate::End::Limit) and an error of kind `Other`. What was
+    /// collected stays in the pipe, and `communicate(())` goes on. The child lives on. Other
+    /// failures have the kind `Other`, too; [`Task::end`](crate::Task::end) tells a limit from
+    /// them. A limit of 0 is [`io::ErrorKind::InvalidInput`].
     ///
     /// # Example
     ///
@@ -94,8 +95,9 @@ impl Communicate {
         self
     }
 
-    /// The most to wait, after the last child's exit, for the ends of stdout and stderr: a
-    /// grandchild may have kept them. Then it ends with what there is. Without: until they end.
+    /// The longest wait, after the last child's exit, for the ends of stdout and stderr, which a
+    /// grandchild may keep open. After that the operation ends with what was collected. Without
+    /// `linger` it waits until both have ended.
     ///
     /// # Example
     ///
@@ -118,7 +120,7 @@ impl Communicate {
         self
     }
 
-    /// Makes one step. Err ends the operation, too.
+    /// Makes one step. An Err ends the operation.
     fn go_on(&mut self, cx: &Context<'_>) -> Result<Progress, Progress> {
         if self.limit == 0 {
             return Err(refused("a limit of 0"));
@@ -226,7 +228,8 @@ impl Communicate {
         true
     }
 
-    /// Whether the child has ended and the time to linger is over; and when to look again.
+    /// Returns whether the child has ended, whether the time to linger is over, and when to look
+    /// again.
     fn look_at_child(&mut self, cx: &Context<'_>) -> Result<(Child, Moment), Progress> {
         let child = self.processes.last();
         let ask_again = self.exit.advance(child, cx);
@@ -262,7 +265,7 @@ impl Communicate {
         let mut conversation = self.conversation.borrow_mut();
         let answer = conversation.advance(&self.streams, &terms);
         if conversation.machine.is_fed() {
-            conversation.input = Feed::Nothing; // what an AsyncFile was not asked for stays in it
+            conversation.input = Feed::Nothing; // unread bytes stay in an AsyncFile
             self.streams.close_stdin();
         }
         answer

@@ -1,5 +1,5 @@
-//! A conversation with a child: what outlives a communicate that was cut. The output that was
-//! collected is in the buffers of the streams.
+//! A conversation with a child. It outlives a communicate that ends before the child does. The
+//! output that was collected is in the buffers of the streams.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -52,13 +52,12 @@ impl Conversation {
         })
     }
 
-    /// Whether this task's communicate leads the conversation. It would, too, if no other one
-    /// waits.
+    /// Whether this task's communicate leads the conversation, or would lead it because none waits.
     pub fn is_led_by(&self, key: Key) -> bool {
         self.waiters.front().map_or(true, |front| front == key)
     }
 
-    /// Advances the machine, with those streams of which this task is the front.
+    /// Advances the machine, with those streams in whose queues this task is the front.
     pub fn advance<'a>(&mut self, streams: &'a Streams, terms: &Terms) -> Answer {
         // poll(2) may have looked at a stream before the child's last write, and at the pidfd after
         // the child's end. Once the child has ended, poll(2) is asked again.

@@ -1,11 +1,12 @@
-//! Children whose pipe was dropped while they lived. They are neither killed nor waited for, and
-//! reaped when they have ended.
+//! Children whose pipe was dropped while they lived. They are neither killed nor waited for, but
+//! they are reaped when they have ended.
 //!
-//! A list of the thread has them; the list is the truth. The thread's [`chore`](crate::chore) and
-//! each spawn ask some of them, a bounded number at a time. Of those that live on, up to 64 have
-//! their pidfds in the poll set of one of the thread's schedulers, hidden: these are asked no more,
-//! and cost nothing until they end. Children that outlive their thread go to a list of the process,
-//! which every thread's chore asks.
+//! Each thread has a list of its dropped children. The thread's [`chore`](crate::chore) and each
+//! spawn check some of them with waitpid(2), a bounded number at a time. Up to 64 of those that
+//! live on are watched: their pidfds are hidden entries in the poll set of one of the thread's
+//! schedulers. A watched child is not checked any more, and costs nothing until it ends. Children
+//! that outlive their thread go to a list of the process. The chore of every thread checks that
+//! list.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -20,7 +21,7 @@ use crate::sys::process::Process;
 /// program needs them for itself.
 const WATCHED: usize = 64;
 
-/// How many children are asked for at a time.
+/// How many children are checked at a time.
 const ASKED: usize = 16;
 
 /// The dropped children of a thread, until the thread ends.
@@ -28,9 +29,9 @@ const ASKED: usize = 16;
 pub(super) struct Dropped {
     /// The children whose pidfds are watched, `WATCHED` of them at most.
     pub(super) watched: RefCell<Vec<Rc<ChildProcess>>>,
-    /// The other children. They are asked for one after the other, round and round.
+    /// The other children. They are checked one after the other, round and round.
     pub(super) asked: RefCell<Vec<Rc<ChildProcess>>>,
-    /// The place of the child that is asked for next.
+    /// The index of the child to check next.
     next: Cell<usize>,
 }
 
@@ -38,8 +39,8 @@ thread_local! {
     pub(super) static DROPPED: Dropped = Dropped::default();
 }
 
-/// Children that have outlived their threads, and the place of the one that is asked for next. The
-/// chore of every thread reaps them.
+/// Children that have outlived their threads, and the index of the child to check next. The chore
+/// of every thread reaps them.
 static ORPHANS: Mutex<(Vec<Process>, usize)> = Mutex::new((Vec::new(), 0));
 
 /// Takes a child whose pipe was dropped.
@@ -50,8 +51,8 @@ pub(crate) fn leave(child: Rc<ChildProcess>) {
     }
 }
 
-/// If the child lives, the list keeps it until it can be reaped. False if there is no list any
-/// more: the thread ends.
+/// If the child lives, the list keeps it until it can be reaped. False if the thread ends and has
+/// no list any more.
 pub(crate) fn keep(child: &Rc<ChildProcess>) -> bool {
     if child.is_dropped.get() || child.is_over() {
         return true;
@@ -77,7 +78,7 @@ impl Dropped {
 
     fn reap(&self) {
         self.release_unwatched();
-        // Nothing is borrowed while a child is asked.
+        // Nothing is borrowed while a child is checked.
         let (mut asked, mut next) = (self.asked.take(), self.next.get());
         ask_some(&mut asked, &mut next, |child| {
             child.is_over() || self.watch(child)
@@ -90,9 +91,9 @@ impl Dropped {
         }
     }
 
-    /// Puts the child's pidfd into a poll set, unless one has it already, and the child among those
-    /// that are watched. Returns whether it is. (It may be the poll set of a task's scheduler: a
-    /// task may wait for the exit of a child whose pipe was closed.)
+    /// Puts the child's pidfd into a poll set, unless one has it already, and the child into
+    /// `watched`. Returns whether the child is watched. (A poll set has the pidfd already if a task
+    /// waits for the exit of a child whose pipe was closed.)
     fn watch(&self, child: &Rc<ChildProcess>) -> bool {
         let watch = |reactor| child.watch(&reactor);
         let is_watched = child.status() == Status::Running
@@ -104,8 +105,8 @@ impl Dropped {
         is_watched
     }
 
-    /// Children that are not watched any more have ended, or their scheduler is gone: then they
-    /// are asked for.
+    /// Takes the children out of `watched` that no poll set has any more. If they have not ended,
+    /// their scheduler is gone, and they are checked again.
     fn release_unwatched(&self) {
         let mut watched = self.watched.take();
         watched.retain(|child| {
@@ -119,8 +120,8 @@ impl Dropped {
     }
 }
 
-/// Asks a bounded number of the list, from `next` on, and takes out those that need not be asked
-/// again.
+/// Checks a bounded number of the list, from `next` on, and takes out those for which `is_done` is
+/// true.
 fn ask_some<T>(list: &mut Vec<T>, next: &mut usize, mut is_done: impl FnMut(&mut T) -> bool) {
     for _ in 0..list.len().min(ASKED) {
         if *next >= list.len() {
@@ -134,7 +135,7 @@ fn ask_some<T>(list: &mut Vec<T>, next: &mut usize, mut is_done: impl FnMut(&mut
 }
 
 impl Drop for Dropped {
-    /// Gives the children that live to the process's list: the thread ends.
+    /// Gives the children that live to the process's list, because the thread ends.
     fn drop(&mut self) {
         let mut children = self.watched.take();
         children.append(&mut self.asked.take());

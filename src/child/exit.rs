@@ -42,7 +42,7 @@ impl ExitWait {
     }
 
     /// Returns None if the child has ended. Otherwise returns the moment at which the task must ask
-    /// again: NEVER if the child's end wakes the task.
+    /// again, which is NEVER if the child's end wakes the task.
     pub fn advance(
         &mut self,
         child: &Rc<ChildProcess>,

@@ -34,7 +34,7 @@ impl ExitWaits {
     }
 
     /// Returns None if all children have ended. Otherwise returns the moment at which the task must
-    /// ask again: NEVER if the ends of the children wake the task.
+    /// ask again, which is NEVER if the ends of the children wake the task.
     pub fn advance(
         &mut self,
         processes: &Processes,

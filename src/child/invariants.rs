@@ -13,7 +13,8 @@ use crate::op::operate::Standing;
 use crate::port::Direction;
 
 impl ChildProcess {
-    /// The task will be woken when the child ends, or asks again.
+    /// Whether the task is sure to be woken: the child wakes it at its end, or the task has a
+    /// deadline at which it looks again.
     pub fn is_awaited(&self, at: &Standing<'_>) -> bool {
         let waiters = self.waiters.borrow();
         let is_in = waiters.list.keys().contains(&at.key);
@@ -22,7 +23,8 @@ impl ChildProcess {
 }
 
 impl Processes {
-    /// The task will be woken when any of the children ends, or asks again.
+    /// Whether the task is sure to be woken: each child that still runs wakes it at its end, or the
+    /// task has a deadline at which it looks again.
     pub fn are_awaited(&self, at: &Standing<'_>) -> bool {
         let mut children = self.children().iter();
         children.all(|child| child.status() != Status::Running || child.is_awaited(at))
@@ -30,8 +32,9 @@ impl Processes {
 }
 
 impl Communicate {
-    /// The task is in the conversation's queue. If it leads the conversation, it waits for the
-    /// child's end or, after that, for a stream's, and has closed stdin once all is fed.
+    /// Whether the task is sure to be woken: by the front of the conversation's queue, or, if it is
+    /// the front, by the child's end or then by a stream. Fails if the task is not in the queue, or
+    /// if it is the front and has left stdin open after all was fed.
     pub(crate) fn check(&self, at: &Standing<'_>) -> bool {
         let conversation = self.conversation.borrow();
         let mut waiting = conversation.waiters.list.keys().into_iter();
@@ -60,7 +63,7 @@ impl Communicate {
     }
 }
 
-/// The simulated kernel ends: its children are nobody's.
+/// Forgets the children of a simulated kernel, which ends.
 pub(crate) fn abandon() {
     let is_real = |child: &Rc<ChildProcess>| child.process.borrow().is_real();
     let _ = DROPPED.try_with(|dropped| {

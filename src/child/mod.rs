@@ -6,12 +6,15 @@
 //! * [`process`](self::process): one child, from its start to its reaping. Its pidfd is a `Watch`.
 //! * [`waiters`](self::waiters): the tasks that wait for a child, or to communicate with one.
 //! * [`dropped`](self::dropped): children that live on without a pipe.
-//! * [`exit`](self::exit): the operation that waits for a child's end;
-//!   [`exit_all`](self::exit_all), for the ends of all.
+//! * [`exit`](self::exit): the operation that waits for the last child's end.
+//! * [`exit_all`](self::exit_all): the operation that waits for the ends of all children.
 //! * [`stop`](self::stop): the operation that ends children, gracefully at first.
 //! * [`communicate`](self::communicate): the operation that feeds a child and collects what it
-//!   says; [`input`](self::input), what it feeds; [`conversation`](self::conversation), what
-//!   outlives it.
+//!   says.
+//! * [`input`](self::input): the input that a communicate feeds to a child.
+//! * [`streams`](self::streams): the streams that a communicate uses, and its places in their
+//!   queues.
+//! * [`conversation`](self::conversation): the part of a communicate that outlives it.
 
 mod communicate;
 mod conversation;

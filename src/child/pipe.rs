@@ -1,4 +1,4 @@
-//! AsyncPipe: the face of a child process, or of a chain of them, with the streams at its ends.
+//! AsyncPipe: the face of a child process, or of a pipeline of them, with the streams at its ends.
 
 use std::borrow::BorrowMut;
 use std::fmt;
@@ -22,18 +22,19 @@ use crate::file::AsyncFile;
 use crate::op::{Read, ReadToEnd, Readline, Readlines, Write};
 use crate::sys::process::{Process, Stderr};
 
-/// A child process, or several whose stdout is the next one's stdin, to be talked to by tasks.
+/// A child process with which tasks talk, or a pipeline of several: each stdout is the next one's
+/// stdin.
 ///
 /// Clones are handles to the same pipe: a feeder and a reader can share it. An operation on a
 /// stream that was not piped fails with [`io::ErrorKind::InvalidInput`].
 ///
-/// When the last handle is dropped, the streams are closed, unless a read or a write of a stream is
-/// left, or an [`AsyncFile`] of it: each keeps its stream alone. `exit`, `exit_all`, `stop` and
-/// `communicate` are handles. A child that lives on is neither
-/// waited for nor killed (see [`kill_on_drop`](AsyncPipe::kill_on_drop)), but dies of SIGPIPE when
-/// it writes to a stdout that nobody has. It is reaped by a later turn or spawn on this thread, or,
-/// once this thread has ended, on any. A host that reaps the children of others, as PID 1 must,
-/// looks with waitid(2) and WNOWAIT, and reaps only what is not in [`ids`](AsyncPipe::ids).
+/// When the last handle is dropped, the streams are closed. The operations `exit`, `exit_all`,
+/// `stop` and `communicate` are handles, too. A read, a write or an [`AsyncFile`] of a stream is no
+/// handle, and keeps only that stream open. A child that lives on is neither waited for nor killed
+/// (see [`kill_on_drop`](AsyncPipe::kill_on_drop)), but dies of SIGPIPE when it writes to a stdout
+/// that nobody can read. A later turn or spawn on this thread reaps it. Once this thread has ended,
+/// a later turn on any thread does. A host that reaps the children of others, as PID 1 must, looks
+/// with waitid(2) and WNOWAIT, and reaps only what is not in [`ids`](AsyncPipe::ids).
 ///
 /// # Example
 ///
@@ -79,9 +80,9 @@ impl AsyncPipe {
         AsyncPipe::of_host(vec![Process::of(child)])
     }
 
-    /// Takes over two children of which the first's stdout is the last's stdin: the first's stdin;
-    /// the last's stdout, stderr and exit. (If the first one's stdout was piped and is still with
-    /// its `Child`, it is closed.)
+    /// Takes over a pipeline of two children: the first one's stdout is the last one's stdin. The
+    /// pipe has the first one's stdin, and the last one's stdout, stderr and exit. (If the first
+    /// one's stdout was piped and is still with its `Child`, it is closed.)
     ///
     /// # Errors
     ///
@@ -101,11 +102,11 @@ impl AsyncPipe {
         }
     }
 
-    /// Starts a command as it says: of its streams, those that it says are piped are this pipe's.
-    /// The command is left as it was.
+    /// Starts a command. The command itself says where its streams go, and this pipe has those that
+    /// are piped. The command is left as it was.
     ///
     /// The child inherits the signal mask of the calling thread. With `uid`, `gid` or `pre_exec` in
-    /// the command std forks, which copies the page tables of the host: the whole loop waits for
+    /// the command std forks, which copies the page tables of the host. The whole loop waits for
     /// that, 200 ms in a host of 2 GiB.
     ///
     /// # Errors
@@ -134,8 +135,9 @@ impl AsyncPipe {
         spawn::spawn(command.borrow_mut()).map(AsyncPipe::of)
     }
 
-    /// Starts a command with stdin and stdout piped, whatever it said of these; stderr is what the
-    /// command says (if it is piped, read it: a full pipe stops the child).
+    /// Starts a command with stdin and stdout piped, whatever the command says of these. Its stderr
+    /// goes where the command says. If stderr is piped, read it, because a full pipe stops the
+    /// child.
     ///
     /// The command's stdin and stdout stay set to piped. It keeps no descriptor of this pipe.
     ///
@@ -192,10 +194,10 @@ impl AsyncPipe {
         spawn::pipeline(&mut [command.borrow_mut()], Stderr::Merged).map(AsyncPipe::of)
     }
 
-    /// Starts commands whose stdout is each the next one's stdin, as in `a | b | c`. The first
-    /// one's stdin and the last one's stdout are piped. Every stderr is what its command says; only
-    /// the last one's is read here, so another's should not be piped: a full pipe would stop its
-    /// stage.
+    /// Starts a pipeline of commands, as in `a | b | c`: each stdout is the next one's stdin. The
+    /// first one's stdin and the last one's stdout are piped. Every stderr goes where its command
+    /// says. Only the last one's stderr can be read here, so no other should be piped: a full pipe
+    /// would stop its stage.
     ///
     /// The commands are collected before the first is started. Their stdins and stdouts stay set to
     /// piped. They keep no descriptor of this pipe.
@@ -228,13 +230,13 @@ impl AsyncPipe {
         spawn::pipeline(&mut commands, Stderr::AsSaid).map(AsyncPipe::of)
     }
 
-    /// Writes to the child's stdin: [`AsyncFile::write`]. A child that reads no more is
+    /// Writes to the child's stdin: [`AsyncFile::write`]. If the child reads no more, the error is
     /// [`io::ErrorKind::BrokenPipe`].
     pub fn write(&self, data: impl Into<Data>) -> Write {
         self.processes.stdin.write(data)
     }
 
-    /// Writes all of it to the child's stdin: [`AsyncFile::write_all`].
+    /// Writes all data to the child's stdin: [`AsyncFile::write_all`].
     pub fn write_all(&self, data: impl Into<Data>) -> Write {
         self.processes.stdin.write_all(data)
     }
@@ -284,10 +286,9 @@ impl AsyncPipe {
         Some(&self.processes.stderr).filter(|file| !file.descriptor().is_absent())
     }
 
-    /// Takes the first child's stdin, if it was piped and is open: the pipe keeps no handle, and
-    /// neither does any other. It is closed, and the child reads its end of file, when the last
-    /// clone of what is returned is dropped. Writes to it that wait through the pipe end with an
-    /// error, as all later ones.
+    /// Takes the first child's stdin, if it was piped and is open. No handle of the pipe has it any
+    /// more. It is closed, and the child reads its end of file, when the last clone of the returned
+    /// file is dropped. Writes through the pipe that wait, and all later ones, end with an error.
     ///
     /// # Example
     ///
@@ -318,15 +319,16 @@ impl AsyncPipe {
             .map(AsyncFile::from_descriptor)
     }
 
-    /// Closes the child's stdin: it reads its end of file. A write that waits ends with an error.
+    /// Closes the child's stdin, so that the child reads its end of file. A write that waits ends
+    /// with an error.
     pub fn close_stdin(&self) {
         self.processes.stdin.close();
     }
 
     /// Feeds the child, closes its stdin (also after an empty or absent input), collects stdout and
-    /// stderr at once, and waits for the last child's exit: [`Task::output`](crate::Task::output).
-    /// Streams that were not piped give nothing. A child that stops reading ends the feeding, and
-    /// that is no error.
+    /// stderr at the same time, and waits for the last child's exit.
+    /// [`Task::output`](crate::Task::output) has the result. Streams that were not piped give
+    /// nothing. A child that stops reading ends the feeding, and that is no error.
     ///
     /// Output that was collected and input that was not yet fed stay in the pipe: after a timeout
     /// or a limit, `communicate(())` goes on, or reading operations take what has come. New input
@@ -366,15 +368,15 @@ impl AsyncPipe {
     }
 
     /// Waits for the last child's exit: [`Task::exit`](crate::Task::exit). It closes nothing, reads
-    /// nothing, and does not wait for the other children of a chain:
-    /// [`exit_all`](AsyncPipe::exit_all) does.
+    /// nothing, and waits for no other child of a pipeline. For that there is
+    /// [`exit_all`](AsyncPipe::exit_all).
     ///
-    /// Two kinds of children never exit. One reads its stdin to the end, and the pipe keeps that
-    /// open: [`close_stdin`](AsyncPipe::close_stdin) ends it, or
-    /// [`take_stdin`](AsyncPipe::take_stdin), with whose last handle it ends (a feeder that is
-    /// cancelled or fails lets the child end, because its stdin goes with it). The other writes
-    /// more than the 64 KiB that a pipe holds to a stdout or stderr that nobody reads, and is
-    /// stopped: [`communicate`](AsyncPipe::communicate) reads both and closes stdin.
+    /// Two kinds of children never exit by themselves. The first kind reads its stdin to the end,
+    /// while the pipe keeps stdin open. [`close_stdin`](AsyncPipe::close_stdin) closes it. With
+    /// [`take_stdin`](AsyncPipe::take_stdin) it is closed when its last handle is dropped, also if
+    /// the feeding task is cancelled or fails. The other kind writes more than the 64 KiB that a
+    /// pipe holds to a stdout or stderr that nobody reads, and is stopped.
+    /// [`communicate`](AsyncPipe::communicate) reads both and closes stdin.
     ///
     /// # Errors
     ///
@@ -397,13 +399,13 @@ impl AsyncPipe {
         Exit::new(&self.processes)
     }
 
-    /// Waits for the exits of all children, and gives their statuses in the order of the chain:
-    /// [`Task::exits`](crate::Task::exits). It closes and reads nothing, as
-    /// [`exit`](AsyncPipe::exit).
+    /// Waits for the exits of all children. [`Task::exits`](crate::Task::exits) has their statuses,
+    /// in the order of the pipeline. As [`exit`](AsyncPipe::exit), it closes and reads nothing.
     ///
     /// # Errors
     ///
-    /// TimedOut; `Other` if something else has reaped one of the children, with its position.
+    /// TimedOut; `Other` if something else has reaped one of the children, whose position the error
+    /// names.
     ///
     /// # Example
     ///
@@ -427,15 +429,15 @@ impl AsyncPipe {
         ExitAll::new(&self.processes)
     }
 
-    /// Ends all children, and waits until they have exited: SIGTERM and SIGCONT to each (to its
-    /// group, if it leads one), SIGKILL to what lives after the grace. It ends with the last
-    /// child's status: [`Task::exit`](crate::Task::exit). The streams can be read meanwhile by
-    /// other tasks. With a grace of `Duration::ZERO` it is kill and wait.
+    /// Ends all children, and waits until they have exited. Each child, or its group if it leads
+    /// one, gets SIGTERM and SIGCONT, and SIGKILL if it lives after the grace.
+    /// [`Task::exit`](crate::Task::exit) has the last child's status. Other tasks can read the
+    /// streams meanwhile. With a grace of `Duration::ZERO`, SIGKILL is sent at once.
     ///
     /// A leader that exits in time may leave other processes in its group. These have the whole
-    /// grace, too: a hidden task, which nothing waits for, sends them SIGKILL at its end, if the
-    /// scheduler is still there. Until then the leader stays a zombie, because its number is that
-    /// of the group. A stop that is cancelled, or whose own timeout comes before the
+    /// grace, too. At the end of the grace a hidden task, which nothing waits for, sends them
+    /// SIGKILL, if the scheduler is still there. Until then the leader stays a zombie, because its
+    /// number is that of the group. A stop that is cancelled, or whose own timeout comes before the
     /// end of the grace, sends no SIGKILL.
     ///
     /// # Errors
@@ -497,8 +499,8 @@ impl AsyncPipe {
         self.processes.status().map_err(named)
     }
 
-    /// Each child's status, in the order of the chain, without waiting: None if it has not ended,
-    /// or something else has reaped it.
+    /// Each child's status, in the order of the pipeline, without waiting: None if it has not
+    /// ended, or something else has reaped it.
     pub fn statuses(&self) -> Vec<Option<ExitStatus>> {
         let status = |child: &Rc<ChildProcess>| match child.try_wait() {
             Ok(Status::Exited(status)) => Some(status),
@@ -507,22 +509,22 @@ impl AsyncPipe {
         self.processes.children().iter().map(status).collect()
     }
 
-    /// Each child's process number, in the order of the chain.
+    /// Each child's process number, in the order of the pipeline.
     pub fn ids(&self) -> Vec<u32> {
         let children = self.processes.children();
         children.iter().map(|child| child.id()).collect()
     }
 
-    /// Closes all streams. What waits on one ends with an error. The children are not killed; those
-    /// that live on are reaped by a later turn, and [`exit`](AsyncPipe::exit) can still wait for
-    /// them.
+    /// Closes all streams. Operations that wait on one end with an error. The children are not
+    /// killed. Those that live on are reaped by a later turn, and [`exit`](AsyncPipe::exit) can
+    /// still wait for the last one.
     pub fn close(&self) {
         self.processes.close();
     }
 
-    /// SIGKILL to every child that was not reaped. What they have started lives on, and may keep
-    /// stdout open: [`kill_group`](AsyncPipe::kill_group) ends it,
-    /// [`linger`](Communicate::linger) does not wait for it.
+    /// Sends SIGKILL to every child that was not reaped. Processes that the children have started
+    /// live on, and may keep stdout open. [`kill_group`](AsyncPipe::kill_group) ends them,
+    /// [`linger`](Communicate::linger) bounds the wait for them.
     ///
     /// # Errors
     ///
@@ -531,13 +533,14 @@ impl AsyncPipe {
         self.signal(libc::SIGKILL)
     }
 
-    /// A signal to every child that was not reaped; to one that was, nothing: its number may be
-    /// another process's. Nothing tells of a child that a signal has stopped, such as one of a
-    /// background group that reads the terminal (SIGTTIN): SIGCONT lets it go on.
+    /// Sends a signal to every child that was not reaped. The number of a reaped child may be
+    /// another process's, so nothing is sent to it. The library does not notice that a signal has
+    /// stopped a child, such as one of a background group that reads the terminal (SIGTTIN).
+    /// SIGCONT lets it go on.
     ///
     /// # Errors
     ///
-    /// Those of kill(2): EINVAL, EPERM. The first of them, after all children were tried.
+    /// Those of kill(2): EINVAL, EPERM. All children are tried, and the first error is returned.
     ///
     /// # Example
     ///
@@ -558,7 +561,7 @@ impl AsyncPipe {
         answers.into_iter().collect()
     }
 
-    /// SIGKILL to the process group of every child that leads one.
+    /// Sends SIGKILL to the process group of every child that leads one.
     ///
     /// # Errors
     ///
@@ -567,18 +570,20 @@ impl AsyncPipe {
         self.signal_group(libc::SIGKILL)
     }
 
-    /// A signal to the process group of every child that leads one (`process_group(0)` of
-    /// [`CommandExt`](std::os::unix::process::CommandExt), or setsid(2)), also after the child
-    /// itself has exited: what it has left running is in the group. Who leads one is asked once,
-    /// when the pipe is made (getpgid(2)). A leader that has exited is a zombie until the last
-    /// handle of the pipe is dropped, so its number becomes nobody else's.
+    /// Sends a signal to the process group of every child that leads one (`process_group(0)` of
+    /// [`CommandExt`](std::os::unix::process::CommandExt), or setsid(2)). It does so even after the
+    /// child itself has exited, because processes that it has left running are in the group. Which
+    /// children are leaders is asked once, when the pipe is made (getpgid(2)). A leader that has
+    /// exited is a zombie until the last handle of the pipe is dropped, so no other process gets
+    /// its number.
     ///
     /// # Errors
     ///
     /// InvalidInput if no child leads a group. `Other` if something else has reaped a leader (the
-    /// host's own waitpid(2), or the kernel where SIGCHLD is ignored): nothing is sent, for the
-    /// number may be another group's. Those of kill(2): EINVAL, EPERM. The first of them, after all
-    /// groups were tried. A group of which nothing is left is no error.
+    /// host's own waitpid(2), or the kernel where SIGCHLD is ignored): nothing is sent to its
+    /// group, because the number may be another group's. Those of kill(2): EINVAL, EPERM. All
+    /// groups are tried, and the first error is returned. A group of which nothing is left is no
+    /// error.
     ///
     /// # Example
     ///
@@ -601,10 +606,10 @@ impl AsyncPipe {
     }
 
     /// From here on the drop of the last handle sends SIGKILL to the children that live, and to the
-    /// groups that they lead. It never waits: they are reaped by the next turn or spawn on this
-    /// thread. An `exit`, `exit_all`, `stop` or `communicate` is a handle; a read or a write, or an
-    /// [`AsyncFile`] of a stream, is not. In a fork of this process a drop kills nothing. Where a
-    /// sandbox refuses waitid(2), what a leader has left of its group lives on.
+    /// groups that they lead. The drop never waits: a later turn or spawn on this thread reaps the
+    /// children. An `exit`, `exit_all`, `stop` or `communicate` is a handle; a read or a write, or
+    /// an [`AsyncFile`] of a stream, is not. In a fork of this process a drop kills nothing. Where
+    /// a sandbox refuses waitid(2), what a leader has left of its group lives on.
     ///
     /// # Example
     ///

@@ -26,8 +26,8 @@ use crate::wait_list::Ticket;
 pub(crate) enum Status {
     Running,
     Exited(ExitStatus),
-    /// Something else has reaped it: the host's own waitpid(2), or the kernel, because SIGCHLD is
-    /// ignored.
+    /// Something else has reaped the child: the host's own waitpid(2), or the kernel, because
+    /// SIGCHLD is ignored.
     Unknown,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct ChildProcess {
     /// number is the group's, and must not become another group's.
     leads_group: bool,
     holders: Cell<usize>,
-    /// The kernel knows the child no more.
+    /// Whether the child was reaped: the kernel does not know it any more.
     is_reaped: Cell<bool>,
 }
 
@@ -65,12 +65,12 @@ enum Notice {
     Ready,
 }
 
-/// For so many nanoseconds after a child's start its number is no other process's, even if the
-/// child was reaped: the kernel gives all other numbers first.
+/// For this many nanoseconds after a child's start its number is no other process's, even if the
+/// child was reaped, because the kernel gives all other numbers first.
 const FRESH: u64 = 1_000_000_000;
 
 impl ChildProcess {
-    /// `began`: when the child was started, if that was here.
+    /// `began` is when the child was started, or None if the host has started it.
     pub fn new(process: Process, began: Option<Moment>) -> ChildProcess {
         let id = process.id();
         ChildProcess {
@@ -102,8 +102,8 @@ impl ChildProcess {
         self.ended_at.get()
     }
 
-    /// Asks waitpid(2), if the end is not known; reaps the child if it has ended. (Of a leader
-    /// waitid(2) is asked, and it is not reaped.)
+    /// Asks waitpid(2), if the child's end is not known, and so reaps a child that has ended. For a
+    /// leader it asks waitid(2), which does not reap.
     pub fn try_wait(&self) -> io::Result<Status> {
         if self.status.get() == Status::Running {
             let answer = match self.is_held() {
@@ -122,7 +122,8 @@ impl ChildProcess {
         Ok(self.status.get())
     }
 
-    /// waitpid(2). After its answer, or ECHILD, the kernel knows the child no more.
+    /// Calls waitpid(2). After it has returned a status or ECHILD, the kernel does not know the
+    /// child any more.
     fn reap(&self) -> io::Result<Option<ExitStatus>> {
         let answer = self.process.borrow_mut().try_wait();
         let is_reaped = match &answer {
@@ -133,7 +134,8 @@ impl ChildProcess {
         answer
     }
 
-    /// waitid(2), which does not reap the child. A sandbox may refuse it: then waitpid(2) is asked.
+    /// Calls waitid(2), which does not reap the child. A sandbox may refuse it; then waitpid(2) is
+    /// called.
     fn peek(&self) -> io::Result<Option<ExitStatus>> {
         let answer = self.process.borrow().peek();
         match answer {
@@ -168,9 +170,9 @@ impl ChildProcess {
         self.leads_group
     }
 
-    /// For a child whose pipe is gone: whether nothing is left to do about it. In a fork of its
-    /// parent this reaps nothing: waitpid(2) says ECHILD there. Where a sandbox refuses waitpid(2)
-    /// (EPERM), the child is asked again.
+    /// Whether nothing is left to do about a child whose pipe is gone. In a fork of its parent this
+    /// reaps nothing, because waitpid(2) says ECHILD there. Where a sandbox refuses waitpid(2)
+    /// (EPERM), the answer is false, and the caller checks the child again.
     pub fn is_over(&self) -> bool {
         let is_running = !matches!(self.try_wait(), Ok(Status::Exited(_) | Status::Unknown));
         if !is_running && !self.is_reaped.get() && !self.is_held() {
@@ -277,7 +279,7 @@ impl ChildProcess {
         self.waiters.borrow().wake_all();
     }
 
-    /// kill(2), unless the child was reaped: the number may be another process's then.
+    /// Sends the child a signal, unless its end is known: its number may be another process's then.
     pub fn signal(&self, signal: i32) -> io::Result<()> {
         match self.try_wait()? {
             Status::Running => process::kill(self.id, signal),
@@ -285,8 +287,9 @@ impl ChildProcess {
         }
     }
 
-    /// kill(2) to the group that it leads, also after its end. The leader is looked at before: the
-    /// number of one that something else has reaped may be another group's.
+    /// Sends a signal to the group that the child leads, even after the child's end. The leader is
+    /// checked first, because the number of a leader that something else has reaped may be another
+    /// group's.
     pub fn signal_group(&self, signal: i32) -> Result<(), Cause> {
         let answer = self.peek();
         let named = |error| Cause::Named {
@@ -296,7 +299,7 @@ impl ChildProcess {
         match answer {
             Ok(status) if !self.is_reaped.get() => match process::kill_group(self.id, signal) {
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()), // all have ended
-                // Darwin says EPERM of a group in which the leader's zombie alone is left.
+                // Darwin says EPERM if only the leader's zombie is left in the group.
                 Err(error)
                     if cfg!(any(target_os = "macos", target_os = "ios"))
                         && status.is_some()
@@ -316,11 +319,12 @@ impl ChildProcess {
         }
     }
 
-    /// To the group that it leads; to itself, if it leads none.
+    /// Sends a signal to the group that the child leads, or to the child alone if it leads none.
     pub fn signal_all(&self, signal: i32) -> Result<(), Cause> {
         if self.leads_group {
             let answer = self.signal_group(signal);
-            // Its end was noticed, and it is reaped: nothing is left to be signalled safely.
+            // The leader's end was noticed and it is reaped, so nothing can be signalled safely any
+            // more.
             let is_over = self.is_reaped.get() && matches!(self.status.get(), Status::Exited(_));
             return if is_over { Ok(()) } else { answer };
         }
@@ -340,7 +344,7 @@ impl ChildProcess {
                     self.is_reaped.set(true);
                     self.has_ended(Status::Exited(status));
                 }
-                Err(_) => drop(self.is_over()), // it was killed; ECHILD: it is nobody's child
+                Err(_) => drop(self.is_over()), // after ECHILD there is nothing to reap
             }
         }
     }

@@ -23,31 +23,32 @@ use crate::sys::Owned;
 pub(crate) struct Processes {
     /// The first child's stdin.
     pub stdin: AsyncFile,
-    /// This stream of the last child.
+    /// The last child's stdout.
     pub stdout: AsyncFile,
-    /// This stream of the last child.
+    /// The last child's stderr.
     pub stderr: AsyncFile,
-    /// The children, in the order of the chain. Never empty.
+    /// The children, in the order of the pipeline. The list is never empty.
     children: Vec<Rc<ChildProcess>>,
     /// The conversation, which outlives a communicate. None before the first one: a program that
     /// never communicates does not link it.
     pub conversation: RefCell<Option<Rc<dyn Any>>>,
-    /// The process in which the last handle's drop kills the children; 0: none. A fork of it must
-    /// not.
+    /// The number of the process in which the drop of the last handle kills the children. In a fork
+    /// of that process it must not. 0 if the drop does not kill them.
     killer: Cell<u32>,
 }
 
 impl Processes {
-    /// Takes over the streams that were piped. `began`: when the children were started, if that was
-    /// here: the pipes to them are nobody else's, and can be taken over in any case. Children of
-    /// the host whose streams cannot live on without a pipe.
+    /// Takes over the streams that were piped. `began` is when the library has started the
+    /// children, or None if the host has started them. The pipes to children of the library belong
+    /// to nobody else, so taking them over cannot fail. If it fails for children of the host, these
+    /// live on without a pipe.
     pub fn new(mut children: Vec<Process>, began: Option<Moment>) -> io::Result<Processes> {
         let end = |child: Option<&mut Process>, stream| child.and_then(|child| child.take(stream));
         let stdin = end(children.first_mut(), STDIN_FILENO);
         let stdout = end(children.last_mut(), STDOUT_FILENO);
         let stderr = end(children.last_mut(), STDERR_FILENO);
-        // Streams between two children that were not handed on are closed: nobody reads or writes
-        // them.
+        // Streams between two children that were not handed on are closed, because nobody reads or
+        // writes them.
         for child in &mut children {
             drop((child.take(STDIN_FILENO), child.take(STDOUT_FILENO)));
         }
@@ -86,7 +87,7 @@ impl Processes {
         &self.children
     }
 
-    /// The child whose end is the chain's.
+    /// The last child. Its end is the end of the pipeline.
     pub fn last(&self) -> &Rc<ChildProcess> {
         self.children.last().expect("a chain is never empty")
     }
@@ -121,7 +122,8 @@ impl Processes {
         self.killer.set(std::process::id());
     }
 
-    /// A signal to the groups that children lead.
+    /// Sends a signal to the groups that children lead. All are tried, and the first failure is
+    /// returned.
     pub fn signal_groups(&self, signal: i32) -> Result<(), Cause> {
         let mut answer = Err(Cause::Says(
             io::ErrorKind::InvalidInput,
@@ -135,8 +137,8 @@ impl Processes {
         answer
     }
 
-    /// A signal to every child, and to its group if it leads one. The first failure, after all were
-    /// tried.
+    /// Sends a signal to every child, and to its group if it leads one. All are tried, and the
+    /// first failure is returned.
     pub fn signal_all(&self, signal: i32) -> Result<(), Cause> {
         let mut answer = Ok(());
         for child in &self.children {

@@ -1,4 +1,4 @@
-//! Starting children: one command, or several of which each stdout is the next one's stdin.
+//! Starting children: one command, or a pipeline of several.
 
 use std::fs;
 use std::io;
@@ -50,8 +50,9 @@ pub(crate) fn pipeline(commands: &mut [&mut Command], stderr: Stderr) -> io::Res
     Processes::new(started, Some(clock::now()))
 }
 
-/// The error of a command that cannot be started. A missing working directory reads as a missing
-/// program: only the directory itself can tell (`.` in it asks for what chdir(2) does).
+/// The error of a command that cannot be started. A missing working directory gives the same error
+/// as a missing program, so the directory itself is checked. (The `.` in it needs the permission
+/// that chdir(2) needs.)
 #[cold]
 fn failed(command: &Command, stage: Stage, error: io::Error) -> io::Error {
     let mut name = name(command, stage);
@@ -66,7 +67,7 @@ fn failed(command: &Command, stage: Stage, error: io::Error) -> io::Error {
     error::named("spawn", -1, Cause::Named { name, error })
 }
 
-/// The program; of several, with its place among them, counted from 1.
+/// The name of the program. In a pipeline of several, its stage is added, counted from 1.
 #[cold]
 fn name(command: &Command, (index, count): Stage) -> String {
     let name = command.get_program().to_string_lossy();
@@ -79,5 +80,5 @@ fn name(command: &Command, (index, count): Stage) -> String {
 /// Ends a child whose pipeline could not be started as a whole.
 fn kill(child: Rc<ChildProcess>) {
     child.kill_and_wait();
-    dropped::leave(child); // one that could not be killed
+    dropped::leave(child); // it lives if it could not be killed
 }

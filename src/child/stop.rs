@@ -6,8 +6,9 @@
 //! Asked    ── the grace is over: SIGKILL to all ──► Killed
 //! ```
 //!
-//! In Asked and in Killed it waits for the exits of all children. What a leader that has exited in
-//! time has left of its group has the rest of the grace: a hidden task sends it SIGKILL then.
+//! In Asked and in Killed the operation waits for the exits of all children. A leader that exits in
+//! time may leave other processes in its group. These have the rest of the grace, and then a hidden
+//! task sends them SIGKILL.
 
 use std::fmt;
 use std::io;
@@ -111,7 +112,7 @@ impl Stop {
         }
         self.state = State::Asked;
         self.kill_at = cx.reactor.now().after(nanoseconds(self.grace));
-        // A stopped child would not see SIGTERM before it is continued.
+        // A child that is stopped does not act on SIGTERM before SIGCONT.
         self.processes.signal_all(libc::SIGTERM)?;
         self.processes.signal_all(libc::SIGCONT)
     }

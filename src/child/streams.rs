@@ -20,7 +20,8 @@ pub(crate) struct Streams {
     pub stderr: Entry,
     /// The file that feeds the child.
     pub source: Option<Entry>,
-    /// The place among stdin's watchers, while there is no input: stdin's reader may go away.
+    /// The task's place among stdin's watchers while it waits for input, because the reader of
+    /// stdin may go away meanwhile.
     hangup: Option<Place>,
 }
 
@@ -50,8 +51,8 @@ impl Streams {
         }
     }
 
-    /// Whether a task of this scheduler may wait on all that it would use. `has_input`: it has
-    /// something to feed, and stdin must take it.
+    /// Fails if a task of this scheduler may not wait on a stream that it would use. With
+    /// `has_input` it would use stdin even if stdin is closed.
     pub fn admit(&self, has_input: bool, cx: &Context<'_>) -> Result<(), (Part, Cause)> {
         let is_fed = has_input || self.stdin.file.is_open();
         let used = [
@@ -72,7 +73,7 @@ impl Streams {
         entries.any(|entry| Rc::ptr_eq(&entry.file, file))
     }
 
-    /// Enters all queues, with that of the file that feeds the child.
+    /// Enters all queues, also that of the file that feeds the child.
     pub fn enter(&mut self, source: Option<&Rc<Descriptor>>, at: At<'_>) {
         if self.source.is_none() {
             self.source = source.map(|file| Entry::new(file, Direction::Read));
@@ -83,7 +84,7 @@ impl Streams {
         self.source.iter_mut().for_each(|source| source.enter(at));
     }
 
-    /// Has poll(2) asked for what the task is blocked on.
+    /// Parks the task on the streams that it is blocked on.
     pub fn park(&mut self, interests: Interests, cx: &Context<'_>) {
         let wanted = [
             (interests.stdin, Some(&self.stdin)),
@@ -104,14 +105,14 @@ impl Streams {
         }
     }
 
-    /// poll(2) has said that nobody reads stdin any more.
+    /// Whether poll(2) has answered that nobody reads stdin any more.
     pub fn is_hung_up(&mut self, cx: &Context<'_>) -> bool {
         let stdin = &self.stdin.file;
         let revents = |place| stdin.watch(place, cx.at(), 0, false).unwrap_or(0);
         self.hangup.as_mut().map_or(0, revents) != 0
     }
 
-    /// Nothing more is fed.
+    /// Closes stdin, and leaves the queue of the input, because nothing more is fed.
     pub fn close_stdin(&mut self) {
         self.leave_source();
         self.stdin.file.close();
@@ -147,7 +148,7 @@ impl Entry {
         }
     }
 
-    /// The file, unless it is in place of a stream that was not piped.
+    /// The file, unless it stands in for a stream that was not piped.
     pub fn piped(&self) -> Option<&Rc<Descriptor>> {
         Some(&self.file).filter(|file| !file.is_absent())
     }
@@ -174,8 +175,9 @@ impl Entry {
         }
     }
 
-    /// The file, if it is the task's to use. `is_last`: poll(2) may be asked here; `is_over`: also
-    /// if it has just been asked.
+    /// The file, if it is open and the task is the front of its queue. With `is_last` the advance
+    /// may ask poll(2) itself. With `is_over` it may do so even if poll(2) has just had no answer
+    /// for the file.
     pub fn front(&self, key: Key, is_last: bool, is_over: bool) -> Option<Front<'_>> {
         let mut state = self.file.state();
         if !state.is_open() || !state.is_front(key, self.direction) {

@@ -8,7 +8,7 @@ use crate::wait_list::{Ticket, WaitList};
 
 /// See the head of this file.
 pub(crate) struct Waiters {
-    /// Of the tasks that wait, or waited last.
+    /// The reactor of the tasks that wait, or were the last to wait.
     reactor: Option<Rc<Reactor>>,
     pub(super) list: WaitList,
 }
@@ -21,7 +21,8 @@ impl Waiters {
         }
     }
 
-    /// Enters at the back, if the task has no place yet. False: another scheduler's tasks wait.
+    /// Enters at the back, if the task has no place yet. Returns false if tasks of another
+    /// scheduler wait.
     pub fn enter(&mut self, ticket: &mut Ticket, (reactor, key): (&Rc<Reactor>, Key)) -> bool {
         if *ticket != Ticket::NONE {
             return true;

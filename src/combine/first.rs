@@ -1,8 +1,8 @@
 //! The first of several operations to end.
 //!
-//! All are advanced in their order, each time anything wakes the task; the first that ends is the
-//! outcome, and the others are put back: they leave their queues. What they had read is in their
-//! files' buffers, so nothing is lost.
+//! All members are advanced in their order, each time that the task is woken. The first one that
+//! ends gives the outcome. The others are put back: they leave their queues. What they had read is
+//! in their files' buffers, so nothing is lost.
 
 use std::fmt;
 use std::io;
@@ -31,17 +31,17 @@ struct Member {
     deadline: Moment,
 }
 
-/// Ends with the first of these operations to end, in its way: its outcome, its failure, its
-/// timeout. [`Task::which`] says which it was. If several could end at once, the earliest in order
+/// Ends when the first of these operations ends, with the outcome, the failure or the timeout of
+/// that one. [`Task::which`] says which it was. If several could end at once, the earliest in order
 /// does. The others are put back, and nothing of them is lost. In an array of operations of
 /// different kinds the first one is made an [`Op`] by `Op::from(...)`, the others by `.into()`.
 ///
-/// A beat beside the lines is [`ticks`](crate::ticks). An operation's `timeout` in a `first` that
-/// is made anew starts anew with it: a deadline over many of them is an `until`, or what
-/// [`again`](crate::again) keeps.
+/// For a regular beat beside other operations there is [`ticks`](crate::ticks). If a `first` is
+/// made anew, the `timeout` of each operation in it starts anew. For a deadline over several
+/// `first`s use `until`, or [`again`](crate::again), which keeps the deadlines.
 ///
-/// None at all, or a `write`, `communicate` or `stop` among them (half of one cannot be put back),
-/// is [`io::ErrorKind::InvalidInput`].
+/// A `first` of no operations is [`io::ErrorKind::InvalidInput`]. So is one with a `write`,
+/// `communicate` or `stop`, because half of such an operation cannot be put back.
 ///
 /// # Example
 ///
@@ -116,10 +116,10 @@ impl First {
 }
 
 impl Member {
-    /// Advances the operation. It is due when its own deadline has come, although the task may not
-    /// be: while another member's data never runs dry, the task has its share of each turn and
-    /// waits for no deadline. A sleep until a moment that has passed ends at once, also in a
-    /// `first` that is made anew.
+    /// Advances the operation. It is due when its own deadline has come, even if the task is not
+    /// due. That happens while another member's data never runs dry: the task uses up its share of
+    /// each turn, and waits for no deadline. A sleep until a moment that has passed ends at once,
+    /// also in a `first` that is made anew.
     fn advance(&mut self, cx: &Context<'_>) -> Progress {
         let turn_began = cx.reactor.turn_began.get();
         let is_due = cx.is_due && self.deadline <= turn_began || self.deadline < turn_began;
@@ -178,7 +178,8 @@ impl Operate for First {
         Progress::Blocked(soonest.min(self.deadline.begin(cx)))
     }
 
-    /// The winner has left by itself, or keeps its place until the task waits anew.
+    /// All members but the winner leave their queues. The winner has left by itself, or keeps its
+    /// place until the task waits anew.
     fn leave(&mut self) {
         let winner = self.winner;
         let members = self.members.iter_mut().enumerate();

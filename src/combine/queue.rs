@@ -13,9 +13,9 @@
 //!                         other code has taken it
 //! ```
 //!
-//! The gates are not generic: an operation has a handle of them, whatever the items are, and an
-//! item may borrow. No lock, no descriptor, no system call. (A channel's messages come from other
-//! threads, and wake all tasks that wait: `thread/wait_queue`.)
+//! The gates are not generic, so an operation can hold them whatever the items are, and an item may
+//! borrow. There is no lock, no descriptor and no system call. (A channel's messages come from
+//! other threads, and wake all tasks that wait: see `thread/wait_queue`.)
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -35,12 +35,12 @@ use crate::wait_list::{Ticket, WaitList};
 ///
 /// [`push`](Queue::push) and [`pop`](Queue::pop) never wait: a task waits for
 /// [`ready`](Queue::ready) and then pops, or for [`room`](Queue::room) and then pushes. Of several
-/// tasks that wait, one is woken for what is there, in the order they came. If it leaves something
-/// when it waits for something else, or ends, the next one is woken.
+/// tasks that wait, the one that came first is woken. When it waits again or ends, the next one is
+/// woken if something is left.
 ///
-/// Clones are handles to one queue. Dropping handles closes nothing: a task that waits for a queue
-/// that nothing can fill any more is [`Stalled`](crate::TaskError::Stalled), which names the queue
-/// by its number, as Debug does.
+/// Clones are handles to one queue. A drop of handles closes nothing. A task that waits for a queue
+/// that nothing can fill any more is [`Stalled`](crate::TaskError::Stalled). The error names the
+/// queue by its number, as Debug does.
 ///
 /// # Job queue
 ///
@@ -202,8 +202,8 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Takes the item at the front. None if the queue is empty; also a queue that is closed gives
-    /// what is left in it. Never waits.
+    /// Takes the item at the front. None if the queue is empty. A closed queue still gives the
+    /// items that are left in it. Never waits.
     pub fn pop(&self) -> Option<T> {
         let item = self.items.borrow_mut().pop_front()?;
         self.gates.set_len(self.gates.len.get() - 1);
@@ -211,18 +211,18 @@ impl<T> Queue<T> {
         Some(item)
     }
 
-    /// How many items are in it.
+    /// How many items are in the queue.
     pub fn len(&self) -> usize {
         self.gates.len.get()
     }
 
-    /// Whether no item is in it.
+    /// Whether no item is in the queue.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// From here on nothing can be pushed. What waits for `room` ends at once, what waits for
-    /// `ready` when the queue is empty; both with [`End::Eof`]. A closed queue stays closed.
+    /// From here on nothing can be pushed. A wait for `room` ends at once, and a wait for `ready`
+    /// ends when the queue is empty, both with [`End::Eof`]. A closed queue stays closed.
     pub fn close(&self) {
         if !self.gates.is_closed.replace(true) {
             self.gates.end_if_over(Side::Room);
@@ -230,7 +230,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Whether it was closed.
+    /// Whether the queue was closed.
     pub fn is_closed(&self) -> bool {
         self.gates.is_closed.get()
     }
@@ -311,7 +311,7 @@ impl Gates {
         }
     }
 
-    /// Whether there can be none any more.
+    /// Whether there can be no item, or no free place, any more.
     fn is_over(&self, side: Side) -> bool {
         self.is_closed.get() && (side == Side::Room || self.len.get() == 0)
     }
@@ -322,7 +322,7 @@ impl Gates {
         self.let_pass(Side::Room);
     }
 
-    /// If there is something for the front, it is its turn.
+    /// Gives the front its turn, if there is something for it.
     fn let_pass(&self, side: Side) {
         let mut gate = self.gate(side).borrow_mut();
         match &gate.reactor {
@@ -442,7 +442,7 @@ impl Readiness for Waiter {
         Box::new(Waiter::new(&self.gates, self.side))
     }
 
-    /// And the gate's invariant: if there is something for the front, that is woken.
+    /// Also checks the gate's invariant: if there is something for the front, the front is woken.
     #[cfg(any(test, fuzzing))]
     fn is_waiting(&self, at: &crate::op::operate::Standing<'_>) -> bool {
         let gate = self.gates.gate(self.side).borrow();

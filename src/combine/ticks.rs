@@ -18,9 +18,9 @@ use crate::task::Task;
 #[derive(Clone)]
 #[must_use = "an operation does nothing until a task waits for it"]
 pub struct Ticks {
-    /// Nanoseconds; `u64::MAX`: for ever.
+    /// The period in nanoseconds. `u64::MAX` stands for one that never ends.
     period: u64,
-    /// When it was made: the multiple 0.
+    /// When `ticks` was called, which is the multiple 0.
     began: Moment,
     /// The last multiple that ended a wait. Clones share it.
     last: Rc<Cell<u64>>,
@@ -31,9 +31,9 @@ pub struct Ticks {
 /// multiple has passed since the last one that ended a wait; if several have, they count as one.
 /// However late the task comes, the beat stays where it is: it never drifts, and no tick is early.
 ///
-/// Clones share one memory, the last multiple that ended a wait: after a tick of one clone, every
-/// clone waits for the next one, also in a new [`first`](crate::first). A multiple ends one wait,
-/// so two tasks that both want every tick take two `ticks`.
+/// Clones share the last multiple that ended a wait. After a tick of one clone, every clone waits
+/// for the next one, also in a new [`first`](crate::first). A multiple ends one wait, so two tasks
+/// that both want every tick take two `ticks`.
 ///
 /// `Duration::ZERO` is [`io::ErrorKind::InvalidInput`] when it is waited for; `Duration::MAX` never
 /// ticks.
@@ -72,14 +72,14 @@ pub fn ticks(period: Duration) -> Ticks {
 }
 
 impl Ticks {
-    /// The most one wait may take, counted from when it first has to wait. Then:
-    /// [`io::ErrorKind::TimedOut`], and the beat goes on.
+    /// The longest time that one wait may take, counted from when it first has to wait. After that
+    /// it fails with [`io::ErrorKind::TimedOut`], and the beat goes on.
     pub fn timeout(mut self, after: Duration) -> Ticks {
         self.deadline.timeout.set_after(after);
         self
     }
 
-    /// When the next multiple comes. None: one has passed, and ends this wait.
+    /// When the next multiple comes. None if one has passed, which ends this wait.
     fn next(&self, now: Moment) -> Option<Moment> {
         let last = self.last.get();
         let passed = now.periods_since(self.began, self.period);

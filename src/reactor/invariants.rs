@@ -4,14 +4,14 @@
 use super::*;
 
 impl Reactor {
-    /// The task is to be advanced or dropped without waiting.
+    /// Whether the task is to be advanced or dropped without waiting.
     pub fn is_queued(&self, key: Key) -> bool {
         self.ready.borrow().contains(&key)
             || self.later.borrow().contains(&key)
             || self.notes.cancelled.borrow().contains(&key)
     }
 
-    /// What poll(2) is asked of this descriptor on behalf of this watch.
+    /// The events that poll(2) is asked for, for this descriptor and on behalf of this watch.
     pub fn events_of(&self, fd: RawFd, watch: *const u8) -> Option<c_short> {
         let set = self.poll_set.borrow();
         let place = set.place(fd)?;

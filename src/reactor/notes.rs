@@ -1,5 +1,5 @@
-//! Notes for the scheduler: tasks that were cancelled, failures that no handle will tell of, and
-//! that there is an observer. A body may leave one in the middle of a turn; the turn reads them
+//! Notes for the scheduler: tasks that were cancelled, failures that no handle takes, and whether
+//! there is an observer. A body may leave a note in the middle of a turn. The turn reads the notes
 //! where nothing is borrowed.
 
 use std::cell::{Cell, RefCell};
@@ -14,11 +14,12 @@ use crate::task_table::Key;
 pub(super) struct Notes {
     /// The tasks to be dropped before another task is resumed.
     pub(super) cancelled: RefCell<Vec<Key>>,
-    /// Failures of detached tasks, each with the task. None: it is no task's.
+    /// The failures that no handle takes, each with its task. None stands for a failure that
+    /// belongs to no task.
     failures: RefCell<VecDeque<(Option<Key>, TaskError)>>,
     /// Whether an observer is shown what tasks do.
     is_observed: Cell<bool>,
-    /// Whether there is a note: the one flag that the common path looks at.
+    /// Whether there is a note. The common path looks at this flag alone.
     any: Cell<bool>,
 }
 
@@ -40,8 +41,8 @@ impl Reactor {
         next
     }
 
-    /// No handle will tell of this failure: it comes out of the next drive, or goes to what takes
-    /// the failures of tasks. None: it is no task's.
+    /// Keeps a failure that no handle takes. It goes to `on_failure`, or comes out of the next
+    /// drive. `task` is None if the failure belongs to no task.
     pub fn report(&self, task: Option<Key>, failure: TaskError) {
         if self.is_closed.get() {
             return;
@@ -54,7 +55,7 @@ impl Reactor {
         self.notes.any.get() && !self.notes.failures.borrow().is_empty()
     }
 
-    /// The next failure; the next that is a task's, if only that is asked for.
+    /// Takes the next failure. If `is_a_tasks`, it takes the next one that belongs to a task.
     pub fn next_failure(&self, is_a_tasks: bool) -> Option<(Option<Key>, TaskError)> {
         let mut failures = self.notes.failures.borrow_mut();
         let mut all = failures.iter();
@@ -79,7 +80,8 @@ impl Reactor {
         self.notes.any.get() && !self.notes.cancelled.borrow().is_empty()
     }
 
-    /// The scheduler is gone. (To drop a failure is user code: nothing is borrowed meanwhile.)
+    /// Drops all notes, because the scheduler is gone. Nothing is borrowed meanwhile, because the
+    /// drop of a failure is user code.
     pub(super) fn drop_notes(&self) {
         self.notes.any.set(false);
         drop(self.notes.failures.take());

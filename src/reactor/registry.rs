@@ -23,14 +23,13 @@ impl Reactor {
         reactor
     }
 
-    /// Any reactor of this thread whose scheduler is alive. Watches that no task has asked for use
-    /// it.
+    /// Any reactor of this thread whose scheduler is alive. Watches that belong to no task use it.
     pub fn any() -> Option<Rc<Reactor>> {
         Reactor::find(Some)
     }
 
-    /// The first answer that `choose` gives for a reactor of this thread whose scheduler is alive.
-    /// The youngest reactor is asked first.
+    /// Calls `choose` with each reactor of this thread whose scheduler is alive, the youngest
+    /// first, until it returns a value.
     pub fn find<T>(choose: impl FnMut(Rc<Reactor>) -> Option<T>) -> Option<T> {
         let find = |reactors: &RefCell<Vec<Weak<Reactor>>>| {
             let reactors = reactors.borrow();

@@ -1,6 +1,6 @@
-//! What has changed since an observer was last shown it: the tasks that were woken or cancelled,
-//! the files that were closed. To wake a task leaves no note for it: the queues are compared with
-//! what they were, so a scheduler without observer does nothing here.
+//! What has changed since the last report to an observer: the tasks that were woken or cancelled,
+//! and the files that were closed. Waking a task leaves no note. Instead, the queues are compared
+//! with their earlier lengths, so a scheduler without observer does nothing here.
 
 use std::os::unix::io::RawFd;
 
@@ -9,7 +9,7 @@ use libc::pollfd;
 use super::Reactor;
 use crate::task_table::Key;
 
-/// How much of the queues an observer was shown.
+/// How much of each queue an observer was shown.
 #[derive(Clone, Copy)]
 pub(crate) struct Seen {
     ready: usize,
@@ -18,7 +18,7 @@ pub(crate) struct Seen {
 }
 
 impl Reactor {
-    /// All that is in the queues.
+    /// The present lengths of the queues, as if an observer was shown all that is in them.
     pub fn seen(&self) -> Seen {
         Seen {
             ready: self.ready.borrow().len(),
@@ -27,8 +27,8 @@ impl Reactor {
         }
     }
 
-    /// The tasks that were woken since, in the order in which they are advanced. None was taken out
-    /// of the ready queue since.
+    /// The tasks that were woken since `seen`, in the order in which they are advanced. No task may
+    /// have been taken out of the ready queue since.
     pub fn woken_since(&self, seen: &mut Seen) -> Vec<Key> {
         let ready = self.ready.borrow();
         let first = self.urgent.get().saturating_sub(seen.urgent);
@@ -38,7 +38,7 @@ impl Reactor {
         woken.copied().collect()
     }
 
-    /// The tasks that were marked as cancelled since.
+    /// The tasks that were marked as cancelled since `seen`.
     pub fn cancelled_since(&self, seen: &mut Seen) -> Vec<Key> {
         let cancelled = self.notes.cancelled.borrow();
         let marked = cancelled.iter().skip(seen.cancelled).copied().collect();
@@ -46,7 +46,7 @@ impl Reactor {
         marked
     }
 
-    /// Whether the task goes on in the next turn: it was the last one to be put off.
+    /// Whether this task is the last one that was put off to the next turn.
     pub fn is_put_off(&self, key: Key) -> bool {
         self.later.borrow().last() == Some(&key)
     }
@@ -56,14 +56,14 @@ impl Reactor {
         self.closed.borrow_mut().get_or_insert_with(Vec::new);
     }
 
-    /// A file was closed on which tasks wait or have waited.
+    /// Notes, for an observer, that a file was closed on which tasks wait or have waited.
     pub fn note_close(&self, fd: RawFd) {
         if let Some(closed) = &mut *self.closed.borrow_mut() {
             closed.push(fd);
         }
     }
 
-    /// The files that were closed since this was asked last.
+    /// The files that were closed since the last call.
     pub fn take_closed(&self) -> Vec<RawFd> {
         let mut closed = self.closed.borrow_mut();
         closed.as_mut().map_or(Vec::new(), std::mem::take)

@@ -1,5 +1,6 @@
-//! Calls of the scheduler by what has no scheduler at hand: an operation that leaves something
-//! hidden behind, another thread. They are made at the end of the turn, in their order.
+//! Calls that need the scheduler, left by code that has no scheduler at hand: an operation that
+//! starts a hidden task, or another thread. They are made at the end of the turn, in the order in
+//! which they were left.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -14,7 +15,7 @@ pub(super) type Call = Box<dyn FnOnce(&mut Scheduler<'_>)>;
 #[derive(Default)]
 pub(crate) struct Calls {
     queue: RefCell<VecDeque<Call>>,
-    /// A call was left since the last one was made.
+    /// Whether the queue may hold a call.
     has_any: Cell<bool>,
 }
 
@@ -31,9 +32,9 @@ impl Calls {
         reactor.kept()
     }
 
-    /// Has `call` called at the end of this turn, or when the next drive begins. No task is
-    /// advanced meanwhile: it may drive the scheduler in turn, and even put another one in its
-    /// place.
+    /// Has `call` called at the end of this turn, or when the next drive begins. No task is being
+    /// advanced then, so `call` may itself drive the scheduler, and even put another scheduler in
+    /// its place.
     pub fn leave(&self, call: impl FnOnce(&mut Scheduler<'_>) + 'static) {
         self.queue.borrow_mut().push_back(Box::new(call));
         self.has_any.set(true);

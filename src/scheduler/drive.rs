@@ -21,10 +21,11 @@ impl<'t> Scheduler<'t> {
     /// # Errors
     ///
     /// The failure of a detached task, as soon as it happens, unless
-    /// [`on_failure`](Scheduler::on_failure) takes it; the other tasks are kept, and calling again
-    /// goes on. [`TaskError::Stalled`] if tasks are left and nothing can ever wake them.
-    /// [`TaskError::Poll`], what poll(2) refuses: EINVAL for more descriptors than RLIMIT_NOFILE,
-    /// ENOMEM. Whose failure it was the error does not say: `on_failure` is told the task.
+    /// [`on_failure`](Scheduler::on_failure) takes it. The other tasks are kept, and the next call
+    /// goes on with them. The error does not say which task has failed; `on_failure` gets the
+    /// task's id. [`TaskError::Stalled`] if tasks are left and nothing can ever wake them.
+    /// [`TaskError::Poll`] if poll(2) fails: EINVAL for more descriptors than RLIMIT_NOFILE, or
+    /// ENOMEM.
     ///
     /// # Example
     ///
@@ -76,8 +77,8 @@ impl<'t> Scheduler<'t> {
         self.failure()
     }
 
-    /// Looks for work when no task is left: a hidden watch may start a task. A poll(2) that does
-    /// not sleep finds out. Returns whether there is work.
+    /// Looks for work when no task is left, with a poll(2) that does not sleep, because a hidden
+    /// watch may start a task. Returns whether there is work.
     fn finds_work(&mut self) -> Result<bool, TaskError> {
         if self.reactor.is_watching(true) {
             self.ask(Wait::Not)?;
@@ -85,15 +86,15 @@ impl<'t> Scheduler<'t> {
         Ok(self.reactor.has_work())
     }
 
-    /// Runs until this task has ended, and gives its result. Failures of detached tasks go to
+    /// Runs until this task has ended, and returns its result. Failures of detached tasks go to
     /// [`on_failure`](Scheduler::on_failure), or wait for the next drive.
     ///
     /// # Errors
     ///
-    /// How the task failed; or [`TaskError::Stalled`], [`TaskError::Stopped`] or
-    /// [`TaskError::Poll`], and the task is detached.
-    /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) for a task of another scheduler, or whose
-    /// result was taken.
+    /// The failure of the task. [`TaskError::Stalled`], [`TaskError::Stopped`] or
+    /// [`TaskError::Poll`] if the drive ends before the task, which is detached then.
+    /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) for a task of another scheduler, or one
+    /// whose result was taken.
     ///
     /// # Example
     ///
@@ -132,12 +133,13 @@ impl<'t> Scheduler<'t> {
         }
     }
 
-    /// Waits for one operation, while the tasks go on, and gives what it hands over. Failures of
-    /// detached tasks go to [`on_failure`](Scheduler::on_failure), or wait for the next drive.
+    /// Waits for one operation while the tasks go on, and returns what the operation hands over.
+    /// Failures of detached tasks go to [`on_failure`](Scheduler::on_failure), or wait for the next
+    /// drive.
     ///
     /// # Errors
     ///
-    /// How the operation failed. A read that its timeout cut is
+    /// The failure of the operation. A read that its timeout ends early is
     /// [`TimedOut`](std::io::ErrorKind::TimedOut), and its bytes stay in the file.
     ///
     /// # Example
@@ -157,19 +159,19 @@ impl<'t> Scheduler<'t> {
         let handle = self.spawn(op, |task| done(O::output(task)?));
         let key = handle.id().0;
         let result = self.join(handle);
-        self.reactor.cancel(key); // if it has stalled, was stopped, or poll(2) failed
+        self.reactor.cancel(key); // it lives if it has stalled, was stopped, or poll(2) failed
         self.drop_cancelled(None);
         Ok(result?)
     }
 
-    /// One turn: sleeps at most `timeout` (None: as long as it takes) until something can be done,
-    /// and does it. Returns how many tasks are alive. Without any it only does what Remotes have
-    /// sent, and returns at once.
+    /// Makes one turn: sleeps at most `timeout` until something can be done, and does it. With None
+    /// it sleeps as long as it takes. Returns how many tasks are alive. If none is, the turn only
+    /// makes the calls that Remotes have sent, and does not sleep.
     ///
     /// # Errors
     ///
-    /// As those of [`run`](Scheduler::run); [`TaskError::Stalled`] only without timeout, or with
-    /// one that never ends.
+    /// The same as those of [`run`](Scheduler::run), but [`TaskError::Stalled`] only without a
+    /// timeout, or with one that never ends.
     ///
     /// # Example
     ///
@@ -191,7 +193,8 @@ impl<'t> Scheduler<'t> {
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<usize, TaskError> {
         let had_failures = self.reactor.has_failures();
         self.begin_drive(false)?;
-        // Before the drop: to drop a task is something done, and so is to tell of a failure.
+        // This look comes before `drop_cancelled`, which would hide the answer. A turn that drops a
+        // task or reports a failure has done something, so it must not sleep.
         let has_work = had_failures || self.reactor.has_work();
         self.drop_cancelled(None);
         if !self.reactor.take_stop() {
@@ -211,17 +214,17 @@ impl<'t> Scheduler<'t> {
         Ok(self.alive)
     }
 
-    /// Hands every failure of a detached task to `f` from here on, in place of what took them
-    /// before, and none of them comes out of a drive any more: what a server wants, which outlives
-    /// the failure of one client (see [`run`](Scheduler::run)).
+    /// Hands every failure of a detached task to `f` from here on. `f` replaces the closure before
+    /// it. These failures do not come out of a drive any more, so a server can go on after the
+    /// failure of one client: see [`run`](Scheduler::run).
     ///
     /// `f` is called at once, before another task is resumed, in every drive, also in
     /// [`join`](Scheduler::join) and [`block_on`](Scheduler::block_on). Failures that were kept
     /// until now go to it at the next drive, and those that are still kept when the scheduler is
-    /// dropped go to it then. It may cancel tasks and drop handles: failures that this causes are
-    /// queued. If it panics, that comes out of the drive, as a panic of the observer does.
+    /// dropped go to it then. `f` may cancel tasks and drop handles. Failures that this causes are
+    /// queued. If `f` panics, the panic comes out of the drive, as a panic of the observer does.
     ///
-    /// What is no task's failure still comes out of the drive: [`TaskError::Poll`],
+    /// A failure that belongs to no task still comes out of the drive: [`TaskError::Poll`],
     /// [`TaskError::Stalled`], a panic in a call that a [`Remote`](crate::Remote) has sent.
     ///
     /// # Example
@@ -248,8 +251,8 @@ impl<'t> Scheduler<'t> {
         self.on_failure = Some(Box::new(f));
     }
 
-    /// Hands a failure of a detached task to what takes them. False if there is none, or nothing
-    /// that takes it.
+    /// Hands one failure of a task to `on_failure`. Returns false if there is no failure, or no
+    /// `on_failure`.
     pub(super) fn tell_failure(&mut self) -> bool {
         let mut on_failure = match self.on_failure.take() {
             Some(on_failure) => on_failure,
@@ -271,7 +274,7 @@ impl<'t> Scheduler<'t> {
         chore::begin_drive();
         self.holds_failures = holds_failures;
         if self.reactor.has_notes() {
-            while self.tell_failure() {} // a kept failure would put off the calls
+            while self.tell_failure() {} // while a failure is kept, no call is made
         }
         self.make_calls();
         self.failure()
@@ -300,7 +303,7 @@ impl<'t> Scheduler<'t> {
             || self.reactor.outside.get() > 0
     }
 
-    /// Whether a task that is not hidden has a deadline. It asks all tasks.
+    /// Whether a task that is not hidden has a deadline. It looks at all tasks.
     #[cold]
     fn has_deadline(&self) -> bool {
         let mut tasks = self.tasks.iter();
@@ -321,8 +324,8 @@ impl<'t> Scheduler<'t> {
         }
     }
 
-    /// Makes the calls that were left, in their order. A call may drive the scheduler itself: a
-    /// call that is left meanwhile has that drive make the calls behind it.
+    /// Makes the calls that were left, in their order. A call may drive the scheduler itself. If
+    /// another call is left meanwhile, that drive also makes the calls that come after this one.
     #[cold]
     fn make_all_calls(&mut self) {
         let holds_failures = self.holds_failures;

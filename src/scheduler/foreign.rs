@@ -10,9 +10,10 @@ use crate::error::TaskError;
 use crate::sys::clock::{self, Moment};
 
 impl Scheduler<'_> {
-    /// For a foreign loop: appends what to wait for to its poll(2) set, and says how long to wait
-    /// at most (to be rounded up, not down, to poll's milliseconds): `Some(ZERO)` if work is ready,
-    /// None if only the descriptors can wake a task. Then call [`dispatch`](Scheduler::dispatch).
+    /// For a foreign loop: appends the descriptors to its poll(2) set, and returns how long it may
+    /// wait at most. That is `Some(ZERO)` if work is ready, and None if only the descriptors can
+    /// wake a task. Round it up, not down, to poll's milliseconds. After poll(2), call
+    /// [`dispatch`](Scheduler::dispatch).
     ///
     /// # Example
     ///
@@ -61,10 +62,10 @@ impl Scheduler<'_> {
         }
     }
 
-    /// For a foreign loop: one turn with what poll(2) answered, in any order; entries that are not
-    /// ours are ignored. An answer counts only for a file that was in the set last given by
-    /// [`pollfds`](Scheduler::pollfds): if its number was reused since, the answer is not for the
-    /// new file. Never waits in poll(2). Returns how many tasks are alive.
+    /// For a foreign loop: makes one turn with the answers of poll(2), in any order. Entries of
+    /// other owners are ignored. An answer counts only for a file that was in the set last given by
+    /// [`pollfds`](Scheduler::pollfds). If its number was reused since, the answer is not for the
+    /// new file. The turn never waits in poll(2). Returns how many tasks are alive.
     ///
     /// # Errors
     ///

@@ -1,14 +1,14 @@
-//! What must be true between turns, for the simulation and the fuzz targets: asserted by looking,
-//! not by running.
+//! Invariants that hold between turns, for the simulation and the fuzz targets. They are checked by
+//! looking at the state, without running a task.
 //!
-//! The heart of it: a task that is alive is ready, or waits where something will wake it. A
-//! deadline is not enough for that: a lost wake-up that a timeout ends is still lost.
+//! The most important one: a task that is alive is ready, or waits where something will wake it. A
+//! deadline is not enough for that, because it would hide a wake-up that was lost.
 
 use super::Scheduler;
 use crate::op::operate::Standing;
 
 impl Scheduler<'_> {
-    /// Fails if one of them is broken. Only between turns.
+    /// Fails if an invariant is broken. To be called only between turns.
     #[doc(hidden)]
     pub fn check_invariants(&self) {
         let is_seen = self.tasks.iter().filter(|task| !task.is_hidden);

@@ -48,7 +48,8 @@ type Running<'t> = Box<Alive<dyn Body<'t> + 't>>;
 /// The closure that takes the failures of detached tasks.
 type OnFailure<'t> = Box<dyn FnMut(TaskId, TaskError) + 't>;
 
-/// Runs tasks on the calling thread. `'t`: tasks may borrow what was declared before the scheduler.
+/// Runs tasks on the calling thread. Tasks may borrow, for `'t`, what was declared before the
+/// scheduler.
 ///
 /// # Example
 ///
@@ -79,7 +80,7 @@ pub struct Scheduler<'t> {
     /// How many hidden tasks have not ended.
     hidden: usize,
     deadlines: Deadlines,
-    /// The running task's, of this advance.
+    /// The share of the running task in this advance.
     pub(crate) share: Share,
     /// Whether failures of detached tasks are kept for the next drive, because `join` or `block_on`
     /// waits for one task.
@@ -110,10 +111,11 @@ impl<'t> Scheduler<'t> {
         }
     }
 
-    /// Starts a task: `body` is called when `op` has ended, and each time what it then waits for
-    /// has ended, until it returns [`done`](crate::done) or an error. To begin at once, wait for
-    /// [`yield_now`](crate::yield_now). Inside a body, see [`Task::spawn`]. A body that never says
-    /// `done` leaves `T` open: it is written `move |task| -> Flow { ... }`.
+    /// Starts a task. `body` is called when `op` has ended, and again whenever the operation that
+    /// it has named has ended, until it returns [`done`](crate::done) or an error. To begin at
+    /// once, wait for [`yield_now`](crate::yield_now). Inside a body, see [`Task::spawn`]. For a
+    /// body that never says `done` the compiler cannot find `T`: write it `move |task| -> Flow {
+    /// ... }`.
     ///
     /// # Example
     ///
@@ -137,9 +139,9 @@ impl<'t> Scheduler<'t> {
         self.start(op.into(), false, body)
     }
 
-    /// Starts a task written as state functions: `at` is the first, called when `op` has ended.
-    /// Joins to the final state, which lives until it is taken or the handle is dropped: a file in
-    /// it stays open as long.
+    /// Starts a task written as state functions. `at` is the first of them, and is called when `op`
+    /// has ended. The task's value is the final state. It lives until it is taken or the handle is
+    /// dropped, and a file in it stays open as long.
     ///
     /// # Example
     ///
@@ -177,8 +179,8 @@ impl<'t> Scheduler<'t> {
         self.spawn(op, state_fn::body(state, at))
     }
 
-    /// Starts a task of the library's own. It counts neither for the end of `run` nor in `turn`'s
-    /// number, and no observer sees it.
+    /// Starts a task of the library's own. `run` does not wait for its end, `turn` does not count
+    /// it, and no observer sees it.
     pub(crate) fn spawn_hidden(
         &mut self,
         op: impl Into<Op>,
@@ -263,7 +265,8 @@ impl<'t> Scheduler<'t> {
         self.reactor.has_notes() && self.drop_all_cancelled(running)
     }
 
-    /// The failures of detached tasks are told here, too: what takes them may cancel tasks.
+    /// Also hands the failures of detached tasks to `on_failure`, because that closure may cancel
+    /// tasks.
     #[cold]
     fn drop_all_cancelled(&mut self, running: Option<Key>) -> bool {
         let mut is_cancelled = false;
@@ -321,7 +324,7 @@ impl Drop for Scheduler<'_> {
         let on_failure = self.on_failure.take();
         self.guard(None, || drop(on_failure));
         while let Some(failure) = self.reactor.next_failure(false) {
-            self.guard(None, || drop(failure)); // an error of the user's own kind
+            self.guard(None, || drop(failure)); // its drop may be user code
         }
         while let Some(call) = self.calls.next() {
             self.guard(None, || drop(call));

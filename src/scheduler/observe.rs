@@ -1,7 +1,7 @@
-//! What an observer is shown. The scheduler compares before and after: the queues of the reactor
-//! say which tasks were woken and cancelled, and the place in the turn says by whom.
+//! What an observer is shown. The scheduler compares the reactor's queues before and after each
+//! step, to find the tasks that were woken and cancelled. The place in the turn tells the cause.
 //!
-//! The observed variants of the turn's steps are behind pointers that only `observe` sets: a
+//! The observed variants of the turn's steps are behind pointers that only `observe` sets, so a
 //! program that never observes does not link them, and pays for none of them.
 
 use std::io;
@@ -18,14 +18,14 @@ use crate::sys::{clock, Wait};
 use crate::task_table::{Key, TaskId};
 use crate::trace::{By, Event, Trace};
 
-/// An observer, and how far it has seen.
+/// An observer, and what it was shown of the queues.
 pub(super) struct Observer<'t> {
     tell: Box<dyn FnMut(&Trace<'_>) + 't>,
     seen: Seen,
     pub hooks: Hooks<'t>,
 }
 
-/// The observed variants.
+/// The observed variants of the turn's steps.
 #[derive(Clone, Copy)]
 pub(super) struct Hooks<'t> {
     pub ask: fn(&mut Scheduler<'t>, Wait) -> io::Result<()>,
@@ -49,24 +49,25 @@ impl<'t> Scheduler<'t> {
     /// from here on, in place of the observer before it. See [`Event`](crate::trace::Event).
     ///
     /// * A task begins with `Spawned`, and ends with `Done` or `Failed`. Each `Woken` is followed
-    ///   by an `Advanced`, and an `Advanced` that ends the operation by what the body does: first
-    ///   what concerns other tasks (`Spawned`, `Closed`, `Cancelled`, `Woken`), then its own
+    ///   by an `Advanced`. If that ends the operation, the events of the body follow: first those
+    ///   that concern other tasks (`Spawned`, `Closed`, `Cancelled`, `Woken`), then its own
     ///   `Resumed`, `Done` or `Failed`. A task may be woken twice before it is advanced.
-    /// * A turn begins with `Asked` and `Answered`, if poll(2) is called, and `Woken` for each task
-    ///   that it has made ready; then come those whose deadlines are due.
+    /// * If poll(2) is called, a turn begins with `Asked` and `Answered`, and a `Woken` for each
+    ///   task that the answer has made ready. Then comes a `Woken` for each task whose deadline is
+    ///   due.
     /// * Tasks and descriptors of the library's own (a [`Remote`](crate::Remote)'s calls, children
-    ///   whose pipe was dropped) are not shown, nor is a poll(2) that looks for these alone,
-    ///   because no task is left.
+    ///   whose pipe was dropped) are not shown. Nor is a poll(2) that looks for these alone because
+    ///   no task is left.
     ///
-    /// What `f` cancels is dropped before another task is advanced than the one whose event it is.
-    /// What it wakes or closes itself may not be shown.
+    /// A task that `f` cancels is dropped before any task is advanced but the one whose event `f`
+    /// was called with. What `f` itself wakes or closes may not be shown.
     ///
     /// # What it costs
     ///
-    /// Observing changes nothing of the order in which tasks are resumed, nor of the system calls.
-    /// It takes a short cut away: each line goes through the scheduler, and is shown, also if the
-    /// next one is in the buffer already and the body asked for it by `again()`. A scheduler
-    /// without observer does not pay for any of this.
+    /// Observing changes neither the order in which tasks are resumed nor the system calls. It
+    /// switches a short cut off: each line goes through the scheduler, and is shown, even if it is
+    /// in the buffer already and the body has asked for it by `again()`. A scheduler without
+    /// observer does not pay for any of this.
     ///
     /// # Example
     ///
@@ -115,7 +116,7 @@ impl<'t> Scheduler<'t> {
     }
 
     /// Shows what was closed, cancelled and woken since the last report, if there is an observer.
-    /// `by` has done it; `running` is the task that is out of its slot.
+    /// `by` is the cause. `running` is the task that is out of its slot.
     #[inline]
     pub(super) fn report(&mut self, by: By, running: Option<Key>) {
         if let Some(observer) = &self.observer {
@@ -123,7 +124,7 @@ impl<'t> Scheduler<'t> {
         }
     }
 
-    /// A task was taken out of the ready queue: what is left in it was shown.
+    /// Marks all that is in the queues as shown.
     pub(super) fn mark_seen(&mut self) {
         let seen = self.reactor.seen();
         if let Some(observer) = &mut self.observer {
@@ -135,7 +136,8 @@ impl<'t> Scheduler<'t> {
         self.observer.as_mut().map(|observer| &mut observer.seen)
     }
 
-    /// `ahead`: how many turns after the one under way, or the last one.
+    /// Calls the observer. `ahead` is added to the number of the last turn: 1 stands for the turn
+    /// that begins.
     fn trace(&mut self, ahead: u64, task: TaskId, event: Event<'_>) {
         if let Some(mut observer) = self.observer.take() {
             let turn = self.reactor.turns.get() + ahead;
@@ -154,7 +156,7 @@ impl<'t> Scheduler<'t> {
         let reactor = self.reactor.clone();
         let (cancelled, woken) = match self.seen() {
             Some(seen) => (reactor.cancelled_since(seen), reactor.woken_since(seen)),
-            None => return, // the observer does it
+            None => return, // called from the observer itself
         };
         let closer = match by {
             By::Task(task) => task,
@@ -228,7 +230,7 @@ impl<'t> Scheduler<'t> {
         }
     }
 
-    /// The answers of a foreign loop.
+    /// Takes the answers of a foreign loop, and shows them.
     fn take_answers_observed(&mut self, set: &[pollfd]) {
         self.report(By::Program, None);
         let reactor = self.reactor.clone();
@@ -256,7 +258,7 @@ impl<'t> Scheduler<'t> {
 
 /// The answers of one poll(2). The observer is called when their owners have taken all of them.
 struct Answers {
-    /// Without those of hidden watches.
+    /// The answers, without those of hidden watches.
     entries: Vec<pollfd>,
     woken: Vec<(Key, By)>,
     seen: Seen,
@@ -271,7 +273,7 @@ impl Answers {
         }
     }
 
-    /// Has the owner take its answer.
+    /// Has the owner take its answer, and notes the tasks that this has woken.
     fn take(
         &mut self,
         reactor: &Reactor,

@@ -65,7 +65,7 @@ impl<'t> Scheduler<'t> {
         outcome: Result<(), Option<TaskError>>,
     ) -> Result<(), Option<TaskError>> {
         self.report(by(key, task.is_hidden), Some(key));
-        // This question comes before another task is dropped. That drop is user code, and may take
+        // This task is checked before another task is dropped. That drop is user code, and may take
         // this task's value from its handle.
         if self.reactor.is_cancelled(key) || self.drop_cancelled(Some(key)) {
             return Err(Some(TaskError::Cancelled));
@@ -106,7 +106,8 @@ fn put_back(op: &Op, end: End, value: &mut Value) {
     if let Some(file) = op.file() {
         let all = lent.len();
         file.take_back(lent, all);
-        // Where messages are kept apart, `ended` is an empty message; a real end comes again.
+        // Where messages are kept apart, `ended` stands for an empty message. A real end comes
+        // again by itself.
         let is_held = match file.port.keeps_messages {
             true => end == End::Complete && all == 0 && !op.wants_nothing(),
             false => end == End::Eof,

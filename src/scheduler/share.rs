@@ -1,11 +1,12 @@
 //! A task's share of one advance: 512 resumes or one millisecond, whichever comes first.
 //!
-//! To look at the clock costs more than a line. So the first look comes after 8 resumes, and the
-//! distance to the next one is doubled while a look shows that a resume takes less than 50
-//! microseconds; when it takes more, each resume is followed by a look. What is counted with each
-//! resume is only the distance to the next look. The millisecond counts from the first look: when
-//! the share began is not known, because most tasks are blocked long before that, and no clock is
-//! read for them.
+//! A look at the clock costs more than handing over a line. So the first look comes after 8
+//! resumes. While a look shows that a resume takes less than 50 microseconds, the distance to the
+//! next look is doubled. When a resume takes more, each resume is followed by a look. A resume
+//! itself counts only down to the next look.
+//!
+//! The millisecond begins with the first look. The time at which the share began is not known,
+//! because most tasks are blocked long before the first look, and no clock is read for them.
 
 use super::Scheduler;
 use crate::sys::clock::{self, Moment};
@@ -16,10 +17,10 @@ const RESUMES: u32 = 512;
 /// The longest time of a task in one advance, in nanoseconds.
 const TIME: u64 = 1_000_000;
 
-/// The first look comes after so many resumes.
+/// The first look comes after this many resumes.
 const FIRST_LOOK: u32 = 8;
 
-/// Resumes that take longer than so many nanoseconds are each followed by a look.
+/// Resumes that take longer than this many nanoseconds are each followed by a look.
 const SLOW: u64 = 50_000;
 
 /// See the head of this file.
@@ -27,11 +28,11 @@ const SLOW: u64 = 50_000;
 pub(crate) struct Share {
     /// How often the task may be resumed before the next look.
     pub resumes: u32,
-    /// How often it may be resumed after that.
+    /// How often the task may be resumed after the next look.
     left: u32,
-    /// The resumes from the look before to the next one.
+    /// How many resumes lie between the last look and the next one.
     distance: u32,
-    /// When the look before was made.
+    /// When the last look was made.
     looked: Moment,
     /// When the share is used up.
     ends: Moment,
@@ -45,8 +46,9 @@ impl Share {
         self.left = RESUMES - FIRST_LOOK;
     }
 
-    /// Looks whether the task may be resumed further in this advance, and how far. The turn began
-    /// at `turn_began`: the first resumes have not taken longer.
+    /// Decides whether the task may be resumed further in this advance, and sets `resumes` to the
+    /// number of resumes before the next look. The first look has no earlier time to compare with.
+    /// The turn's beginning (`turn_began`) stands in for it: the resumes cannot have begun earlier.
     #[cold]
     pub fn look(&mut self, turn_began: Moment) -> bool {
         if self.left == 0 {
@@ -64,7 +66,7 @@ impl Share {
         }
         let is_slow = now >= self.looked.after(u64::from(self.distance) * SLOW);
         let next = if is_slow { 1 } else { self.distance * 2 };
-        // A look that a few resumes alone would follow is not worth it.
+        // If only a few resumes would be left after the next look, that look is not made.
         let is_last = self.left <= next + FIRST_LOOK;
         self.distance = if is_last { self.left } else { next };
         self.left -= self.distance;
@@ -75,7 +77,7 @@ impl Share {
 }
 
 impl Scheduler<'_> {
-    /// The running task comes to a look at its share. Whether it may be resumed once more.
+    /// Looks at the share of the running task. Returns whether the task may be resumed once more.
     #[cold]
     pub(crate) fn look(&mut self) -> bool {
         self.share.look(self.reactor.turn_began.get())

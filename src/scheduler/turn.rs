@@ -15,15 +15,15 @@ use crate::sys::Wait;
 use crate::task_table::Key;
 use crate::trace::{By, Event};
 
-/// The most advances of a turn. (It may be more: twice the number of tasks that were ready at the
-/// turn's beginning.) Then poll(2) is asked again, although more tasks are ready.
+/// The most advances of a turn, or, if that is more, twice the number of tasks that were ready at
+/// its beginning. After these poll(2) is asked again, although more tasks are ready.
 const ADVANCES: usize = 1024;
 
 impl<'t> Scheduler<'t> {
     /// Makes one turn. If there is nothing to do, it sleeps as long as `wait` says.
     pub(super) fn turn_once(&mut self, wait: Wait) -> Result<(), TaskError> {
-        // A cancelled task may be the only one that something could wake. If there is one to be
-        // dropped, this turn does not sleep.
+        // This look comes before the cancelled tasks are dropped. One of them may be the only task
+        // that something could wake, and a turn that drops a task does not sleep.
         let wait = if self.reactor.has_work() {
             Wait::Not
         } else {
@@ -54,7 +54,8 @@ impl<'t> Scheduler<'t> {
         answered.map_err(named)
     }
 
-    /// Wakes the tasks whose deadlines have come. They stand behind those that poll(2) has woken.
+    /// Wakes the tasks whose deadlines have come. In the ready queue they come after the tasks that
+    /// poll(2) has woken.
     pub(super) fn fall_due(&mut self) {
         let now = self.reactor.begin_turn();
         chore::tick(now);
@@ -116,7 +117,7 @@ impl<'t> Scheduler<'t> {
     }
 
     /// Advances one task until it is blocked, has ended, or has had its share. The observed
-    /// instance is behind a pointer: a program that never observes does not link it.
+    /// instance is behind a pointer, so a program that never observes does not link it.
     pub(super) fn advance<const OBSERVED: bool>(&mut self, key: Key) {
         if OBSERVED {
             self.mark_seen();

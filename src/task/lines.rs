@@ -8,14 +8,15 @@ pub struct Lines<'e> {
     pub(super) rest: &'e [u8],
     /// How many bytes are before `rest`.
     pub(super) before: usize,
-    /// The most that any of the iterators over these lines has yielded.
+    /// How many bytes were yielded, by that one of the iterators over these lines that is furthest.
     pub(super) taken: &'e Cell<usize>,
     pub(super) delimiter: u8,
 }
 
 impl<'e> Lines<'e> {
-    /// What this iterator has not yielded, in one piece: whole lines, or what a limit or the end of
-    /// file has cut. It counts as taken, and does not stay in the file.
+    /// Returns the lines that this iterator has not yielded, in one piece. The last one lacks its
+    /// newline if a limit or the end of file came first. They count as yielded, and do not stay in
+    /// the file.
     ///
     /// # Example
     ///

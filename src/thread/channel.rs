@@ -1,7 +1,7 @@
 //! Messages from threads and tasks to a task.
 //!
-//! The messages lie in a queue under a lock. The receiver takes all of them at once, in exchange
-//! for its own empty queue, and hands them out of what it has taken: a lock for a batch, not for
+//! The messages lie in a queue under a lock. The receiver exchanges its own empty queue for that
+//! one, and then hands out the messages that it has taken. So it locks once for a batch, not for
 //! each message. The tasks that wait for a message are in `wait_queue`.
 
 use std::cell::RefCell;
@@ -19,8 +19,8 @@ use crate::op::Ready;
 /// A channel without bound, from any number of senders, in any threads and tasks, to one receiver.
 ///
 /// The messages of one sender arrive in the order in which they were sent. A send never waits, and
-/// costs a system call only if a task waits and the message comes from another thread: then many
-/// sends before the scheduler polls cost one.
+/// costs a system call only if a task waits and the message comes from another thread. Even then
+/// many sends before the scheduler polls cost one system call together.
 ///
 /// While a sender lives, a task that waits on the receiver is not
 /// [`Stalled`](crate::TaskError::Stalled): a message may come at any time. The library cannot tell
@@ -78,7 +78,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
 /// The part that the two ends of a channel share.
 struct Shared<T> {
     messages: Mutex<VecDeque<T>>,
-    /// The part that is not generic: operations have a handle of it.
+    /// The part that is not generic, so that operations can hold it.
     waiting: Arc<WaitQueue>,
 }
 
@@ -139,7 +139,7 @@ impl<T> fmt::Debug for Sender<T> {
 /// Receives the messages of its [`Sender`]s, in the tasks of one thread: see [`channel`].
 pub struct Receiver<T> {
     /// The messages that were taken out of the shared queue and are not yet handed out. Empty only
-    /// if the shared queue was empty.
+    /// if the shared queue was empty, too.
     taken: RefCell<VecDeque<T>>,
     shared: Arc<Shared<T>>,
     not_send: PhantomData<Rc<()>>,
@@ -179,8 +179,8 @@ impl<T> Receiver<T> {
     /// come any more because all senders are gone.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         let mut taken = self.taken.borrow_mut();
-        // Senders are counted before messages are looked for: if none is left, all that they sent
-        // is in the queue by now.
+        // Senders are counted before messages are looked for. If no sender is left, all that they
+        // sent is in the queue by now.
         let none_can_come = self.shared.waiting.senders() == 0;
         if taken.is_empty() {
             self.take_all(&mut taken);

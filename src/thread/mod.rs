@@ -1,7 +1,7 @@
-//! Other threads and signal handlers, and the tasks of a scheduler. An annex: the core does not
-//! know it.
+//! How other threads and signal handlers reach the tasks of a scheduler. An annex: the core does
+//! not know it.
 //!
-//! * [`wake`](self::wake): a flag and a pipe end poll(2)'s sleep;
+//! * [`wake`](self::wake): a flag and a pipe, which end poll(2)'s sleep;
 //! * [`wait_queue`](self::wait_queue): the tasks that wait on a channel;
 //! * [`channel`](mod@self::channel): messages to a task;
 //! * [`remote`](self::remote): calls of a scheduler, which are messages to a hidden task of it.

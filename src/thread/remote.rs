@@ -1,7 +1,7 @@
 //! A scheduler's remote control, for other threads and signal handlers: calls, a wake, a stop.
 //!
-//! The calls go through a channel. A hidden task of the scheduler receives them, and leaves them to
-//! it to be made at the end of the turn, where no task is under way. How the scheduler is woken is
+//! The calls go through a channel. A hidden task of the scheduler receives them. The scheduler
+//! makes them at the end of the turn, when no task is being advanced. How the scheduler is woken is
 //! in `wake`.
 
 use std::cell::RefCell;
@@ -29,9 +29,9 @@ type Call = Box<dyn FnOnce(&mut Scheduler<'_>) + Send>;
 /// task that waits on a [`channel`](crate::channel()), and give them its senders.
 ///
 /// Each call is kept until a drive (run, join, block_on, turn, dispatch) has seen it, whether it
-/// comes before that begins, while it sleeps, or while it ends. After the last Remote is dropped,
-/// in any thread, its calls are made, and tasks may be stalled again. Signal handlers may `wake`
-/// and `stop`, and do nothing else with a Remote.
+/// comes before the drive begins, while the drive sleeps, or while the drive ends. After the last
+/// Remote is dropped, in any thread, its calls are still made, and then tasks may be stalled again.
+/// Signal handlers may `wake` and `stop`, and do nothing else with a Remote.
 ///
 /// # After a fork
 ///
@@ -126,41 +126,42 @@ impl Remote {
     /// calls from this thread. No lock is held meanwhile: `f` may do anything, even drive the
     /// scheduler. A panic in it comes out of the drive, as a detached task's does.
     ///
-    /// True if the scheduler is there to call it. False if it was dropped: then `f` is dropped,
-    /// uncalled. If the scheduler is dropped later, before a turn came to `f`, `f` is dropped, too.
-    /// A `run` that has no tasks but is sent closures, before or while it runs, calls them and goes
-    /// on with what they spawn.
+    /// Returns true if the scheduler is alive. Returns false if it was dropped; then `f` is dropped
+    /// without a call. `f` is also dropped if the scheduler is dropped before a turn has called
+    /// `f`. A [`Scheduler::run`] without tasks calls the closures that were sent before or while it
+    /// runs, and goes on with the tasks that they spawn.
     pub fn run(&self, f: impl FnOnce(&mut Scheduler<'_>) + Send + 'static) -> bool {
         self.calls.send(Box::new(f)).is_ok()
     }
 
-    /// Ends the scheduler's sleep: a [`turn`](Scheduler::turn) that sleeps returns, a foreign
-    /// loop's poll(2) does, and if neither sleeps, the next one does not. `run`, `join` and
-    /// `block_on` look around and go on.
+    /// Ends the scheduler's sleep. A [`turn`](Scheduler::turn) that sleeps returns, and so does a
+    /// foreign loop's poll(2). If neither sleeps, the next one does not sleep. `run`, `join` and
+    /// `block_on` go on with the next turn.
     ///
     /// Never waits. Many wakes before the scheduler polls count as one. May be called from a signal
-    /// handler: atomics and at most one write(2); errno stays what it was.
+    /// handler: it uses atomics and at most one write(2), and errno stays what it was.
     pub fn wake(&self) {
         self.wake.wake();
     }
 
     /// Ends the drive that is under way, or, if none is, the next one, as soon as the body that
-    /// runs returns. It ends that one only. The tasks are kept: driving again goes on where they
-    /// are, dropping the scheduler cancels them.
+    /// runs returns. It ends one drive only. The tasks are kept: another drive goes on with them,
+    /// and a drop of the scheduler cancels them.
     ///
     /// * [`run`](Scheduler::run) returns `Ok`;
     /// * [`turn`](Scheduler::turn) and [`dispatch`](Scheduler::dispatch) return how many tasks are
     ///   alive;
     /// * [`join`](Scheduler::join) returns [`TaskError::Stopped`](crate::TaskError::Stopped) and
-    ///   detaches the task, unless that has ended already: then its result, and the stop is for the
-    ///   next drive;
+    ///   detaches the task. If the task has ended already, `join` returns its result, and the stop
+    ///   ends the next drive;
     /// * [`block_on`](Scheduler::block_on) returns the same as an error, and what its operation had
     ///   read stays in the file.
     ///
-    /// The failure of a detached task comes out first, and the stop is for the next drive.
+    /// If a detached task has failed, its failure comes out first, and the stop ends the next
+    /// drive.
     ///
-    /// Never waits. Many stops before that count as one. May be called from a signal handler, as
-    /// [`wake`](Remote::wake) may.
+    /// Never waits. Many stops before the drive ends count as one. May be called from a signal
+    /// handler, as [`wake`](Remote::wake) may.
     pub fn stop(&self) {
         self.wake.stop();
     }

@@ -1,10 +1,10 @@
 //! The tasks that wait on a channel, and how a sender on any thread wakes them. The queue does not
 //! hold the messages, so that an operation can wait whatever their type is.
 //!
-//! Two flags stand against each other. A sender first sets `has_message`, then looks whether a task
-//! waits. An operation first sets `is_waited_on`, then looks whether there is a message. Both flags
-//! are sequentially consistent, so at least one of the two sees the other. A send to a channel that
-//! no task waits on takes no lock of this file and makes no system call.
+//! Two flags see to it that no message is missed. A sender first sets `has_message`, then looks
+//! whether a task waits. An operation first sets `is_waited_on`, then looks whether there is a
+//! message. Both flags are sequentially consistent, so at least one of the two sees the other. A
+//! send to a channel that no task waits on takes no lock of this file and makes no system call.
 
 use std::fmt;
 use std::os::unix::io::RawFd;
@@ -27,7 +27,7 @@ pub(crate) struct WaitQueue {
     senders: AtomicUsize,
     /// Whether the receiver is gone. The flag changes only under the lock of the messages.
     is_closed: AtomicBool,
-    /// Whether a task waits that was not woken since the last message.
+    /// Whether a task waits that no message has woken yet.
     is_waited_on: AtomicBool,
     /// The waiting tasks of each scheduler; there is hardly ever more than one scheduler. One
     /// message wakes all tasks: the first to be resumed takes it, and the others go on waiting.
@@ -43,8 +43,8 @@ impl WaitQueue {
 
     /// How the wait has ended. None if it goes on.
     fn end(&self) -> Option<End> {
-        // Senders are counted before messages are looked for: if none is left, all that they sent
-        // is in the queue by now.
+        // Senders are counted before messages are looked for. If no sender is left, all that they
+        // sent is in the queue by now.
         let none_can_come = self.senders() == 0 || self.is_closed();
         match self.has_message.load(SeqCst) {
             true => Some(End::Complete),
@@ -77,7 +77,7 @@ impl WaitQueue {
         self.has_message.store(false, SeqCst);
     }
 
-    /// Wakes all tasks that wait: a message came, or none can come any more.
+    /// Wakes all tasks that wait, because a message came, or none can come any more.
     pub fn wake_all(&self) {
         if self.is_waited_on.load(SeqCst) {
             let waiters = lock(&self.waiters);

@@ -44,17 +44,17 @@ pub(crate) struct Wake {
 }
 
 impl Wake {
-    /// Ends the scheduler's sleep. Never waits. For signal handlers, too: atomics and one write(2),
-    /// and errno stays what it was.
+    /// Ends the scheduler's sleep. Never waits. Signal handlers may call it: it uses atomics and at
+    /// most one write(2), and errno stays what it was.
     pub fn wake(&self) {
-        // Release: the reader, which resets the flag, sees what was left before.
+        // Release: the reader, which resets the flag, then sees the keys that were left before.
         let is_first = !self.is_woken.swap(true, Ordering::AcqRel);
         if is_first && !self.is_lost.load(Ordering::Acquire) {
             sys::wake(self.writer);
         }
     }
 
-    /// Ends the drive that is under way, or else the next one. For signal handlers, too.
+    /// Ends the drive that is under way, or else the next one. Signal handlers may call it.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.wake();
@@ -130,9 +130,9 @@ impl WakeReader {
         self.wake.is_lost.load(Ordering::Relaxed) // only this thread sets it
     }
 
-    /// Gives the pipe up, because an end was closed behind the library's back: an error, once,
-    /// instead of a loop that spins. No other thread reaches a task from here on, so a task that
-    /// waits may be stalled.
+    /// Gives the pipe up, because an end was closed behind the library's back. One error is
+    /// reported, where the loop would spin otherwise. No other thread reaches a task from here on,
+    /// so a task that waits may be stalled.
     fn lose(&self) {
         if self.wake.is_lost.swap(true, Ordering::AcqRel) {
             return;
@@ -144,7 +144,8 @@ impl WakeReader {
         self.reactor.report(None, TaskError::Failed(error));
     }
 
-    /// For the simulation: poll(2) watches the pipe, or it was lost, and that was reported.
+    /// For the simulation: whether poll(2) watches the pipe, or the pipe was lost, which was
+    /// reported.
     #[cfg(any(test, fuzzing))]
     pub fn is_watched(self: &Rc<Self>) -> bool {
         let address = Rc::as_ptr(self).cast();
@@ -155,14 +156,15 @@ impl WakeReader {
 impl Watch for WakeReader {
     fn on_ready(self: Rc<Self>, revents: c_short) {
         // A pipe's NVAL is true everywhere (only devices have a false one, on Darwin). The pipe has
-        // no end, because the writer is alive: what has one is another file with the reader's
-        // number.
+        // no end of file, because the writer is alive. A file that has one is another file with the
+        // reader's number.
         let is_broken = revents & (POLLNVAL | POLLHUP | POLLERR) != 0;
         if is_broken || matches!(sys::read(self.wake.reader, &mut [0; 64]), Ok(0)) {
             return self.lose();
         }
-        // After the read: otherwise a byte could be taken whose flag stays set, and no wake would
-        // write again. Before the keys are taken: a wake that comes later writes again.
+        // The flag is reset after the read, because otherwise a byte could be taken whose flag
+        // stays set, and no wake would write again. It is reset before the keys are taken, so a
+        // wake that comes later writes again.
         self.wake.is_woken.swap(false, Ordering::AcqRel);
         let mut keys = lock(&self.wake.keys);
         keys.drain(..).for_each(|key| self.reactor.wake(key));
