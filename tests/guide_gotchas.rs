@@ -108,4 +108,3 @@ fn every_exercise_has_a_hint_and_a_solution_that_is_a_test() {
         assert!(is_test(names[0], names[1]), "{heading}: {names:?}");
     }
 }
-
