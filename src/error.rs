@@ -300,6 +300,22 @@ pub(crate) fn invalid(operation: &'static str, text: &'static str) -> io::Error 
 }
 
 /// Why a task ended without a value, or why a drive ended.
+///
+/// # Example
+///
+/// This shows the error that a task has returned:
+///
+/// ```
+/// use asyncfile::{yield_now, Flow, Scheduler, TaskError};
+/// use std::io::ErrorKind;
+///
+/// let mut sched = Scheduler::new();
+/// let failing = sched.spawn(yield_now(), |_task| -> Flow { Err(ErrorKind::NotFound.into()) });
+/// match sched.join(failing) {
+///     Err(TaskError::Failed(error)) => assert_eq!(error.kind(), ErrorKind::NotFound),
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TaskError {

@@ -249,6 +249,27 @@ impl<'e, 't> Task<'e, 't> {
 
     /// After readlines: an iterator of lines with their newlines. Lines that it has not yielded
     /// when the body returns stay in the file. It is empty at end of file.
+    ///
+    /// # Example
+    ///
+    /// This shows how to leave lines to whoever reads next:
+    ///
+    /// ```
+    /// use asyncfile::{done, AsyncFile, Scheduler};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let (mut theirs, ours) = UnixStream::pair()?;
+    /// theirs.write_all(b"one\ntwo\nthree\n")?;
+    /// let file = AsyncFile::new(ours)?;
+    /// let mut sched = Scheduler::new();
+    /// let reader = sched.spawn(file.readlines(), |task| {
+    ///     let line = task.lines()?.next();                    // of three
+    ///     done(line.map(<[u8]>::to_vec))
+    /// });
+    /// assert_eq!(sched.join(reader)?.as_deref(), Some(&b"one\n"[..]));
+    /// assert_eq!(sched.block_on(file.readline())?.as_deref(), Some(&b"two\n"[..]));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn lines(&mut self) -> io::Result<Lines<'e>> {
         match self.value {
             Value::Lines(lent, taken) => Ok(self.all_lines(lent, taken)),
@@ -276,6 +297,25 @@ impl<'e, 't> Task<'e, 't> {
     }
 
     /// After communicate: the child's status and its output.
+    ///
+    /// # Example
+    ///
+    /// This shows a task that waits for a child:
+    ///
+    /// ```
+    /// use asyncfile::{done, AsyncPipe, Scheduler};
+    /// use std::process::Command;
+    ///
+    /// let pipe = AsyncPipe::piped(Command::new("sort"))?;
+    /// let mut sched = Scheduler::new();
+    /// let sorter = sched.spawn(pipe.communicate("b\na\n"), |task| {
+    ///     let output = task.output()?;
+    ///     done((output.status, output.stdout))
+    /// });
+    /// let (status, sorted) = sched.join(sorter)?;
+    /// assert!(status.success() && sorted == b"a\nb\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn output(&mut self) -> io::Result<Output> {
         match self.value {
             Value::Output(output) => match output.take() {
@@ -436,6 +476,31 @@ impl<'e, 't> Task<'e, 't> {
     /// taken time since. To measure the work of a body, or for a bound that is shorter than a turn,
     /// use [`Instant::now`]. The clock does not change while a body runs, so a loop that waits for
     /// it to pass never ends.
+    ///
+    /// # Example
+    ///
+    /// This shows a deadline that all steps of a task share:
+    ///
+    /// ```
+    /// use asyncfile::{done, wait, yield_now, AsyncPipe, Outcome, Scheduler};
+    /// use std::{process::Command, time::Duration};
+    ///
+    /// let cat = AsyncPipe::piped(Command::new("cat"))?;
+    /// let mut deadline = None;
+    /// let mut sched = Scheduler::new();
+    /// let asking = sched.spawn(yield_now(), move |task| {
+    ///     let until = *deadline.get_or_insert(task.clock() + Duration::from_secs(60));
+    ///     match task.outcome() {
+    ///         Outcome::Ok => wait(cat.write_all("hello\n").until(until)),
+    ///         Outcome::Written(_) => wait(cat.readline().until(until)),
+    ///         Outcome::Line(reply) => done(reply.map(<[u8]>::to_vec)),
+    ///         Outcome::Failed(error) => Err(error),
+    ///         other => unreachable!("{other:?}"),
+    ///     }
+    /// });
+    /// assert_eq!(sched.join(asking)?.as_deref(), Some(&b"hello\n"[..]));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn clock(&self) -> Instant {
         self.scheduler.clock()
     }

@@ -87,6 +87,24 @@ impl AsyncPipe {
     /// # Errors
     ///
     /// As for [`new`](AsyncPipe::new).
+    ///
+    /// # Example
+    ///
+    /// This shows two children that std has started:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::process::{Command, Stdio};
+    ///
+    /// let mut sort = Command::new("sort");
+    /// let mut sort = sort.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    /// let between = sort.stdout.take().expect("piped");
+    /// let uniq = Command::new("uniq").stdin(between).stdout(Stdio::piped()).spawn()?;
+    /// let pipe = AsyncPipe::chain(sort, uniq)?;
+    /// let output = Scheduler::new().block_on(pipe.communicate("b\na\nb\n"))?;
+    /// assert_eq!(output.stdout, b"a\nb\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn chain(first: Child, last: Child) -> io::Result<AsyncPipe> {
         AsyncPipe::of_host(vec![Process::of(first), Process::of(last)])
     }
@@ -267,6 +285,22 @@ impl AsyncPipe {
     }
 
     /// Reads a line from the child's stderr: [`AsyncFile::readline`].
+    ///
+    /// # Example
+    ///
+    /// This shows the first complaint of a child:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::process::{Command, Stdio};
+    ///
+    /// let mut command = Command::new("sh");
+    /// command.args(["-c", "echo oh >&2"]).stderr(Stdio::piped());
+    /// let pipe = AsyncPipe::piped(command)?;
+    /// let line = Scheduler::new().block_on(pipe.readline_stderr())?;
+    /// assert_eq!(line.as_deref(), Some(&b"oh\n"[..]));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn readline_stderr(&self) -> Readline {
         self.processes.stderr.readline()
     }
@@ -501,6 +535,22 @@ impl AsyncPipe {
 
     /// Each child's status, in the order of the pipeline, without waiting: None if it has not
     /// ended, or something else has reaped it.
+    ///
+    /// # Example
+    ///
+    /// This shows which stage of a pipeline has failed:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncPipe, Scheduler};
+    /// use std::process::Command;
+    ///
+    /// let pipe = AsyncPipe::pipeline([Command::new("false"), Command::new("cat")])?;
+    /// let mut sched = Scheduler::new();
+    /// sched.block_on(pipe.exit_all())?;
+    /// let codes: Vec<_> = pipe.statuses().into_iter().map(|status| status?.code()).collect();
+    /// assert_eq!(codes, [Some(1), Some(0)]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn statuses(&self) -> Vec<Option<ExitStatus>> {
         let status = |child: &Rc<ChildProcess>| match child.try_wait() {
             Ok(Status::Exited(status)) => Some(status),

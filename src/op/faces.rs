@@ -183,6 +183,22 @@ impl Readline {
     /// Asks the kernel for at most `bytes` bytes at a time, so that at most `bytes - 1` bytes after
     /// the line are read ahead. The default is 0, which stands for as much as the buffer has room
     /// for: about 64 KiB.
+    ///
+    /// # Example
+    ///
+    /// This shows a line behind which nothing is read:
+    ///
+    /// ```
+    /// use asyncfile::{AsyncFile, Scheduler};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let (mut theirs, ours) = UnixStream::pair()?;
+    /// theirs.write_all(b"header\nbody")?;
+    /// let file = AsyncFile::new(ours)?;
+    /// Scheduler::new().block_on(file.readline().size_hint(1))?;
+    /// assert_eq!(file.buffered(), 0);                         // the body is for another reader
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn size_hint(mut self, bytes: usize) -> Readline {
         self.0.machine.set_window(bytes);
