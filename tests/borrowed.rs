@@ -272,7 +272,7 @@ fn assert_at_its_end(file: &AsyncFile) -> Test {
 fn a_master_whose_slave_has_gone_is_at_its_end() -> Test {
     alone(|| {
         let _guard = guard();
-        let (master, _slave) = pty()?;
+        let (master, slave) = pty()?;
         drop(slave);
         let error = (&master).read(&mut [0]).unwrap_err();
         assert_eq!(
@@ -289,7 +289,7 @@ fn a_master_whose_slave_has_gone_is_at_its_end() -> Test {
 fn a_slave_whose_master_has_gone_is_at_its_end() -> Test {
     alone(|| {
         let _guard = guard();
-        let (master, _slave) = pty()?;
+        let (master, slave) = pty()?;
         let early = AsyncFile::duplicate(&slave)?;
         drop(master);
         let before = flags(&slave);
