@@ -211,4 +211,17 @@ mod tests {
         }
         assert_eq!(heap.heap.len(), 1);
     }
+
+    #[test]
+    fn the_first_moment_is_never_when_no_task_has_a_deadline() {
+        let (mut deadlines, mut deadline) = (Deadlines::default(), Deadline::NONE);
+        assert_eq!(deadlines.first(), Moment::NEVER);
+        let at = now().after(1000);
+        deadlines.set(key(0), &mut deadline, at);
+        assert_eq!((deadlines.first(), deadline.at()), (at, at));
+        assert!(deadline.relies_on(at) && !deadline.relies_on(at.after(1)));
+        deadlines.set(key(0), &mut deadline, Moment::NEVER);
+        assert_eq!(deadlines.first(), Moment::NEVER, "its entry is still there");
+        assert!(!deadline.relies_on(at));
+    }
 }

@@ -163,6 +163,8 @@ mod tests {
         table.put(next);
         assert_eq!(next.index, key.index);
         assert_eq!((table.take(key), table.get_mut(key)), (None, None));
+        assert_eq!(table.get_mut(next).copied(), Some(next));
+        assert!(table.iter().eq([&next]));
         assert_eq!(table.take(next), Some(next));
     }
 }

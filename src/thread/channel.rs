@@ -222,3 +222,40 @@ impl<T> fmt::Debug for Receiver<T> {
         write!(f, "Receiver ({} senders)", self.shared.waiting.senders())
     }
 }
+
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+mod tests {
+    use super::super::stepping::for_each_step;
+    use super::*;
+
+    /// The last sender sends and goes while `try_recv` looks, after each of its instructions.
+    #[test]
+    fn the_last_message_is_received_wherever_it_falls_into_a_look() {
+        struct Ends(Receiver<u32>, RefCell<Option<Sender<u32>>>);
+        for_each_step(
+            || {
+                let (sender, receiver) = channel();
+                Ends(receiver, RefCell::new(Some(sender)))
+            },
+            |ends| ends.0.try_recv(),
+            |ends| {
+                if ends.0.shared.messages.try_lock().is_err() {
+                    return false;
+                }
+                let sender = ends.1.take().expect("it is interrupted once");
+                sender.send(7).is_ok()
+            },
+            |ends, answer| match answer {
+                Ok(7) | Err(TryRecvError::Empty) => {
+                    let rest = [ends.0.try_recv(), ends.0.try_recv()];
+                    let expected = match answer {
+                        Ok(_) => Err(TryRecvError::Disconnected),
+                        Err(_) => Ok(7),
+                    };
+                    assert_eq!(rest, [expected, Err(TryRecvError::Disconnected)]);
+                }
+                other => panic!("a message is lost: {other:?}"),
+            },
+        );
+    }
+}

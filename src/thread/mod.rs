@@ -8,6 +8,9 @@
 
 mod channel;
 mod remote;
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+#[path = "../../tests/stepping/mod.rs"]
+mod stepping;
 mod wait_queue;
 mod wake;
 

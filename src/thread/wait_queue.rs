@@ -169,3 +169,31 @@ impl Readiness for MessageReady {
         place.map_or(false, |(waiting, _)| waiting.reader().is_watched())
     }
 }
+
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+mod tests {
+    use super::super::stepping::for_each_step;
+    use super::*;
+
+    /// The last sender sends and goes while an operation looks, after each instruction of the look.
+    #[test]
+    fn no_wait_ends_as_at_the_end_while_the_last_message_is_there() {
+        for_each_step(
+            || {
+                let queue = WaitQueue::default();
+                queue.add_sender();
+                queue
+            },
+            WaitQueue::end,
+            |queue| {
+                queue.set_has_message(true);
+                queue.remove_sender();
+                true
+            },
+            |queue, end| {
+                assert_ne!(end, Some(End::Eof));
+                assert_eq!(queue.end(), Some(End::Complete));
+            },
+        );
+    }
+}

@@ -375,3 +375,69 @@ fn a_wake_whose_write_is_interrupted_is_not_lost() -> Test {
         Ok(())
     })
 }
+
+// --------------------------------------------- A child that outlives its thread, and is reaped by
+// --------------------------------------------- somebody else
+
+/// Each wait4(2) of this thread is counted, and says that there is no such child.
+#[cfg(target_arch = "x86_64")]
+mod counted {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::{install, step};
+
+    pub static WAITS: AtomicU32 = AtomicU32::new(0);
+
+    extern "C" fn answer(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+        WAITS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the kernel hands over a live context.
+        let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+        registers[libc::REG_RAX as usize] = -i64::from(libc::ECHILD);
+    }
+
+    pub fn begin() {
+        // SAFETY: a zeroed sigaction is valid; the handler makes no call.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = answer as *const () as usize;
+            action.sa_flags = libc::SA_SIGINFO;
+            let answer = libc::sigaction(libc::SIGSYS, &action, std::ptr::null_mut());
+            assert_eq!(answer, 0);
+        }
+        install(vec![
+            step(0x20, 0, 0, 0),
+            step(0x15, 0, 1, libc::SYS_wait4 as u32),
+            step(0x06, 0, 0, libc::SECCOMP_RET_TRAP),
+        ]);
+    }
+}
+
+/// It is asked for once more, and never again.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_child_that_outlived_its_thread_and_was_reaped_by_somebody_else_is_forgotten() -> Test {
+    use std::sync::atomic::Ordering;
+    alone(|| {
+        let _guard = guard();
+        let starting = std::thread::spawn(|| -> io::Result<u32> {
+            let child = AsyncPipe::piped(Command::new("sleep").arg("60"))?;
+            Ok(child.ids()[0]) // the child lives, and so does its entry
+        });
+        let id = starting.join().unwrap()? as libc::pid_t;
+        // SAFETY: takes two numbers; the child is not reaped. A null status is allowed.
+        unsafe {
+            assert_eq!(libc::kill(id, libc::SIGKILL), 0);
+            assert_eq!(libc::waitpid(id, std::ptr::null_mut(), 0), id);
+        }
+        counted::begin();
+        let mut sched = Scheduler::new();
+        let waits = || counted::WAITS.load(Ordering::Relaxed);
+        sched.block_on(asyncfile::yield_now())?;
+        assert_eq!(waits(), 1);
+        for _ in 0..10 {
+            sched.block_on(asyncfile::yield_now())?;
+        }
+        assert_eq!(waits(), 1, "it is asked for again and again");
+        Ok(())
+    })
+}
