@@ -13,7 +13,7 @@ use asyncfile::{
     again, done, first, queue, sleep, wait, AsyncFile, AsyncPipe, End, Op, Scheduler, TaskError,
 };
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -42,14 +42,14 @@ fn main() -> ExitCode {
     let directory = match (args.next(), args.next()) {
         (Some(directory), None) => directory,
         _ => {
-            eprintln!("usage: timeline DIR");
+            let _ = writeln!(io::stderr(), "usage: timeline DIR");
             return ExitCode::from(2);
         }
     };
     match draw(Path::new(&directory)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("timeline: {error}");
+            let _ = writeln!(io::stderr(), "timeline: {error}");
             ExitCode::FAILURE
         }
     }
@@ -59,8 +59,14 @@ fn draw(directory: &Path) -> io::Result<()> {
     let tape = RefCell::new(Tape::default());
     let names = run(&tape)?;
     let picture = layout::lay_out(&tape.into_inner(), &names);
-    std::fs::write(directory.join("timeline.svg"), svg::draw(&picture))?;
-    std::fs::write(directory.join("timeline.html"), page::make(&picture))
+    let (svg, page) = (svg::draw(&picture), page::make(&picture));
+    for (name, text) in [("timeline.svg", svg), ("timeline.html", page)] {
+        let path = directory.join(name);
+        let named = |place: String| move |error| io::Error::other(format!("{place}: {error}"));
+        std::fs::write(&path, text).map_err(named(path.display().to_string()))?;
+        writeln!(io::stdout(), "{}", path.display()).map_err(named("stdout".into()))?;
+    }
+    Ok(())
 }
 
 /// The program that is drawn: five tasks. The observer writes on the tape what happens. The answer

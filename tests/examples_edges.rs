@@ -22,7 +22,7 @@ use std::process::{Child, Command, Output, Stdio};
 use support::{watchdog, Fifo};
 
 /// Each example with arguments with which it prints something, and its stdin.
-const ALONE: [(&str, &[&str], &str); 18] = [
+const ALONE: [(&str, &[&str], &str); 19] = [
     ("chat_server", &[], ""),
     ("echo_server", &[], ""),
     ("expect", &["ADDRESS"], ""),
@@ -44,6 +44,7 @@ const ALONE: [(&str, &[&str], &str); 18] = [
     ("socket_afile", &[], ""),
     ("supervise", &["SERVICES"], ""),
     ("tail_f", &["Cargo.toml"], ""),
+    ("timeline", &["DIR"], ""),
     ("workers", &["--threads", "2", "FIFO", "Cargo.toml"], ""),
 ];
 
@@ -68,6 +69,7 @@ fn example(name: &str) -> Command {
 fn run(name: &str, args: &[&str], stdin: &str, how: impl FnOnce(&mut Command)) -> Output {
     let fifo = Fifo::new();
     let services = tempfile::NamedTempFile::new().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     fs::write(services.path(), "a: echo b; exec sleep 1000\n").unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -77,6 +79,7 @@ fn run(name: &str, args: &[&str], stdin: &str, how: impl FnOnce(&mut Command)) -
         "ADDRESS" => OsStr::new(&address),
         "FIFO" => fifo.path().as_os_str(),
         "SERVICES" => services.path().as_os_str(),
+        "DIR" => directory.path().as_os_str(),
         arg => OsStr::new(arg),
     }));
     command.stdin(Stdio::piped()).stderr(Stdio::piped());

@@ -84,7 +84,7 @@ impl Reading {
         // True for a peek at a message that was put back, and not at one in the kernel.
         let is_held = self.machine.is_peek() && !state.inflow.is_empty();
         let mut advance = Advance::Blocked;
-        if is_front || self.machine.wants_nothing() {
+        if is_front || self.waits_for_no_other() {
             let mut calls = file
                 .port
                 .calls(cx.may_look, state.is_parked(Direction::Read));
@@ -135,6 +135,14 @@ impl Reading {
                 Progress::Blocked(self.timeout.deadline(cx))
             }
         }
+    }
+
+    /// A read of nothing ends at once, whoever is before it, and so does a read of a stream where
+    /// messages are kept apart, which is refused.
+    fn waits_for_no_other(&self) -> bool {
+        let is_refused =
+            self.file.port.keeps_messages && !matches!(self.machine.want(), Want::Some(_));
+        is_refused || self.machine.wants_nothing()
     }
 
     /// Lends the bytes at the front of the buffer to the task, where they lie. That is why the
