@@ -3,7 +3,8 @@
 //! An entry stays in the heap when its task's operation ends in time, or gets a later deadline.
 //! When it is popped, the scheduler checks whether its task is due. A timeout that is armed anew
 //! with each read therefore costs the heap nothing, because the entry of the first read serves the
-//! later reads. Entries that no task relies on are dropped when they are most of the heap.
+//! later reads. Each turn looks whether entries that no task relies on are most of the heap, and
+//! drops them then.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -82,14 +82,14 @@ pub struct AsyncFile {
 impl AsyncFile {
     /// Takes over a descriptor: a `File`, `TcpStream`, `UnixStream`, `ChildStdout`, ...
     ///
-    /// The library sets O_NONBLOCK on the open file description.
+    /// The library sets O_NONBLOCK on the open file description of a pipe, a terminal or a device.
+    /// The flags of sockets and regular files are not changed.
     /// [`into_inner`](AsyncFile::into_inner), [`close`](AsyncFile::close) and the last handle's
-    /// drop clear it again, if it was not set before. Until then every process that shares the
-    /// description (a shell, a sibling) has O_NONBLOCK, too, so use
-    /// [`duplicate`](AsyncFile::duplicate) for a shared descriptor. The flags of sockets and
-    /// regular files are not changed. Do not make two files by `new` on one description (a
-    /// `try_clone` of a pipe's end): the file that was made first clears the flag when it goes, and
-    /// calls on the other one then wait in the kernel. Clone the `AsyncFile` instead.
+    /// drop clear the flag again, if it was not set before. Until then every process that shares
+    /// the description (a shell, a sibling) has O_NONBLOCK, too, so use
+    /// [`duplicate`](AsyncFile::duplicate) for a shared descriptor. Do not make two files by `new`
+    /// on one description (a `try_clone` of a pipe's end): the file that was made first clears the
+    /// flag when it goes, and calls on the other one then block. Clone the `AsyncFile` instead.
     ///
     /// # Errors
     ///
@@ -490,7 +490,7 @@ impl AsyncFile {
     }
 
     /// Ends the writing to a socket: its peer reads the end of file. Reading goes on. The operation
-    /// queues after the writes that were waited for before it, then calls shutdown(2);
+    /// takes its place after the writes for which tasks wait already, then calls shutdown(2);
     /// [`Task::ok`](crate::Task::ok) confirms it. Later writes fail with
     /// [`io::ErrorKind::BrokenPipe`].
     ///

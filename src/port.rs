@@ -91,7 +91,8 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// Takes over the open file description.
+    /// Takes over a descriptor. Sets O_NONBLOCK on its open file description, unless it is a socket
+    /// or a regular file, and notes whether the flag must be cleared again.
     pub fn take_over(fd: impl Into<Owned>) -> io::Result<Port> {
         let fd = fd.into();
         let kind = sys::kind(fd.number())?;

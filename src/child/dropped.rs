@@ -91,9 +91,9 @@ impl Dropped {
         }
     }
 
-    /// Puts the child's pidfd into a poll set, unless one has it already, and the child into
-    /// `watched`. Returns whether the child is watched. (A poll set has the pidfd already if a task
-    /// waits for the exit of a child whose pipe was closed.)
+    /// Puts the child into `watched`, and its pidfd into a poll set, if there is room and a poll set
+    /// takes it. Returns whether the child is watched. A poll set has the pidfd already if a task
+    /// waits for the exit of a child whose pipe was closed.
     fn watch(&self, child: &Rc<ChildProcess>) -> bool {
         let watch = |reactor| child.watch(&reactor);
         let is_watched = child.status() == Status::Running
@@ -105,8 +105,8 @@ impl Dropped {
         is_watched
     }
 
-    /// Takes the children out of `watched` that no poll set has any more. If they have not ended,
-    /// their scheduler is gone, and they are checked again.
+    /// Moves a child out of `watched` if no poll set has its pidfd any more. If the child has not
+    /// ended, its scheduler is gone, and the child goes back to `asked`.
     fn release_unwatched(&self) {
         let mut watched = self.watched.take();
         watched.retain(|child| {

@@ -322,7 +322,7 @@ impl Gates {
         self.let_pass(Side::Room);
     }
 
-    /// Gives the front its turn, if there is something for it.
+    /// Gives the front of this gate its turn: wakes it, if there is something for it.
     fn let_pass(&self, side: Side) {
         let mut gate = self.gate(side).borrow_mut();
         match &gate.reactor {

@@ -163,8 +163,9 @@ impl Reading {
         }
     }
 
-    /// Lends the bytes of a peek, which stay where they were: in the buffer, or, if they are a
-    /// message that was not put back (`is_held`), in the kernel.
+    /// Lends the bytes of a peek, which stay where they were. The bytes of a stream are in the
+    /// buffer, and so is a message that was put back (`is_held`). Any other message is still in the
+    /// kernel. The buffer has only a copy, which is lent.
     #[cold]
     fn show(&self, state: &mut State, len: usize, is_held: bool) -> Value {
         let buffer = &mut state.inflow.buffer;

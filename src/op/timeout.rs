@@ -13,7 +13,8 @@ use super::operate::Context;
 use crate::error::Cause;
 use crate::sys::clock::{self, nanoseconds, Epoch, Moment};
 
-/// The span and the moment. The earlier of the two ends the operation.
+/// The limits of an operation: a span of time (`timeout`), and a moment (`until`). The earlier of
+/// the two ends the operation.
 #[derive(Clone, Copy)]
 pub(crate) struct Timeout {
     /// The span in nanoseconds. [`NEITHER`](Timeout::NEITHER) says that there is no moment either.

@@ -193,8 +193,8 @@ impl<'t> Scheduler<'t> {
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<usize, TaskError> {
         let had_failures = self.reactor.has_failures();
         self.begin_drive(false)?;
-        // This look comes before `drop_cancelled`, which would hide the answer. A turn that drops a
-        // task or reports a failure has done something, so it must not sleep.
+        // `has_work` is asked first, because `drop_cancelled` empties a list that it looks at. A
+        // turn that drops a task or reports a failure has done something, so it must not sleep.
         let has_work = had_failures || self.reactor.has_work();
         self.drop_cancelled(None);
         if !self.reactor.take_stop() {

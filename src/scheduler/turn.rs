@@ -59,7 +59,7 @@ impl<'t> Scheduler<'t> {
     pub(super) fn fall_due(&mut self) {
         let now = self.reactor.begin_turn();
         chore::tick(now);
-        if self.deadlines.first() <= now {
+        if self.deadlines.first() <= now || self.deadlines.are_stale() {
             self.wake_due(now);
         }
     }

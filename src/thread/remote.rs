@@ -1,8 +1,8 @@
 //! A scheduler's remote control, for other threads and signal handlers: calls, a wake, a stop.
 //!
-//! The calls go through a channel. A hidden task of the scheduler receives them. The scheduler
-//! makes them at the end of the turn, when no task is being advanced. How the scheduler is woken is
-//! in `wake`.
+//! A call is a closure that the scheduler runs. Calls come through a channel, and a hidden task
+//! takes them out of it. The scheduler runs them at the end of the turn, when no task is being
+//! advanced. How the scheduler is woken is in `wake`.
 
 use std::cell::RefCell;
 use std::fmt;

@@ -27,7 +27,7 @@ pub(crate) struct WaitQueue {
     senders: AtomicUsize,
     /// Whether the receiver is gone. The flag changes only under the lock of the messages.
     is_closed: AtomicBool,
-    /// Whether a task waits that no message has woken yet.
+    /// Whether a task waits and was not woken yet.
     is_waited_on: AtomicBool,
     /// The waiting tasks of each scheduler; there is hardly ever more than one scheduler. One
     /// message wakes all tasks: the first to be resumed takes it, and the others go on waiting.
@@ -175,7 +175,8 @@ mod tests {
     use super::super::stepping::for_each_step;
     use super::*;
 
-    /// The last sender sends and goes while an operation looks, after each instruction of the look.
+    /// An operation looks for the end. After each of its instructions in turn, the last sender
+    /// interrupts it, sends a message and goes.
     #[test]
     fn no_wait_ends_as_at_the_end_while_the_last_message_is_there() {
         for_each_step(

@@ -155,9 +155,9 @@ impl WakeReader {
 
 impl Watch for WakeReader {
     fn on_ready(self: Rc<Self>, revents: c_short) {
-        // A pipe's NVAL is true everywhere (only devices have a false one, on Darwin). The pipe has
-        // no end of file, because the writer is alive. A file that has one is another file with the
-        // reader's number.
+        // The POLLNVAL of a pipe can be trusted on every platform. (Darwin reports a wrong one, but
+        // only for devices.) The pipe has no end of file, because the writer is alive. If a read
+        // meets one, the number belongs to another file by now.
         let is_broken = revents & (POLLNVAL | POLLHUP | POLLERR) != 0;
         if is_broken || matches!(sys::read(self.wake.reader, &mut [0; 64]), Ok(0)) {
             return self.lose();

@@ -431,3 +431,28 @@ fn a_task_that_has_ended_leaves_nothing() -> Test {
     assert_eq!(memory().live, before);
     Ok(())
 }
+
+/// A heap entry stays when its operation ends in time. If no deadline ever comes, such entries must
+/// be dropped all the same: each of these tasks has a timeout of an hour.
+#[test]
+fn entries_of_deadlines_that_never_come_do_not_pile_up() -> Test {
+    let _guard = guard();
+    let (file, mut peer) = sockets()?;
+    let mut sched = warm()?;
+    let mut rounds = |count: usize| -> Test {
+        for _ in 0..count {
+            let reader = sched.spawn(file.readline().timeout(HOUR), |task| {
+                done(task.line()?.map_or(0, <[u8]>::len))
+            });
+            sched.turn(Some(ZERO))?; // it blocks, and its clock starts
+            peer.write_all(b"line\n")?;
+            assert_eq!(sched.join(reader)?, 5);
+        }
+        Ok(())
+    };
+    rounds(1_000)?;
+    let before = memory().live;
+    rounds(5_000)?;
+    assert!(memory().live - before < 4_096, "bytes that are left");
+    Ok(())
+}
