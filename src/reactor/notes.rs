@@ -17,8 +17,6 @@ pub(super) struct Notes {
     /// The failures that no handle takes, each with its task. None stands for a failure that
     /// belongs to no task.
     failures: RefCell<VecDeque<(Option<Key>, TaskError)>>,
-    /// Whether an observer is shown what tasks do.
-    is_observed: Cell<bool>,
     /// Whether there is a note. The common path looks at this flag alone.
     any: Cell<bool>,
 }
@@ -36,7 +34,7 @@ impl Reactor {
 
     pub fn next_cancelled(&self) -> Option<Key> {
         let next = self.notes.cancelled.borrow_mut().pop();
-        let has_others = self.notes.is_observed.get() || !self.notes.failures.borrow().is_empty();
+        let has_others = self.is_observed() || !self.notes.failures.borrow().is_empty();
         self.notes.any.set(next.is_some() || has_others);
         next
     }
@@ -63,9 +61,8 @@ impl Reactor {
         failures.remove(place)
     }
 
-    /// Marks that there is an observer from here on.
-    pub fn observe(&self) {
-        self.notes.is_observed.set(true);
+    /// Has the common path look at the observer.
+    pub(super) fn note_observer(&self) {
         self.notes.any.set(true);
     }
 

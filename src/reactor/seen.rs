@@ -51,9 +51,15 @@ impl Reactor {
         self.later.borrow().last() == Some(&key)
     }
 
-    /// From here on, the files that are closed are noted.
-    pub fn note_closes(&self) {
+    /// There is an observer from here on: the files that are closed are noted for it.
+    pub fn observe(&self) {
         self.closed.borrow_mut().get_or_insert_with(Vec::new);
+        self.note_observer();
+    }
+
+    /// Whether there is an observer.
+    pub(super) fn is_observed(&self) -> bool {
+        self.closed.borrow().is_some()
     }
 
     /// Notes, for an observer, that a file was closed on which tasks wait or have waited.

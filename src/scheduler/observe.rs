@@ -92,7 +92,6 @@ impl<'t> Scheduler<'t> {
     /// ```
     pub fn observe(&mut self, f: impl FnMut(&Trace<'_>) + 't) {
         self.reactor.observe();
-        self.reactor.note_closes();
         self.observer = Some(Box::new(Observer {
             tell: Box::new(f),
             seen: self.reactor.seen(),
