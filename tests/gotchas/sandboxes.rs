@@ -297,14 +297,33 @@ fn a_duplicated_pipe_keeps_its_flags_without_preadv2() -> Test {
     })
 }
 
-// --------------------------------------------------------------------- EINTR in the write of a wake
+/// A handler of SIGSYS, which answers the call that was stopped.
+#[cfg(target_arch = "x86_64")]
+type Answer = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
+
+/// From here on the handler answers the calls of this thread that the filter stops.
+#[cfg(target_arch = "x86_64")]
+fn trap(answer: Answer, filter: Vec<libc::sock_filter>) {
+    // SAFETY: a zeroed sigaction is valid, and each handler here may run at any moment: it makes at
+    // most one system call.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = answer as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        let answer = libc::sigaction(libc::SIGSYS, &action, std::ptr::null_mut());
+        assert_eq!(answer, 0);
+    }
+    install(filter);
+}
+
+// -------------------------------------------------------------------- EINTR in the write of a wake
 
 /// The write(2) of one byte is interrupted so many times, and then made.
 #[cfg(target_arch = "x86_64")]
 mod interrupted {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use super::{install, step};
+    use super::{step, trap};
 
     pub static LEFT: AtomicU32 = AtomicU32::new(0);
 
@@ -330,21 +349,16 @@ mod interrupted {
 
     /// From here on this thread's write(2) of one byte is interrupted `LEFT` times.
     pub fn begin() {
-        // SAFETY: a zeroed sigaction is valid; the handler makes one system call.
-        unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            action.sa_sigaction = answer as *const () as usize;
-            action.sa_flags = libc::SA_SIGINFO;
-            let answer = libc::sigaction(libc::SIGSYS, &action, std::ptr::null_mut());
-            assert_eq!(answer, 0);
-        }
-        install(vec![
-            step(0x20, 0, 0, 0),
-            step(0x15, 0, 3, libc::SYS_write as u32),
-            step(0x20, 0, 0, 32), // the third argument
-            step(0x15, 0, 1, 1),
-            step(0x06, 0, 0, libc::SECCOMP_RET_TRAP),
-        ]);
+        trap(
+            answer,
+            vec![
+                step(0x20, 0, 0, 0),
+                step(0x15, 0, 3, libc::SYS_write as u32),
+                step(0x20, 0, 0, 32), // the third argument
+                step(0x15, 0, 1, 1),
+                step(0x06, 0, 0, libc::SECCOMP_RET_TRAP),
+            ],
+        );
     }
 }
 
@@ -384,7 +398,7 @@ fn a_wake_whose_write_is_interrupted_is_not_lost() -> Test {
 mod counted {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use super::{install, step};
+    use super::{step, trap};
 
     pub static WAITS: AtomicU32 = AtomicU32::new(0);
 
@@ -396,19 +410,14 @@ mod counted {
     }
 
     pub fn begin() {
-        // SAFETY: a zeroed sigaction is valid; the handler makes no call.
-        unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            action.sa_sigaction = answer as *const () as usize;
-            action.sa_flags = libc::SA_SIGINFO;
-            let answer = libc::sigaction(libc::SIGSYS, &action, std::ptr::null_mut());
-            assert_eq!(answer, 0);
-        }
-        install(vec![
-            step(0x20, 0, 0, 0),
-            step(0x15, 0, 1, libc::SYS_wait4 as u32),
-            step(0x06, 0, 0, libc::SECCOMP_RET_TRAP),
-        ]);
+        trap(
+            answer,
+            vec![
+                step(0x20, 0, 0, 0),
+                step(0x15, 0, 1, libc::SYS_wait4 as u32),
+                step(0x06, 0, 0, libc::SECCOMP_RET_TRAP),
+            ],
+        );
     }
 }
 
