@@ -7,49 +7,23 @@
 //!
 //! Exit status: 0, 1 if something failed, 2 for a wrong command line.
 
-use asyncfile::trace::Event;
 use asyncfile::{again, done, first, sleep, yield_now, AsyncFile, Op, Scheduler};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+mod follow;
+
 fn main() -> ExitCode {
-    if std::env::args_os().len() > 1 {
-        say("it takes no arguments");
-        return ExitCode::from(2);
-    }
-    match follow() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&error.to_string());
-            ExitCode::FAILURE
-        }
-    }
+    follow::run("follow_a_cancel", run)
 }
 
-/// On stderr. If it cannot be written to, nothing is said.
-fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "follow_a_cancel: {text}");
-}
-
-fn follow() -> io::Result<()> {
+fn run() -> io::Result<()> {
     let (ours, mut theirs) = io::pipe()?;
     let file = AsyncFile::new(ours)?;
     let mut sched = Scheduler::new();
     writeln!(io::stdout(), "the first turn begins")?;
-    sched.observe(|trace| {
-        let event = match &trace.event {
-            Event::Spawned(op) => format!("spawned, waits for {op:?}"),
-            Event::Advanced { op, from, to, .. } => format!("{op:?}: {from} -> {to}"),
-            Event::Resumed(end, op) => format!("resumed with {end:?}, waits for {op:?}"),
-            Event::Done(end) => format!("resumed with {end:?}, has ended"),
-            Event::Failed(error) => format!("has failed: {error}"),
-            _ => return,
-        };
-        let (turn, task) = (trace.turn, trace.task);
-        // A failure shows with the last line.
-        let _ = writeln!(io::stdout(), "turn {turn}, task {task}: {event}");
-    });
+    follow::show(&mut sched);
 
     let pause = sleep(Duration::from_secs(60));
     let ops = first([Op::from(file.readline()), pause.into()]);
