@@ -25,7 +25,7 @@ pub(crate) struct Deadline {
     /// When the task is due.
     at: Moment,
     /// The time of the earliest entry in the heap that the task relies on; NEVER if there is none.
-    /// It is not later than `at`.
+    /// The entry is not later than `at`.
     listed: Moment,
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::io::RawFd;
 /// What every [`io::Error`] of an operation carries: the operation's name, the descriptor, the
 /// cause.
 ///
-/// It prints as `readline on fd 5: timed out after 1s, 37 bytes kept`. Callers match on the
+/// The error prints as `readline on fd 5: timed out after 1s, 37 bytes kept`. Callers match on the
 /// [`io::ErrorKind`] of the `io::Error` that carries it. The errno is in here, because an
 /// `io::Error` that carries another error has none itself.
 ///

@@ -93,7 +93,7 @@ impl AsyncFile {
     ///
     /// # Errors
     ///
-    /// Those of fstat(2) and fcntl(2): EBADF.
+    /// Errors of fstat(2) and fcntl(2): EBADF.
     ///
     /// # Example
     ///
@@ -123,7 +123,7 @@ impl AsyncFile {
     ///
     /// # Errors
     ///
-    /// Those of fstat(2) and fcntl(2): EBADF, EMFILE.
+    /// Errors of fstat(2) and fcntl(2): EBADF, EMFILE.
     ///
     /// # Example
     ///
@@ -526,7 +526,7 @@ impl AsyncFile {
     ///
     /// # Errors
     ///
-    /// Those of fcntl(2): EMFILE; [`io::ErrorKind::NotConnected`] for a file that was closed.
+    /// Errors of fcntl(2): EMFILE; [`io::ErrorKind::NotConnected`] for a file that was closed.
     ///
     /// # Example
     ///

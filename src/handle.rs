@@ -215,7 +215,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
 /// [`JoinHandle`]: a failure that was not taken counts as one of a detached task.
 #[must_use = "dropped at once, it cancels the task at once"]
 pub struct CancelOnDrop<T>(
-    /// None after `into_handle`.
+    /// The handle. None after `into_handle`.
     Option<JoinHandle<T>>,
 );
 

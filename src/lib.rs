@@ -73,8 +73,8 @@
 //!
 //! **To read it in one sitting**: `scheduler/turn`, `reactor`, `descriptor`, `wait_list`,
 //! `machine/read`, `op/read`, `op/timeout`; then the heads of `deadlines`, `line_buffer` and
-//! `port/calls`. [`guide::start_here`] says what to look for in each. The [`guide`] tells how a turn
-//! goes, where bytes are, and what to know of the kernel.
+//! `port/calls`. [`guide::start_here`] says what to look for in each. The [`guide`] tells how a
+//! turn goes, where bytes are, and what to know of the kernel.
 //!
 //! # What matters, in this order
 //!

@@ -338,18 +338,18 @@ impl Kernel {
         self.is_true(fd, POLLIN)
     }
 
-    /// Whether that was so when poll(2) was asked of it last.
+    /// Whether a read would not have waited when poll(2) was asked last.
     pub fn was_readable_at_poll(&self, fd: RawFd) -> bool {
         self.was_true_at_poll(fd, POLLIN | polling::UNASKED)
     }
 
-    /// What was true of it when poll(2) was asked of it last, and still is.
+    /// The events that were there when poll(2) was asked of this descriptor last, and still are.
     pub fn lasting_truth(&self, fd: RawFd) -> c_short {
         let then = self.at_poll.get(&fd).copied().unwrap_or(0);
         then & self.lookup(fd).map_or(0, |id| self.truth(id))
     }
 
-    /// What was true of it at any of the polls that were asked of it at the time of the last one.
+    /// The events of this descriptor at any poll of the moment at which poll(2) was asked of it last.
     pub fn truth_of_late(&self, fd: RawFd) -> c_short {
         self.of_late.get(&fd).map_or(0, |(_, truth)| *truth)
     }

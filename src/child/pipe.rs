@@ -60,7 +60,7 @@ impl AsyncPipe {
     ///
     /// # Errors
     ///
-    /// Those of fstat(2) and fcntl(2), with the stream named. The child lives on, its streams
+    /// Errors of fstat(2) and fcntl(2), with the stream named. The child lives on, its streams
     /// closed, and is reaped by a later turn.
     ///
     /// # Example
@@ -129,7 +129,7 @@ impl AsyncPipe {
     ///
     /// # Errors
     ///
-    /// Those of [`Command::spawn`] and pipe(2): NotFound, PermissionDenied, ETXTBSY,
+    /// Errors of [`Command::spawn`] and pipe(2): NotFound, PermissionDenied, ETXTBSY,
     /// E2BIG, EMFILE, EAGAIN (no more processes), ... [`OperationError`](crate::OperationError) has
     /// the errno. The text names the program, its stage in a pipeline, and the working directory if
     /// that is what is missing. Nothing is left behind: no child, no descriptor.
@@ -371,13 +371,13 @@ impl AsyncPipe {
     ///
     /// # Errors
     ///
-    /// Those of reading and writing, with the stream named; TimedOut; a limit (`Other`); a child
+    /// Errors of reading and writing, with the stream named; TimedOut; a limit (`Other`); a child
     /// that something else has reaped (`Other`: its status is unknown).
     ///
     /// # Example
     ///
-    /// This shows that a timeout loses nothing. The child reads from a socket, which says nothing at
-    /// first:
+    /// This shows that a timeout loses nothing. The child reads from a socket, which says nothing
+    /// at first:
     ///
     /// ```
     /// use asyncfile::{AsyncPipe, Scheduler};
@@ -476,7 +476,7 @@ impl AsyncPipe {
     ///
     /// # Errors
     ///
-    /// Those of kill(2): EPERM ends the stop, and the error names the child. `Other` if something
+    /// Errors of kill(2): EPERM ends the stop, and the error names the child. `Other` if something
     /// else has reaped the leader of a group or the last child. `TimedOut` at the stop's own
     /// timeout. `InvalidInput` for a stop in a [`first`](crate::first), and for
     /// [`again`](crate::again) after one.
@@ -507,7 +507,7 @@ impl AsyncPipe {
     ///
     /// # Errors
     ///
-    /// `Other` if something else has reaped the child: its status is unknown. Those of waitpid(2).
+    /// `Other` if something else has reaped the child: its status is unknown. Errors of waitpid(2).
     ///
     /// # Example
     ///
@@ -590,7 +590,7 @@ impl AsyncPipe {
     ///
     /// # Errors
     ///
-    /// Those of kill(2): EINVAL, EPERM. All children are tried, and the first error is returned.
+    /// Errors of kill(2): EINVAL, EPERM. All children are tried, and the first error is returned.
     ///
     /// # Example
     ///
@@ -631,7 +631,7 @@ impl AsyncPipe {
     ///
     /// InvalidInput if no child leads a group. `Other` if something else has reaped a leader (the
     /// host's own waitpid(2), or the kernel where SIGCHLD is ignored): nothing is sent to its
-    /// group, because the number may be another group's. Those of kill(2): EINVAL, EPERM. All
+    /// group, because the number may be another group's. Errors of kill(2): EINVAL, EPERM. All
     /// groups are tried, and the first error is returned. A group of which nothing is left is no
     /// error.
     ///

@@ -1,6 +1,6 @@
 //! The reading machine: read, read full, read_exact, peek, read_to_end, readline and readlines.
 //!
-//! They differ in the bytes that satisfy them (see [`Want`]), and a peek leaves the bytes in the
+//! The readers differ in the bytes that satisfy them (see [`Want`]), and a peek leaves the bytes in the
 //! buffer. The rest is one machine:
 //!
 //! ```text
@@ -39,7 +39,7 @@ pub enum Want {
     Exact(usize),
     /// All bytes until the end, at most this many.
     ToEnd(usize),
-    /// One line, or the first bytes of a longer one: this many.
+    /// One line. A line that is longer than this many bytes comes in pieces of that size.
     Line(usize),
     /// All whole lines that are there, at most this many bytes. If the first line is longer, this
     /// many bytes of it.
@@ -152,7 +152,8 @@ pub const TRANSITIONS: &[super::table::Edge<State>] = &[
 ///
 /// # Example
 ///
-/// This shows a readline without a descriptor. A slice is a source; a nonblocking socket is one, too:
+/// This shows a readline without a descriptor. A slice is a source; a nonblocking socket is one,
+/// too:
 ///
 /// ```
 /// use asyncfile::machine::{read::{Inflow, Reader, Want}, Advance, End};

@@ -1,4 +1,4 @@
-//! What has changed since the last report to an observer: the tasks that were woken or cancelled,
+//! Changes since the last report to an observer: the tasks that were woken or cancelled,
 //! and the files that were closed. Waking a task leaves no note. Instead, the queues are compared
 //! with their earlier lengths, so a scheduler without observer does nothing here.
 

@@ -23,8 +23,8 @@ pub(super) struct Stream {
     pub is_urgent: bool,
 }
 
-/// What a message costs beside its bytes: Linux counts the memory of its sk_buff. Without it there
-/// would be room for any number of empty ones.
+/// The room that a message takes beside its bytes: Linux counts the memory of its sk_buff. Without
+/// this there would be room for any number of empty messages.
 const OVERHEAD: usize = 32;
 
 impl Stream {

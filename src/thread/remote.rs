@@ -84,7 +84,7 @@ impl Scheduler<'_> {
     ///
     /// # Errors
     ///
-    /// Those of pipe(2): EMFILE, ENFILE.
+    /// Errors of pipe(2): EMFILE, ENFILE.
     pub fn remote(&self) -> io::Result<Remote> {
         let reader = WakeReader::of(&self.reactor);
         let reader = reader.map_err(|error| error::system("remote", -1, error))?;
