@@ -14,15 +14,17 @@ const PAUSE: u64 = 100_000_000;
 thread_local! {
     /// The chore of this thread.
     static CHORE: Cell<Option<fn()>> = const { Cell::new(None) };
-    /// When a turn of this thread does the chores next. A drive that begins does them in any case.
+    /// When a turn of this thread does the chores again. The beginning of a drive does them at any
+    /// time.
     static NEXT: Cell<Moment> = const { Cell::new(Moment::ZERO) };
 }
 
-/// The chore that every thread does. `IS_SHARED` says without the lock whether there is one.
+/// The chore that every thread does. `IS_SHARED` says whether there is one, so that a thread need
+/// not take the lock to know.
 static SHARED: Mutex<Option<fn()>> = Mutex::new(None);
 static IS_SHARED: AtomicBool = AtomicBool::new(false);
 
-/// Gives this thread a chore, in place of the one that it had. With None it has none from here on.
+/// Sets the chore of this thread, in place of the chore before. With None the thread has no chore.
 pub(crate) fn set(chore: Option<fn()>) {
     let _ = CHORE.try_with(|cell| cell.set(chore));
 }
@@ -46,7 +48,8 @@ pub(crate) fn begin_drive() {
     }
 }
 
-/// Does the chores of this thread if they are due. Each turn calls this, with its own time.
+/// Does the chores of this thread if they are due. Each turn calls this with the time at which it
+/// began.
 #[inline]
 pub(crate) fn tick(now: Moment) {
     let is_due = NEXT.try_with(|next| now >= next.get()).unwrap_or(false);

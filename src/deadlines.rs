@@ -86,8 +86,8 @@ impl Deadlines {
         }
     }
 
-    /// Whether the deadline of the task has come, after its `entry` was popped. If it has come, the
-    /// task has no deadline any more.
+    /// Returns whether the deadline of the task has come, after its `entry` was popped from the heap.
+    /// If it has come, the task has no deadline any more.
     pub fn is_due(
         &mut self,
         key: Key,
@@ -104,7 +104,7 @@ impl Deadlines {
         is_due
     }
 
-    /// Whether most entries are of no use any more.
+    /// True if the heap has mostly entries that no task needs any more.
     pub fn are_stale(&self) -> bool {
         self.heap.len() > 2 * self.armed + 64
     }

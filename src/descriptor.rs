@@ -249,7 +249,8 @@ impl State {
             .map_or(true, |front| front == key)
     }
 
-    /// Whether poll(2) is asked for the front of this direction and has not answered yet.
+    /// True if the front task of this direction's queue is parked: poll(2) is asked for it, and has
+    /// not answered yet.
     #[inline]
     pub fn is_parked(&self, direction: Direction) -> bool {
         self.parked.has(direction.events())

@@ -96,7 +96,7 @@ impl Cause {
         }
     }
 
-    /// The kernel's error, if it is one.
+    /// The error of the kernel, if that is the cause.
     fn system(&self) -> Option<&io::Error> {
         match self {
             Cause::System(error) | Cause::Named { error, .. } | Cause::Partly { error, .. } => {
@@ -235,7 +235,7 @@ impl fmt::Display for OperationError {
 }
 
 impl fmt::Debug for OperationError {
-    /// Debug prints the same text as Display: the fields alone are codes.
+    /// Debug prints the same text as Display, because the fields are only codes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }

@@ -173,7 +173,7 @@ impl AsyncFile {
     }
 
     /// Reads exactly `size` bytes; [`Task::bytes`](crate::Task::bytes) has them. In all else it is
-    /// as [`read`](AsyncFile::read). With a size of 0 it ends at once with nothing.
+    /// the same as [`read`](AsyncFile::read). With a size of 0 it ends at once, with no bytes.
     ///
     /// # Errors
     ///
@@ -182,7 +182,7 @@ impl AsyncFile {
     ///
     /// # Example
     ///
-    /// This shows a length and as many bytes:
+    /// This shows how to read a length, then as many bytes:
     ///
     /// ```
     /// use asyncfile::{AsyncFile, Scheduler};
@@ -204,7 +204,7 @@ impl AsyncFile {
     /// bytes, or the same end of file. With [`full`](Read::full) it ends when `size` bytes are
     /// buffered, at the end of file, or at its deadline. [`again`](crate::again) after a peek ends
     /// at once, with the same bytes: take them first, or peek at more with `full` and a larger
-    /// size. With a size of 0 it ends at once with nothing.
+    /// size. With a size of 0 it ends at once, with no bytes.
     ///
     /// # Example
     ///
@@ -246,9 +246,9 @@ impl AsyncFile {
         ReadToEnd::new(&self.descriptor)
     }
 
-    /// Reads one line with its newline; [`Task::line`](crate::Task::line) has it. At end of file it
-    /// has any rest without newline, then None, again and again. Only `\n` ends a line; carriage
-    /// return, NUL and invalid UTF-8 are data. The operation reads ahead.
+    /// Reads one line with its newline; [`Task::line`](crate::Task::line) has it. At end of file
+    /// there may be a last line without newline. After that each readline gives None. Only `\n`
+    /// ends a line; carriage return, NUL and invalid UTF-8 are data. The operation reads ahead.
     ///
     /// An end of file is not for ever. After the None, the next readline has what came since (a
     /// file that grew, a FIFO's next writer). A half line before the end is handed over as it is.

@@ -18,7 +18,7 @@ use crate::wait_list::WaitList;
 /// The place where a task leaves its result.
 pub(crate) struct Slot<T> {
     result: Cell<Leaving<T>>,
-    /// The end of this task, for tasks that wait for it. The first of those makes it.
+    /// The record of the task's end. None until the first task waits for that end.
     ending: Cell<Option<Rc<Ending>>>,
 }
 
@@ -175,7 +175,7 @@ impl<T> JoinHandle<T> {
         &self.reactor
     }
 
-    /// The end of the task, for a task that waits for it.
+    /// The record of the task's end, for a task that waits for that end. The first call makes it.
     pub(crate) fn ending(&self) -> Rc<Ending> {
         let ending = self.slot.ending.take().unwrap_or_else(|| {
             let has_come = Cell::new(self.is_finished());
@@ -211,8 +211,8 @@ impl<T> fmt::Debug for JoinHandle<T> {
 }
 
 /// A [`JoinHandle`] that cancels its task when it is dropped, as [`cancel`](JoinHandle::cancel)
-/// does: see [`JoinHandle::cancel_on_drop`]. After the task's end its drop is that of a
-/// [`JoinHandle`]: a failure that was not taken counts as one of a detached task.
+/// does: see [`JoinHandle::cancel_on_drop`]. If the task has ended before, the drop does what the
+/// drop of a [`JoinHandle`] does: a failure that was not taken counts as one of a detached task.
 #[must_use = "dropped at once, it cancels the task at once"]
 pub struct CancelOnDrop<T>(
     /// The handle. None after `into_handle`.
@@ -257,7 +257,7 @@ pub(crate) trait Body<'t> {
     fn fail(&mut self, error: TaskError, reactor: &Reactor, task: Option<Key>);
 }
 
-/// The answer of a body.
+/// How a task goes on after a call of its body.
 pub(crate) enum Resumed {
     /// The task goes on: its next operation is in the place of the one that has ended.
     Waits,
@@ -266,7 +266,7 @@ pub(crate) enum Resumed {
     Failed(io::Error),
 }
 
-/// A live task: what it waits for, and what is called then.
+/// A live task: the operation that it waits for, and the body that is called when that has ended.
 pub(crate) struct Alive<B: ?Sized> {
     pub key: Key,
     pub op: Op,
@@ -303,7 +303,7 @@ impl<F, T> Closure<F, T> {
     }
 }
 
-/// Makes the two ends of a task.
+/// Makes the two ends of a task: the handle, and the task itself for the scheduler.
 #[inline]
 pub(crate) fn pair<'t, T: 't>(
     reactor: &Rc<Reactor>,

@@ -47,10 +47,10 @@
 //!
 //! # The map of the house
 //!
-//! A file rests on its own floor and those below it, never on one above. The annexes rest on the
-//! core, and the core does not know them: they plug in through two traits, `Watch` (the owner of an
-//! entry of the poll set) and `Operate` (an operation as the scheduler sees it). `tests/house.rs`
-//! holds the files to this.
+//! A file uses files of its own floor and of those below it, never of one above. The annexes use
+//! the core, and the core does not know them: they plug in through two traits, `Watch` (the owner
+//! of an entry of the poll set) and `Operate` (an operation as the scheduler sees it).
+//! `tests/house.rs` checks this.
 //!
 //! | floor | files | what they hold |
 //! |---|---|---|

@@ -52,8 +52,8 @@ pub struct Found {
 /// ```
 #[derive(Default)]
 pub struct LineBuffer {
-    /// The memory. An idle empty buffer has none, and costs four words. A task that looks at lent
-    /// bytes shares it, if more bytes are buffered after them.
+    /// The memory. An empty buffer that is not in use has none, and costs four words. While a task
+    /// looks at lent bytes, it shares the memory if more bytes are buffered after them.
     storage: Option<Storage>,
     /// The first byte not consumed. Never greater than `scanned`.
     start: usize,
@@ -263,7 +263,8 @@ impl LineBuffer {
         self.end = 0;
         match storage.map(Rc::try_unwrap) {
             None => Vec::new(),
-            // A few bytes in a large buffer are copied, and the buffer goes back to the pool.
+            // The bytes are copied if they do not begin at the start of the storage, or fill no
+            // more than half of it. The storage then goes back to the pool.
             Some(Ok(bytes)) if start > 0 || len <= bytes.len() / 2 => {
                 let taken = bytes[start..start + len].to_vec();
                 pool::give(Rc::new(bytes));
@@ -298,9 +299,9 @@ impl LineBuffer {
         }
     }
 
-    /// Bytes are moved only when at least as many bytes before them were consumed, when the storage
-    /// grows, or when a task still looks at the old storage. The cost of a byte is therefore
-    /// constant on average.
+    /// Makes room after the buffered bytes. The buffered bytes move only if at least as many bytes
+    /// before them were consumed, if the storage grows, or if a task still looks at the old
+    /// storage. The cost of a byte is therefore constant on average.
     fn make_room(&mut self, most: usize) {
         if self.is_empty() {
             self.start = 0;

@@ -20,7 +20,7 @@ pub trait Operation: Into<Op> + Sealed {
     fn output(task: &mut Task<'_, '_>) -> io::Result<Self::Output>;
 }
 
-/// No operation is made outside the library.
+/// Keeps types outside the library from being operations.
 pub trait Sealed {}
 
 impl Sealed for Read {}

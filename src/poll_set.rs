@@ -23,7 +23,7 @@ pub(crate) struct PollSet<O> {
     pub live: usize,
 }
 
-/// The mark of an entry that was shown to a foreign loop.
+/// The value of `revents` in an entry that was shown to a foreign loop.
 const SHOWN: c_short = 1;
 
 impl<O> Default for PollSet<O> {
@@ -97,8 +97,8 @@ impl<O> PollSet<O> {
         owner
     }
 
-    /// Finds the next entry, from `place` on, for which poll(2) has an answer. Returns its owner,
-    /// which leaves the entry, and the answer.
+    /// Finds the next entry, from `place` on, for which poll(2) has an answer. Takes the owner out
+    /// of that entry. Returns the owner and the answer.
     #[inline]
     pub fn next_answer(&mut self, place: &mut usize) -> Option<(Option<O>, c_short)> {
         let rest = self.entries.get_mut(*place..)?;

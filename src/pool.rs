@@ -21,8 +21,8 @@ pub(crate) const CHUNK: usize = 64 * 1024;
 /// A partial line shorter than this moves to a small buffer while its reader is blocked.
 pub(crate) const SMALL: usize = 4 * 1024;
 
-/// The size of a large buffer. A full pipe and the partial line before it fit with a byte to spare,
-/// so one read takes all that a full pipe holds.
+/// The size of a large buffer. After a partial line shorter than `SMALL` there is room for `CHUNK`
+/// bytes, so one read takes all that a full pipe holds.
 pub(crate) const LARGE: usize = CHUNK + SMALL;
 
 /// The size of the smallest buffer. A short partial line fits into it.
@@ -87,7 +87,7 @@ pub(crate) fn give(mut storage: Storage) {
         return;
     }
     if storage.len() == LARGE {
-        // The list may be gone while the thread ends: the buffer is freed then.
+        // While the thread ends, the list may be gone. The buffer is freed then.
         let before = FREE.try_with(|free| free.spare.replace(Some(storage)));
         if let Ok(Some(other)) = before {
             keep(other);

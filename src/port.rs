@@ -46,8 +46,8 @@ impl Direction {
 enum Mode {
     /// O_NONBLOCK is set on the open file description.
     Nonblocking,
-    /// A pipe that the library made: each call has RWF_NOWAIT, which saves the call that sets
-    /// O_NONBLOCK. Where the kernel refuses RWF_NOWAIT, O_NONBLOCK is set after all, with the first
+    /// A pipe that the library made. Each call has RWF_NOWAIT, so no call is needed to set
+    /// O_NONBLOCK. If the kernel refuses RWF_NOWAIT, O_NONBLOCK is set after all, at the first
     /// call.
     Own,
     /// A socket: each call has MSG_DONTWAIT, and the flags of the open file description are left
@@ -240,8 +240,9 @@ impl Port {
     }
 
     /// Whether a call may be tried without an answer of poll(2): it does not wait, and shows more
-    /// than poll(2) does. Other calls are not tried. A read of a FIFO that no writer has opened
-    /// looks like an end of file, and a read of a terminal stops a background process.
+    /// than poll(2) does. Other calls are not tried, because some of them do harm. A read of a FIFO
+    /// that no writer has opened looks like an end of file, and a read of a terminal stops a
+    /// background process.
     fn may_be_tried(&self, direction: Direction) -> bool {
         match self.mode.get() {
             Mode::Socket => true,
@@ -287,7 +288,8 @@ impl Port {
         self.is_writable.set(true);
     }
 
-    /// Moves the descriptor, and all that is known of it, to a new owner. This port has lost it.
+    /// Moves the descriptor, and all that is known of it, to a new port. This port is marked as
+    /// lost.
     pub fn hand_over(&self) -> Port {
         let port = Port {
             set_by: self.set_by.clone(),

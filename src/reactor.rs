@@ -42,7 +42,7 @@ pub(crate) use seen::Seen;
 /// The owner of an entry of the poll set.
 pub(crate) trait Watch {
     /// Takes the answer of poll(2). It is called once for each registration, so an owner that has
-    /// more to wait for registers again. No `RefCell` of the library is borrowed meanwhile.
+    /// more to wait for registers again. No `RefCell` of the library is borrowed during the call.
     fn on_ready(self: Rc<Self>, revents: c_short);
 
     /// Called when another owner has registered the same descriptor number. The descriptor of this
@@ -60,8 +60,8 @@ pub(crate) trait Watch {
 #[derive(Default)]
 pub(crate) struct Reactor {
     poll_set: RefCell<PollSet<Rc<dyn Watch>>>,
-    /// The tasks to be advanced in this turn, in this order. A task may be in the queue twice,
-    /// because advancing a blocked task changes nothing.
+    /// The tasks to be advanced in this turn, in this order. A task may be in the queue twice: its
+    /// second advance finds it blocked, and changes nothing.
     ready: RefCell<VecDeque<Key>>,
     /// How many tasks at the front of `ready` wait on a file that was closed. All of them are
     /// advanced in this turn.
@@ -100,8 +100,7 @@ impl Reactor {
         }
     }
 
-    /// Calls `on_lost` of the owner that the entry had before, unless the same owner has registered
-    /// again.
+    /// Calls `on_lost` of the previous owner, unless it is also the new one.
     #[cold]
     fn replace(&self, before: Rc<dyn Watch>, fd: RawFd) {
         let is_same = match self.poll_set.borrow().owner(fd) {
@@ -197,7 +196,8 @@ impl Reactor {
         self.ready.borrow_mut().pop_front()
     }
 
-    /// The same as `next_ready`, if `is_urgent` is true: the task waits on a file that was closed.
+    /// The same as `next_ready`, for a task that waits on a closed file. Called only if `is_urgent`
+    /// is true.
     #[cold]
     pub fn next_urgent(&self) -> Option<Key> {
         self.urgent.set(self.urgent.get() - 1);
@@ -231,8 +231,8 @@ impl Reactor {
         ready.len()
     }
 
-    /// Whether a task can be advanced or dropped without waiting. A failure is not work, because
-    /// `join` keeps it for the next drive.
+    /// Whether a task can be advanced or dropped without waiting. A kept failure does not count as
+    /// work, because `join` leaves it for the next drive.
     pub fn has_work(&self) -> bool {
         !self.ready.borrow().is_empty() || !self.later.borrow().is_empty() || self.has_cancelled()
     }

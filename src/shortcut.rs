@@ -54,9 +54,9 @@ where
 }
 
 impl<'e, 't> Task<'e, 't> {
-    /// The same as `takes_next_line`, but for a new operation. The run goes on only if the
-    /// operation is a readline of the same file with the same delimiter, which is the last byte of
-    /// the last line. (A readline of another file finds no run on its file.)
+    /// The same as `takes_next_line`, but for a new operation. The run goes on only if the new
+    /// operation is a readline of the same file with the same delimiter. The old delimiter is the
+    /// last byte of the last line. (A readline of another file finds no run on its file.)
     #[inline(never)]
     fn takes_line_of_new_readline(&mut self) -> bool {
         let delimiter = match &self.op.0 {
@@ -87,8 +87,9 @@ impl<'e, 't> Task<'e, 't> {
         false
     }
 
-    /// Looks at the share. The resume that was counted is taken back, because it is counted again:
-    /// with the line, or by the scheduler if the share has ended.
+    /// Asks whether the share goes on. The caller has counted a resume already. The count is taken
+    /// back here, because this resume is counted once more: with the next line, or by the scheduler
+    /// if the share has ended.
     #[cold]
     fn looks_at_its_share(&mut self) -> bool {
         let goes_on = self.scheduler.look();

@@ -15,7 +15,7 @@ pub type StateFlow<S> = io::Result<Next<S>>;
 /// tasks that it spawns must own what they use.
 pub type StateFn<S> = for<'a, 'e, 't> fn(&'a mut S, &'a mut Task<'e, 't>) -> StateFlow<S>;
 
-/// Where a state function goes: see [`then`], [`Next::again`] and [`Next::done`].
+/// How a task goes on after a state function: see [`then`], [`Next::again`] and [`Next::done`].
 pub enum Next<S> {
     /// The task waits for this operation, then calls this function.
     Then(Op, StateFn<S>),

@@ -34,9 +34,10 @@ pub(crate) enum Wait {
     Forever,
 }
 
-/// poll(2): fills in `revents` and returns how many are not 0. The call is repeated after EINTR,
-/// and if it returns before the moment, because its timeout is at most 24 days. The timeout is
-/// rounded up to whole milliseconds, so poll(2) does not wake early and spin through the last one.
+/// poll(2): fills in `revents` and returns how many entries have an answer. The call is repeated
+/// after EINTR. It is also repeated if it returns before the moment in `wait`, because one call
+/// waits for 24 days at most. The timeout is rounded up to whole milliseconds. If it was rounded
+/// down, poll(2) would return early, and the loop would spin through the last millisecond.
 pub(crate) fn poll(set: &mut [pollfd], wait: Wait) -> io::Result<usize> {
     loop {
         let timeout = match wait {
@@ -106,20 +107,20 @@ enum Way {
     Out,
 }
 
-/// Moves the bytes of one part at the file's own position, and does not wait.
+/// Reads into `part`, or writes it, at the file's own position, without waiting.
 ///
 /// # Safety
 ///
-/// The part must be live; for `Way::In` it must be exclusive.
+/// The memory of `part` must be valid. For `Way::In` nothing else may refer to it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 unsafe fn move_nowait(way: Way, fd: RawFd, part: libc::iovec) -> io::Result<usize> {
     // The call is made by its number, because Android's and old C libraries have no wrapper. The
-    // position is split into two halves (low, high), and -1 is -1 in both.
+    // position is passed as two halves (low, high), and both halves of -1 are -1.
     let number = match way {
         Way::In => libc::SYS_preadv2,
         Way::Out => libc::SYS_pwritev2,
     };
-    // SAFETY: the vector is one part, for which the caller vouches.
+    // SAFETY: the vector has one element, `part`. The caller promises that its memory is valid.
     let answer = unsafe { libc::syscall(number, fd, &part, 1, -1_isize, -1_isize, RWF_NOWAIT) };
     match check(answer as isize) {
         Err(error) if is_refused(&error) => Err(io::ErrorKind::Unsupported.into()),
@@ -210,7 +211,7 @@ pub(crate) fn wake_pipe() -> io::Result<(Owned, Owned)> {
     pipe(libc::O_NONBLOCK)
 }
 
-/// A pipe, reader first, with these status flags at both ends. No child inherits them.
+/// A pipe, reader first, with these status flags at both ends. No child inherits the ends.
 fn pipe(flags: c_int) -> io::Result<(Owned, Owned)> {
     #[cfg(not(any(target_os = "macos", target_os = "ios")))]
     {
@@ -304,7 +305,7 @@ impl Drop for Owned {
     }
 }
 
-/// Gives the descriptor an owner again.
+/// Makes an `OwnedFd` of the number. Its drop closes the descriptor.
 pub(crate) fn owned(fd: RawFd) -> OwnedFd {
     // SAFETY: the caller hands over the only descriptor of this number that the library has.
     unsafe { OwnedFd::from_raw_fd(fd) }

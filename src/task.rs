@@ -74,8 +74,9 @@ pub fn wait<T>(op: impl Into<Op>) -> Flow<T> {
 /// member that has ended begins afresh. The other members keep their running clocks, and enter
 /// their queues at the back.
 ///
-/// It costs less than [`wait`] with the same operation made anew, because the operation stays where
-/// it is. A line that is in the buffer already is handed over without a return to the scheduler.
+/// `again` costs less than [`wait`] with the same operation made anew, because the operation stays
+/// where it is. A line that is in the buffer already is handed over without a return to the
+/// scheduler.
 ///
 /// After an operation that cannot be repeated (a write, a communicate, a stop), the task ends with
 /// [`InvalidInput`](io::ErrorKind::InvalidInput), and the error names the operation.
@@ -128,8 +129,8 @@ pub fn done<T>(value: T) -> Flow<T> {
     Ok(Step::Done(value))
 }
 
-/// The running task, as its body sees it. `'e` is this one resume, and what is lent to the task
-/// lives that long.
+/// The running task, as its body sees it. `'e` is the lifetime of this one resume. What is lent to
+/// the task lives that long.
 ///
 /// Each accessor fits some operations. One that does not fit returns
 /// [`io::ErrorKind::InvalidInput`], and the error names the operation and the accessor. A second
@@ -511,7 +512,7 @@ impl<'e, 't> Task<'e, 't> {
         matches!(self.value, Value::Failed(_)) && !self.is_seen.get()
     }
 
-    /// Ends the task with the failure that it has not looked at.
+    /// Ends the task with the failure of its operation, at which the body has not looked.
     #[cold]
     pub(crate) fn fail(&self) -> Resumed {
         match self.value {
@@ -544,8 +545,8 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// The error of an accessor that has nothing to hand over: the failure of the operation, or the
-    /// misuse of an accessor that does not fit.
+    /// The error of an accessor that has no value to hand over. If the accessor fits the operation,
+    /// it is the failure of the operation. Otherwise it is an error that says so.
     #[cold]
     fn other<T>(&mut self, accessor: &'static str) -> io::Result<T> {
         let fitting = self.op.ended().accessors(); // empty for a `first` that has itself failed

@@ -63,7 +63,7 @@ pub(crate) trait Keyed {
 
 /// See the head of this file.
 pub(crate) struct TaskTable<T> {
-    /// A task in each slot; None while it is advanced, and in a free slot.
+    /// The task in each slot. None in a free slot, and while the task is advanced.
     slots: Vec<Option<T>>,
     /// Slots of tasks that have ended, to be used again.
     free: Vec<u32>,

@@ -1,5 +1,5 @@
 //! The events that an observer sees. The scheduler finds them by comparing its state before and
-//! after each step. The machines know nothing of it.
+//! after each step. The machines know nothing of observers.
 
 use std::os::unix::io::RawFd;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::task_table::TaskId;
 pub struct Trace<'a> {
     /// The task, or [`TaskId::NONE`] for an event that belongs to no task.
     pub task: TaskId,
-    /// The number of the turn, counted from 1; 0 before the first turn. The question that poll(2)
-    /// is asked and its answer belong to the turn that they begin. What happens between two turns
+    /// The number of the turn, counted from 1; 0 before the first turn. [`Event::Asked`] and
+    /// [`Event::Answered`] belong to the turn that they begin. What happens between two turns
     /// belongs to the turn before.
     pub turn: u64,
     /// The event.
@@ -58,8 +58,8 @@ pub enum Event<'a> {
     Yielded,
     /// The task was resumed with an outcome, and has ended with a value.
     Done(End),
-    /// The task was marked as cancelled. It is dropped, which is a `Failed`, before another one is
-    /// resumed.
+    /// The task was marked as cancelled. It is dropped before another task is resumed, which is
+    /// shown as a `Failed`.
     Cancelled(By),
     /// The task has ended without a value.
     Failed(&'a TaskError),

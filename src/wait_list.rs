@@ -1,7 +1,7 @@
 //! Tasks that wait for the same thing, in the order they came. Entering and leaving cost the same
 //! however long the list is.
 //!
-//! A task waits alone almost always, so the key of the front task lies in the list itself. The
+//! Almost every list has one task only, so the key of the front task lies in the list itself. The
 //! tasks behind it are the nodes of a doubly linked list, which lie in one vector. The node of a
 //! task that leaves is used again.
 //!
@@ -11,7 +11,7 @@
 
 use crate::task_table::Key;
 
-/// A task's place in a wait list. The task leaves the list with it.
+/// A task's place in a wait list. To leave the list, the task gives it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(u32);
 

@@ -78,7 +78,7 @@ impl Communicate {
     ///
     /// # Example
     ///
-    /// This shows a child that says more than is wanted:
+    /// This shows a child that writes more than the limit:
     ///
     /// ```
     /// use asyncfile::{AsyncPipe, Scheduler};
@@ -95,13 +95,13 @@ impl Communicate {
         self
     }
 
-    /// The longest wait, after the last child's exit, for the ends of stdout and stderr, which a
-    /// grandchild may keep open. After that the operation ends with what was collected. Without
-    /// `linger` it waits until both have ended.
+    /// Sets how long the operation waits for the ends of stdout and stderr after the last child's
+    /// exit. A grandchild may keep these streams open. When the time is over, the operation ends
+    /// with what was collected. Without `linger` it waits until both streams have ended.
     ///
     /// # Example
     ///
-    /// This shows a child that leaves another one, which holds its stdout:
+    /// This shows a child that leaves a grandchild behind, which keeps stdout open:
     ///
     /// ```
     /// use asyncfile::{AsyncPipe, Scheduler};

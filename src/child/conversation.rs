@@ -18,12 +18,12 @@ pub(crate) struct Conversation {
     pub machine: Communicator,
     /// The input that is not yet fed.
     pub input: Feed,
-    /// The communicates under way, in the order they were waited for. The front leads the
-    /// conversation.
+    /// The tasks whose communicates have begun, in that order. The front task leads: it alone
+    /// advances the machine.
     pub waiters: Waiters,
 }
 
-/// The input of the machine for one advance, besides the streams.
+/// What the machine is given for one advance, besides the streams.
 pub(crate) struct Terms {
     pub key: Key,
     pub child: Child,
@@ -36,7 +36,7 @@ pub(crate) struct Terms {
 }
 
 impl Conversation {
-    /// The conversation with these children. All communicates of a pipe have the same one.
+    /// The conversation with these children. All communicates of one pipe share it.
     pub fn with(processes: &Processes) -> Rc<RefCell<Conversation>> {
         let mut kept = processes.conversation.borrow_mut();
         let known = kept.clone().and_then(|kept| kept.downcast().ok());
@@ -52,15 +52,15 @@ impl Conversation {
         })
     }
 
-    /// Whether this task's communicate leads the conversation, or would lead it because none waits.
+    /// True if this task leads the conversation: it is the front of `waiters`, or no task waits.
     pub fn is_led_by(&self, key: Key) -> bool {
         self.waiters.front().map_or(true, |front| front == key)
     }
 
     /// Advances the machine, with those streams in whose queues this task is the front.
     pub fn advance<'a>(&mut self, streams: &'a Streams, terms: &Terms) -> Answer {
-        // poll(2) may have looked at a stream before the child's last write, and at the pidfd after
-        // the child's end. Once the child has ended, poll(2) is asked again.
+        // One poll(2) may look at a stream before the child's last write, and at the pidfd after
+        // the child's end. So once the child has ended, poll(2) is asked about the streams again.
         let has_ended = terms.child != Child::Running;
         let front = |entry: &'a Entry| entry.front(terms.key, terms.is_last, has_ended);
         let (mut stdin, mut stdout) = (front(&streams.stdin), front(&streams.stdout));

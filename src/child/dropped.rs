@@ -5,8 +5,8 @@
 //! spawn check some of them with waitpid(2), a bounded number at a time. Up to 64 of those that
 //! live on are watched: their pidfds are hidden entries in the poll set of one of the thread's
 //! schedulers. A watched child is not checked any more, and costs nothing until it ends. Children
-//! that outlive their thread go to a list of the process. The chore of every thread checks that
-//! list.
+//! that outlive their thread go to one list of the whole process. The chore of every thread checks
+//! that list.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -78,7 +78,7 @@ impl Dropped {
 
     fn reap(&self) {
         self.release_unwatched();
-        // Nothing is borrowed while a child is checked.
+        // The list is taken out of its cell, so nothing is borrowed while a child is checked.
         let (mut asked, mut next) = (self.asked.take(), self.next.get());
         ask_some(&mut asked, &mut next, |child| {
             child.is_over() || self.watch(child)
@@ -105,8 +105,9 @@ impl Dropped {
         is_watched
     }
 
-    /// Moves a child out of `watched` if no poll set has its pidfd any more. If the child has not
-    /// ended, its scheduler is gone, and the child goes back to `asked`.
+    /// Takes the children out of `watched` whose pidfds are in no poll set any more. Such a child
+    /// has ended, or the scheduler of the poll set is gone. A child that has not ended goes back to
+    /// `asked`.
     fn release_unwatched(&self) {
         let mut watched = self.watched.take();
         watched.retain(|child| {
@@ -135,7 +136,7 @@ fn ask_some<T>(list: &mut Vec<T>, next: &mut usize, mut is_done: impl FnMut(&mut
 }
 
 impl Drop for Dropped {
-    /// Gives the children that live to the process's list, because the thread ends.
+    /// Moves the children that live to the list of the whole process, because the thread ends.
     fn drop(&mut self) {
         let mut children = self.watched.take();
         children.append(&mut self.asked.take());

@@ -11,8 +11,9 @@ use crate::descriptor::Descriptor;
 use crate::file::AsyncFile;
 use crate::port::Port;
 
-/// What a child is fed by a communicate: nothing (`()`), bytes and strings as for a write, a `File`
-/// from its current position, an [`AsyncFile`] (what it has buffered first).
+/// The input that a communicate feeds to a child: nothing (`()`), bytes or a string (as for a
+/// write), a `File` from its current position on, or an [`AsyncFile`], whose buffered bytes come
+/// first.
 pub struct Input(pub(crate) Feed);
 
 pub(crate) enum Feed {
@@ -62,8 +63,8 @@ impl From<AsyncFile> for Input {
 }
 
 impl From<File> for Input {
-    /// A file of any kind is treated as an AsyncFile: one that has nothing yet (a FIFO, a terminal)
-    /// is waited for.
+    /// A file of any kind is fed as an [`AsyncFile`] is. If it has no bytes yet (a FIFO, a
+    /// terminal), the communicate waits for them.
     fn from(file: File) -> Input {
         Input(match Port::take_over(OwnedFd::from(file)) {
             Ok(port) => Feed::Stream(Rc::new(Descriptor::new(port))),
@@ -76,7 +77,7 @@ impl<T> From<T> for Input
 where
     Data: From<T>,
 {
-    /// Bytes and strings, as for a write.
+    /// Makes an input of bytes or a string, as for a write.
     fn from(bytes: T) -> Input {
         let data = Data::from(bytes);
         Input(match data.len() {

@@ -1,4 +1,5 @@
-//! Children: the annex of what a program does with other programs.
+//! Child processes: how they are started, fed, read, ended and waited for. An annex: the core does
+//! not know it.
 //!
 //! * [`pipe`](self::pipe): [`AsyncPipe`], what users see.
 //! * [`spawn`](self::spawn): starts commands, one or a pipeline of them.
@@ -9,8 +10,7 @@
 //! * [`exit`](self::exit): the operation that waits for the last child's end.
 //! * [`exit_all`](self::exit_all): the operation that waits for the ends of all children.
 //! * [`stop`](self::stop): the operation that ends children, gracefully at first.
-//! * [`communicate`](self::communicate): the operation that feeds a child and collects what it
-//!   says.
+//! * [`communicate`](self::communicate): the operation that feeds a child and collects its output.
 //! * [`input`](self::input): the input that a communicate feeds to a child.
 //! * [`streams`](self::streams): the streams that a communicate uses, and its places in their
 //!   queues.

@@ -22,8 +22,8 @@ use crate::file::AsyncFile;
 use crate::op::{Read, ReadToEnd, Readline, Readlines, Write};
 use crate::sys::process::{Process, Stderr};
 
-/// A child process with which tasks talk, or a pipeline of several: each stdout is the next one's
-/// stdin.
+/// A child process with which tasks talk. It may also be a pipeline of several children: the stdout
+/// of each one is the stdin of the next one.
 ///
 /// Clones are handles to the same pipe: a feeder and a reader can share it. An operation on a
 /// stream that was not piped fails with [`io::ErrorKind::InvalidInput`].
@@ -80,9 +80,9 @@ impl AsyncPipe {
         AsyncPipe::of_host(vec![Process::of(child)])
     }
 
-    /// Takes over a pipeline of two children: the first one's stdout is the last one's stdin. The
-    /// pipe has the first one's stdin, and the last one's stdout, stderr and exit. (If the first
-    /// one's stdout was piped and is still with its `Child`, it is closed.)
+    /// Takes over a pipeline of two children that the caller has connected: the stdout of `first`
+    /// is the stdin of `last`. The pipe has the stdin of `first`, and the stdout, stderr and exit
+    /// of `last`. If `first` still has this process's end of its stdout, that end is closed.
     ///
     /// # Errors
     ///
@@ -157,7 +157,8 @@ impl AsyncPipe {
     /// goes where the command says. If stderr is piped, read it, because a full pipe stops the
     /// child.
     ///
-    /// The command's stdin and stdout stay set to piped. It keeps no descriptor of this pipe.
+    /// After the call `command` still has stdin and stdout set to piped. It keeps no descriptor of
+    /// this pipe.
     ///
     /// # Errors
     ///
@@ -196,7 +197,7 @@ impl AsyncPipe {
     ///
     /// # Example
     ///
-    /// This shows how to have all that a command says:
+    /// This shows how to read what a command writes to stdout and stderr:
     ///
     /// ```
     /// use asyncfile::{AsyncPipe, Scheduler};
@@ -212,18 +213,19 @@ impl AsyncPipe {
         spawn::pipeline(&mut [command.borrow_mut()], Stderr::Merged).map(AsyncPipe::of)
     }
 
-    /// Starts a pipeline of commands, as in `a | b | c`: each stdout is the next one's stdin. The
-    /// first one's stdin and the last one's stdout are piped. Every stderr goes where its command
-    /// says. Only the last one's stderr can be read here, so no other should be piped: a full pipe
-    /// would stop its stage.
+    /// Starts a pipeline of commands, as in `a | b | c`: the stdout of each one is the stdin of the
+    /// next one. The first stdin and the last stdout are piped. Every stderr goes where its command
+    /// says. Only the last stderr can be read here, so no other one should be piped: its command
+    /// would have to wait when that pipe is full.
     ///
     /// The commands are collected before the first is started. Their stdins and stdouts stay set to
     /// piped. They keep no descriptor of this pipe.
     ///
     /// # Errors
     ///
-    /// As for [`spawn`](AsyncPipe::spawn). The children already started are killed and reaped. No
-    /// command at all is [`io::ErrorKind::InvalidInput`].
+    /// The same as for [`spawn`](AsyncPipe::spawn). If one command cannot be started, the children
+    /// before it are killed and reaped. A pipeline of no commands is
+    /// [`io::ErrorKind::InvalidInput`].
     ///
     /// # Example
     ///
@@ -321,8 +323,8 @@ impl AsyncPipe {
     }
 
     /// Takes the first child's stdin, if it was piped and is open. No handle of the pipe has it any
-    /// more. It is closed, and the child reads its end of file, when the last clone of the returned
-    /// file is dropped. Writes through the pipe that wait, and all later ones, end with an error.
+    /// more. When the last clone of the returned file is dropped, stdin is closed, and the child
+    /// reads its end of file. A write through the pipe then fails, also one that waits already.
     ///
     /// # Example
     ///
@@ -361,8 +363,8 @@ impl AsyncPipe {
 
     /// Feeds the child, closes its stdin (also after an empty or absent input), collects stdout and
     /// stderr at the same time, and waits for the last child's exit.
-    /// [`Task::output`](crate::Task::output) has the result. Streams that were not piped give
-    /// nothing. A child that stops reading ends the feeding, and that is no error.
+    /// [`Task::output`](crate::Task::output) has the result. The output of a stream that was not
+    /// piped is empty. A child that stops reading ends the feeding, and that is no error.
     ///
     /// Output that was collected and input that was not yet fed stay in the pipe: after a timeout
     /// or a limit, `communicate(())` goes on, or reading operations take what has come. New input
@@ -408,8 +410,8 @@ impl AsyncPipe {
     /// Two kinds of children never exit by themselves. The first kind reads its stdin to the end,
     /// while the pipe keeps stdin open. [`close_stdin`](AsyncPipe::close_stdin) closes it. With
     /// [`take_stdin`](AsyncPipe::take_stdin) it is closed when its last handle is dropped, also if
-    /// the feeding task is cancelled or fails. The other kind writes more than the 64 KiB that a
-    /// pipe holds to a stdout or stderr that nobody reads, and is stopped.
+    /// the feeding task is cancelled or fails. The second kind writes more than the 64 KiB that a
+    /// pipe holds to a stdout or stderr that nobody reads, and waits in that write.
     /// [`communicate`](AsyncPipe::communicate) reads both and closes stdin.
     ///
     /// # Errors
@@ -573,12 +575,12 @@ impl AsyncPipe {
     }
 
     /// Sends SIGKILL to every child that was not reaped. Processes that the children have started
-    /// live on, and may keep stdout open. [`kill_group`](AsyncPipe::kill_group) ends them,
+    /// live on, and may keep stdout open. [`kill_group`](AsyncPipe::kill_group) ends them, and
     /// [`linger`](Communicate::linger) bounds the wait for them.
     ///
     /// # Errors
     ///
-    /// As for [`signal`](AsyncPipe::signal).
+    /// The same as for [`signal`](AsyncPipe::signal).
     pub fn kill(&self) -> io::Result<()> {
         self.signal(libc::SIGKILL)
     }
@@ -586,7 +588,7 @@ impl AsyncPipe {
     /// Sends a signal to every child that was not reaped. The number of a reaped child may be
     /// another process's, so nothing is sent to it. The library does not notice that a signal has
     /// stopped a child, such as one of a background group that reads the terminal (SIGTTIN).
-    /// SIGCONT lets it go on.
+    /// SIGCONT lets such a child go on.
     ///
     /// # Errors
     ///
@@ -615,7 +617,7 @@ impl AsyncPipe {
     ///
     /// # Errors
     ///
-    /// As for [`signal_group`](AsyncPipe::signal_group).
+    /// The same as for [`signal_group`](AsyncPipe::signal_group).
     pub fn kill_group(&self) -> io::Result<()> {
         self.signal_group(libc::SIGKILL)
     }

@@ -323,8 +323,8 @@ impl ChildProcess {
     pub fn signal_all(&self, signal: i32) -> Result<(), Cause> {
         if self.leads_group {
             let answer = self.signal_group(signal);
-            // The leader's end was noticed and it is reaped, so nothing can be signalled safely any
-            // more.
+            // The leader's end is known and the leader was reaped. Its number may be another
+            // group's, so nothing was sent. That is no error here, because the child has ended.
             let is_over = self.is_reaped.get() && matches!(self.status.get(), Status::Exited(_));
             return if is_over { Ok(()) } else { answer };
         }

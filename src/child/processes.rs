@@ -78,7 +78,7 @@ impl Processes {
         }
     }
 
-    /// stdin, stdout, stderr.
+    /// The streams, in the order stdin, stdout, stderr.
     pub fn streams(&self) -> [&Rc<Descriptor>; 3] {
         [&self.stdin, &self.stdout, &self.stderr].map(AsyncFile::descriptor)
     }

@@ -22,8 +22,9 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<Processes> {
     Processes::new(vec![child], Some(clock::now()))
 }
 
-/// Starts commands, each stdout piped into the next stdin, with pipes at both ends. If one cannot
-/// be started, those that were are killed and reaped.
+/// Starts the commands of a pipeline. The stdout of each one is the stdin of the next one, and both
+/// ends of the pipeline are piped. If one command cannot be started, the children before it are
+/// killed and reaped.
 pub(crate) fn pipeline(commands: &mut [&mut Command], stderr: Stderr) -> io::Result<Processes> {
     dropped::reap();
     let count = commands.len();

@@ -32,7 +32,7 @@ pub(crate) struct Entry {
     ticket: Ticket,
 }
 
-/// A file whose queue the task is the front of, for one advance of a machine.
+/// A file for one advance of a machine. The task is the front of the file's queue.
 pub(crate) struct Front<'a> {
     file: &'a Descriptor,
     pub state: RefMut<'a, State>,
@@ -51,8 +51,8 @@ impl Streams {
         }
     }
 
-    /// Fails if a task of this scheduler may not wait on a stream that it would use. With
-    /// `has_input` it would use stdin even if stdin is closed.
+    /// Fails if the task may not wait on one of the streams that it uses. It uses stdin if stdin is
+    /// open, or if there is input (`has_input`).
     pub fn admit(&self, has_input: bool, cx: &Context<'_>) -> Result<(), (Part, Cause)> {
         let is_fed = has_input || self.stdin.file.is_open();
         let used = [
@@ -153,7 +153,7 @@ impl Entry {
         Some(&self.file).filter(|file| !file.is_absent())
     }
 
-    /// Enters the queue at the back. A file that the task may not wait on is left out.
+    /// Enters the queue at the back, unless the task may not wait on the file.
     fn enter(&mut self, at: At<'_>) {
         self.file
             .enter_if_admitted(&mut self.ticket, at, self.direction);

@@ -232,7 +232,8 @@ fn no_signal_goes_to_a_group_whose_leader_was_reaped() {
         sched.block_on(pipe.exit()).unwrap();
         assert_eq!(children(), (0, 1), "the leader is kept");
         pipe.signal_group(libc::SIGWINCH).unwrap();
-        // What it has left behind ends in the grace, by the hidden task, after the last handle.
+        // The process that the leader has left in its group is killed at the end of the grace. The
+        // hidden task does that, after the last handle of the pipe is dropped.
         sched.block_on(pipe.stop(SECOND)).unwrap();
         drop(pipe);
         sched.block_on(sleep(SECOND / 2)).unwrap();

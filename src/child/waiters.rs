@@ -37,7 +37,7 @@ impl Waiters {
         is_here
     }
 
-    /// Leaves the place. Returns true if it was the front. Idempotent.
+    /// Gives the place up. Returns true if it was the front. Idempotent.
     pub fn leave(&mut self, ticket: &mut Ticket) -> bool {
         *ticket != Ticket::NONE && self.list.leave(std::mem::replace(ticket, Ticket::NONE))
     }

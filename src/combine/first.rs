@@ -32,9 +32,10 @@ struct Member {
 }
 
 /// Ends when the first of these operations ends, with the outcome, the failure or the timeout of
-/// that one. [`Task::which`] says which it was. If several could end at once, the earliest in order
-/// does. The others are put back, and nothing of them is lost. In an array of operations of
-/// different kinds the first one is made an [`Op`] by `Op::from(...)`, the others by `.into()`.
+/// that operation. [`Task::which`] says which one it was. If several could end at once, the
+/// earliest in order ends. The others are put back, and nothing of them is lost. In an array of
+/// operations of different types, write `Op::from(...)` for the first one and `.into()` for each of
+/// the others.
 ///
 /// For a regular beat beside other operations there is [`ticks`](crate::ticks). If a `first` is
 /// made anew, the `timeout` of each operation in it starts anew. For a deadline over several

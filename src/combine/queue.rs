@@ -235,9 +235,9 @@ impl<T> Queue<T> {
         self.gates.is_closed.get()
     }
 
-    /// Waits until there is an item, and it is this task's turn; or until there can be none because
-    /// the queue is closed and empty ([`End::Eof`]). It takes no item, and keeps none for its task:
-    /// other code may pop first.
+    /// Waits until the queue has an item and it is this task's turn. If the queue is closed and
+    /// empty, the wait ends with [`End::Eof`]. The operation takes no item and reserves none, so
+    /// other code may pop the item first.
     ///
     /// The turn lasts until the operation is waited for again, or dropped because the task waits
     /// for something else or ends. It fails only at its timeout, or if the queue is waited for in
@@ -246,8 +246,8 @@ impl<T> Queue<T> {
         Ready::of(Waiter::new(&self.gates, Side::Ready))
     }
 
-    /// Waits until there is a free place, and it is this task's turn; or until there can be none
-    /// because the queue is closed ([`End::Eof`]). Otherwise as [`ready`](Queue::ready).
+    /// Waits until the queue has a free place and it is this task's turn. If the queue is closed,
+    /// the wait ends with [`End::Eof`]. In all else it is the same as [`ready`](Queue::ready).
     pub fn room(&self) -> Ready {
         Ready::of(Waiter::new(&self.gates, Side::Room))
     }
@@ -289,7 +289,7 @@ enum Side {
 #[derive(Default)]
 struct Gate {
     waiters: WaitList,
-    /// The scheduler of the tasks that wait. None if none does.
+    /// The reactor of the tasks that wait. None if no task waits.
     reactor: Option<Rc<Reactor>>,
     /// Whether the front has its turn: it was woken, or its operation has ended.
     is_passing: bool,
@@ -334,7 +334,8 @@ impl Gates {
         }
     }
 
-    /// Wakes all if there can be nothing for them any more: their operations end.
+    /// Wakes all tasks at this gate if nothing can come for them any more. Their operations then
+    /// end.
     fn end_if_over(&self, side: Side) {
         let gate = self.gate(side).borrow();
         match &gate.reactor {
@@ -406,7 +407,7 @@ impl Readiness for Waiter {
         Ok(Some(End::Complete).filter(|_| gate.is_passing))
     }
 
-    /// The turn lasts until the task waits again.
+    /// The task's turn lasts until it waits again.
     fn keeps_its_place(&self) -> bool {
         true
     }

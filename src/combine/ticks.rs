@@ -20,7 +20,7 @@ use crate::task::Task;
 pub struct Ticks {
     /// The period in nanoseconds. `u64::MAX` stands for one that never ends.
     period: u64,
-    /// When `ticks` was called, which is the multiple 0.
+    /// When `ticks` was called. This moment is multiple 0 of the period.
     began: Moment,
     /// The last multiple that ended a wait. Clones share it.
     last: Rc<Cell<u64>>,
@@ -35,8 +35,8 @@ pub struct Ticks {
 /// for the next one, also in a new [`first`](crate::first). A multiple ends one wait, so two tasks
 /// that both want every tick take two `ticks`.
 ///
-/// `Duration::ZERO` is [`io::ErrorKind::InvalidInput`] when it is waited for; `Duration::MAX` never
-/// ticks.
+/// A period of `Duration::ZERO` fails with [`io::ErrorKind::InvalidInput`] when a task waits for
+/// it. A period of `Duration::MAX` never ticks.
 ///
 /// # Example
 ///

@@ -15,8 +15,8 @@ pub(crate) struct Watchers {
     places: Vec<Option<Watcher>>,
     /// Places that tasks have left, to be used again.
     free: Vec<usize>,
-    /// The events that poll(2) is asked for, for the watchers that have no answer yet. It may keep
-    /// the events of a watcher that has left, until poll(2) answers, which makes leaving O(1).
+    /// The events that poll(2) is asked for, on behalf of the watchers that have no answer yet.
+    /// When a watcher leaves, its events stay here until poll(2) answers. That makes leaving O(1).
     interest: Interest,
 }
 
@@ -48,9 +48,9 @@ impl Watchers {
         self.places.iter().flatten().map(|watcher| watcher.key)
     }
 
-    /// Wakes the tasks that wait for `readable`. A task that waits for `readiness` is not woken,
-    /// because buffered bytes do not end it. In a `first` with the reader of the file it would wake
-    /// that reader again and again.
+    /// Wakes the tasks that wait for `readable`. Buffered bytes do not end a wait for `readiness`,
+    /// so its task is not woken. That task may wait for the `first` of a `readiness` and a read of
+    /// the same file. Each advance of that read would then wake it once more, without end.
     pub fn wake_readers(&self, reactor: &Reactor) {
         let watchers = self.places.iter().flatten();
         watchers

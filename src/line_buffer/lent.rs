@@ -76,7 +76,8 @@ impl LineBuffer {
     }
 
     /// Copies the bytes, and the buffered ones after them, into other storage. This is needed if
-    /// the body has read on while the bytes were lent to it, in another scheduler.
+    /// the body has read more of the same file, in another scheduler, while the bytes were lent to
+    /// it.
     #[cold]
     fn put_before(&mut self, bytes: &[u8]) {
         let end = bytes.len() + self.len();
@@ -124,7 +125,7 @@ impl Lent {
 }
 
 impl LineBuffer {
-    /// Lends the first `len` bytes and keeps them.
+    /// Lends the first `len` bytes without consuming them.
     pub(crate) fn show(&self, len: usize) -> Lent {
         Lent {
             storage: self.storage.clone(),

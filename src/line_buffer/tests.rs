@@ -192,7 +192,8 @@ fn another_delimiter_searches_what_is_held_once_more_and_not_what_comes() {
     assert_eq!(inflow.buffer.searched, 3 * 1000 + 2);
 }
 
-/// What a task has searched behind its line stays searched when that line is given back.
+/// A run of lines searches the bytes after its line. These bytes stay searched when the memory of
+/// the line is given back.
 #[test]
 fn what_a_run_of_lines_has_searched_is_not_searched_again() {
     use std::io::Write;

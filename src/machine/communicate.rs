@@ -51,7 +51,7 @@ pub enum Input<'a> {
     None,
     /// The bytes that are not yet fed.
     Bytes(&'a [u8]),
-    /// The bytes that are buffered, then those of the source.
+    /// The bytes of a file: first those in its buffer, then those of its source.
     Stream(&'a mut Inflow, &'a mut dyn Source),
     /// A stream that another operation reads first: nothing can be fed in this advance.
     Elsewhere,
@@ -113,9 +113,9 @@ pub struct Given<'a> {
 pub struct Interests {
     /// More input. Meanwhile the machine also waits for a hangup of stdin.
     pub input: bool,
-    /// Room in the child's stdin.
+    /// Room in the pipe to the child's stdin.
     pub stdin: bool,
-    /// Bytes, or the end of file.
+    /// Bytes on the child's stdout, or its end.
     pub stdout: bool,
     /// Bytes, or the end of file.
     pub stderr: bool,
@@ -137,7 +137,7 @@ pub enum Part {
 /// The answer of an advance.
 #[derive(Debug)]
 pub enum Answer {
-    /// The machine waits for one of these, or for the child's end.
+    /// The machine waits for one of these events, or for the child's end.
     Blocked(Interests),
     /// The machine has moved its share and could go on, but other tasks come first.
     Yield,
@@ -401,8 +401,8 @@ impl Communicator {
 }
 
 /// The most bytes that a pipe holds, unless a privileged process has made it larger (pipe(7),
-/// pipe-max-size). A child that has ended cannot have left more than that, and the machine does not
-/// wait for what a grandchild goes on writing.
+/// pipe-max-size). A child that has ended can have left this many bytes, so the last advance reads
+/// them in spite of its share. It reads no more, because a grandchild may go on writing.
 const PIPE_MAX: usize = 1024 * 1024;
 
 impl Input<'_> {

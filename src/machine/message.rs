@@ -14,8 +14,8 @@ pub trait MessageSource {
     /// Whether a receive may be tried: see [`Source::is_ready`](super::Source::is_ready).
     fn is_ready(&mut self) -> bool;
 
-    /// Appends the next message to the buffer, which is empty, but at most `most` bytes of it. A
-    /// peek leaves the message in the source.
+    /// Puts the next message into the buffer, which is empty: at most the first `most` bytes of the
+    /// message. A peek leaves the message in the source.
     fn receive(
         &mut self,
         buffer: &mut LineBuffer,

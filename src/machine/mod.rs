@@ -6,8 +6,8 @@
 //! read stays in the buffer that it was given, so a machine may be dropped in any state and nothing
 //! is lost with it.
 //!
-//! Each machine has one table of its transitions, and its state changes in one function, which
-//! looks the change up there in test builds.
+//! Each machine has one table of its transitions. Its state changes in one function only. In test
+//! builds that function looks each change up in the table.
 
 pub mod communicate;
 pub mod exit;
@@ -27,8 +27,9 @@ pub enum End {
     Complete,
     /// The end of file came first. The bytes before it are handed over, which may be none.
     Eof,
-    /// The deadline came. If a part is of use, and there is one, it is handed over. Otherwise the
-    /// outcome is an error, [`io::ErrorKind::TimedOut`], and what was read stays in the file.
+    /// The deadline came. If the operation has a part that is of use without the rest, as a read
+    /// has, the part is handed over. Otherwise the outcome is an error,
+    /// [`io::ErrorKind::TimedOut`], and what was read stays in the file.
     TimedOut,
     /// The limit was reached. The rest stays in the file, but the rest of a message is gone.
     Limit,

@@ -264,7 +264,7 @@ impl Reader {
         self.state = to;
     }
 
-    /// Goes as far as it can without waiting.
+    /// Advances the reader as far as it goes without waiting.
     #[inline]
     pub fn advance(&mut self, inflow: &mut Inflow, source: &mut (impl Source + ?Sized)) -> Advance {
         if let Some(messages) = source.messages() {
@@ -320,8 +320,8 @@ impl Reader {
         Advance::Blocked
     }
 
-    /// Does what an advance does with an empty buffer and a source that says "not now". Most reads
-    /// begin with that. Returns false if the reader wants 0 bytes, and need not block.
+    /// Makes the transitions of an advance that finds an empty buffer and a source that says "not
+    /// now". Most reads begin so. Returns false if the reader wants 0 bytes, which never blocks.
     #[inline]
     pub(crate) fn block_at_once(&mut self) -> bool {
         let wants_something = !self.wants_nothing();
@@ -393,9 +393,9 @@ impl Reader {
             Want::Some(_) | Want::Full(_) | Want::Exact(_) | Want::ToEnd(_) => None,
         };
         if found.is_none() && inflow.ended {
-            // A read_to_end uses the end up, together with the bytes before it. So do a read_exact
-            // that has too few bytes, and a reader that has none. Otherwise the end is left for the
-            // next reader.
+            // A read_to_end reports the end, together with the bytes before it. A read_exact that
+            // has too few bytes reports it, and so does any reader that finds no byte. Otherwise
+            // the end is left for the next reader.
             let is_reported = len == 0 || matches!(self.want, Want::ToEnd(_) | Want::Exact(_));
             inflow.ended = self.is_peek || !is_reported;
             return Some((End::Eof, len));

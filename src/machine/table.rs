@@ -32,7 +32,7 @@ pub fn take<S: Copy + Debug + PartialEq + 'static>(table: &[Edge<S>], edge: Edge
 }
 
 fn note(machine: TypeId, edge: u64) {
-    // While the thread ends, no test asks for the edges any more.
+    // `try_with` fails while the thread ends. No test asks for the edges then.
     let _ = TAKEN.try_with(|taken| {
         let mut taken = taken.borrow_mut();
         for (known, edges) in taken.iter_mut() {

@@ -1,8 +1,8 @@
 //! The tables of the machines: all sequences of events of the small scope take exactly the edges of
 //! a machine's table, and the diagram in the head of its file shows that table.
 //!
-//! An edge that is not in the table fails the sequence that takes it, in every test build of the
-//! library.
+//! In every test build of the library, a sequence fails if it takes an edge that is not in the
+//! table.
 
 use std::fmt::Debug;
 use std::io;

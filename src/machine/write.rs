@@ -22,7 +22,7 @@ use std::io;
 
 use super::{Advance, End, Sink, SHARE};
 
-/// Where a writer is.
+/// How far a writer has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// The writer hands bytes to the sink.
@@ -102,8 +102,8 @@ pub enum Extent {
     All,
 }
 
-/// A count with the alignment of half a word. The fields beside a writer then need no padding,
-/// which keeps operations small.
+/// A count that is aligned to 4 bytes. The fields beside a writer then need no padding, which keeps
+/// operations small.
 #[derive(Clone, Copy, Debug)]
 #[repr(packed(4))]
 struct Count(usize);
@@ -149,7 +149,7 @@ impl Writer {
     }
 
     /// Writes until the writer ends, the sink says "not now", or the share of this advance is
-    /// written. `data` is the same at each call.
+    /// written. The caller gives the same `data` at each call.
     #[inline]
     pub fn advance(&mut self, data: &[u8], sink: &mut (impl Sink + ?Sized)) -> Advance {
         let is_message = sink.takes_messages();

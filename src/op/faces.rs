@@ -63,9 +63,9 @@ impl Read {
         self
     }
 
-    /// How long the whole operation may take, counted from when it first has to wait, even if only
-    /// for its turn in the queue. After that the outcome is the bytes so far, or
-    /// [`io::ErrorKind::TimedOut`] if there are none.
+    /// Sets how long the whole operation may take. The time begins when the operation first has to
+    /// wait, even if only for its turn in the queue. When the time is over, the outcome is the
+    /// bytes so far, or [`io::ErrorKind::TimedOut`] if there are none.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Read {
         self.0.timeout.set_after(after);
@@ -79,7 +79,7 @@ impl Read {
 
 face!(Read, op => Op(Kind::Read(op.0)), op.0.timeout);
 
-/// Waits for everything until the end: see
+/// Reads all bytes until the end of file: see
 /// [`AsyncFile::read_to_end`](crate::AsyncFile::read_to_end).
 #[derive(Clone)]
 #[must_use = "an operation does nothing until a task waits for it"]
@@ -119,7 +119,7 @@ face!(ReadToEnd, op => Op(Kind::Read(op.0)), op.0.timeout);
 ///
 /// # Example
 ///
-/// This shows a deadline for all lines together, where a `timeout` is one for each:
+/// This shows one deadline for all lines together. (A `timeout` begins anew with each line.)
 ///
 /// ```
 /// use asyncfile::{again, done, AsyncFile, End, Scheduler};
@@ -155,8 +155,9 @@ impl Readline {
         read
     }
 
-    /// Limits a line to this many bytes. They come from a longer line with [`End::Limit`], and the
-    /// next readline goes on with its rest. A limit of 0 is [`io::ErrorKind::InvalidInput`].
+    /// Limits a line to this many bytes. Of a longer line the first `bytes` bytes come, with
+    /// [`End::Limit`], and the next readline goes on with the rest. A limit of 0 is
+    /// [`io::ErrorKind::InvalidInput`].
     ///
     /// # Example
     ///
@@ -232,7 +233,7 @@ impl Readlines {
         Readlines(Reading::new(file, Want::Lines(usize::MAX)))
     }
 
-    /// Limits the whole lines to this many bytes together. If the first line alone is longer, this
+    /// Limits all the lines together to this many bytes. If the first line alone is longer, this
     /// many bytes of it come with [`End::Limit`]. A limit of 0 is [`io::ErrorKind::InvalidInput`].
     #[inline]
     pub fn limit(mut self, bytes: usize) -> Readlines {

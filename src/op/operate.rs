@@ -34,8 +34,8 @@ use crate::reactor::Reactor;
 use crate::sys::clock::Moment;
 use crate::task_table::Key;
 
-/// Any operation, for [`wait`](crate::wait), [`then`](crate::then) and [`first`](crate::first).
-/// `into()` makes one from each operation.
+/// An operation of any type, for [`wait`](crate::wait), [`then`](crate::then) and
+/// [`first`](crate::first). `into()` makes an `Op` from each operation.
 pub struct Op(pub(crate) Kind);
 
 pub(crate) enum Kind {
@@ -146,7 +146,7 @@ pub(crate) enum Value {
     /// Lines, and how many of their bytes the task has taken.
     Lines(Lent, Cell<usize>),
     Bytes(Lent),
-    /// Bytes that stay in the file.
+    /// The bytes of a peek. They stay in the file.
     Shown(Lent),
     /// How many bytes were written, and whether they are all.
     Written(usize, bool),
@@ -178,8 +178,9 @@ impl Op {
         Op(Kind::Other(Box::new(op)))
     }
 
-    /// Puts the operation into its queues before it is advanced. This is done if its task was
-    /// spawned with it, or has had its share of the turn.
+    /// Puts the operation into its queues without an advance. This is done when a task is spawned
+    /// with it, and when its task has used up its share of this turn. The operation then keeps its
+    /// place before all later ones.
     #[inline]
     pub(crate) fn enter(&mut self, at: At<'_>) {
         match &mut self.0 {
@@ -241,7 +242,8 @@ impl Op {
         }
     }
 
-    /// The operation that ended: this one, or the member of a `first`.
+    /// The operation that has ended. For a `first` that is the member that has ended, and for any
+    /// other operation the operation itself.
     pub(crate) fn ended(&self) -> &Op {
         match &self.0 {
             Kind::Other(op) => op.winner().map_or(self, |(_, winner)| winner.ended()),
@@ -292,7 +294,8 @@ impl Op {
     }
 }
 
-/// Makes a public type an operation: `Op::from`, Debug, and `until` beside its own `timeout`.
+/// Makes a public type an operation: the type gets `Op::from` and Debug. A type that has its own
+/// `timeout` also gets `until`.
 macro_rules! face {
     ($name:ident, $op:ident => $make:expr, $timeout:expr) => {
         face!($name, $op => $make);

@@ -137,8 +137,8 @@ impl Reading {
         }
     }
 
-    /// A read of nothing ends at once, whoever is before it, and so does a read of a stream where
-    /// messages are kept apart, which is refused.
+    /// True for a read that ends at once, even if other readers are before it: a read of 0 bytes,
+    /// or a read of a stream from a message socket, which is refused.
     fn waits_for_no_other(&self) -> bool {
         let is_refused =
             self.file.port.keeps_messages && !matches!(self.machine.want(), Want::Some(_));

@@ -53,7 +53,7 @@ pub(crate) trait Readiness {
     /// The same readiness, for a new wait.
     fn fresh(&self) -> Box<dyn Readiness>;
 
-    /// For the simulation.
+    /// For the simulation: see `Operate::is_waiting`.
     #[cfg(any(test, fuzzing))]
     fn is_waiting(&self, at: &super::operate::Standing<'_>) -> bool;
 }

@@ -1,4 +1,4 @@
-//! A socket's half-close, after the writes that were waited for before it.
+//! A socket's half-close. It comes after the writes that have entered the queue before it.
 
 use std::fmt;
 use std::rc::Rc;

@@ -14,8 +14,7 @@ use crate::sys::clock::Moment;
 pub struct Sleep {
     time: Timeout,
     timeout: Timeout,
-    /// Whether the timeout comes before the time is over. This is known when both clocks have
-    /// started.
+    /// True if the timeout comes before the sleep is over. This is set when both clocks start.
     is_cut: bool,
 }
 
@@ -45,8 +44,8 @@ pub fn sleep(time: Duration) -> Sleep {
     Sleep::for_time(Timeout::after(time))
 }
 
-/// Waits until this moment has come, not less. With a moment in the past it waits for the next
-/// turn, also after [`again`](crate::again).
+/// Waits until this moment has come, and never ends earlier. With a moment in the past it waits for
+/// the next turn, also after [`again`](crate::again).
 ///
 /// # Example
 ///
@@ -145,8 +144,9 @@ pub struct YieldNow {
     began: Option<u64>,
 }
 
-/// Lets all ready tasks go first, and poll(2) is asked before the task goes on. As the first
-/// operation of a new task it ends at once, because a new task begins after the ready tasks anyway.
+/// Lets all ready tasks go first. poll(2) is asked, too, before the task goes on. If a new task
+/// begins with `yield_now`, that ends at once, because a new task begins after the ready tasks
+/// anyway.
 ///
 /// # Example
 ///

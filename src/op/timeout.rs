@@ -30,7 +30,7 @@ impl Timeout {
 
     /// There is no span and no moment. An operation without limits looks at this one value.
     const NEITHER: u64 = u64::MAX;
-    /// There is a moment, and no span.
+    /// The value of `after` if there is a moment, and no span.
     const NO_SPAN: u64 = u64::MAX - 1;
 
     #[inline]

@@ -24,7 +24,7 @@ const LOOKS: u8 = 64;
 pub(crate) struct Calls<'a> {
     port: &'a Port,
     is_due: bool,
-    /// Whether a call may be made although nothing is known of its readiness.
+    /// Whether a call may be tried although poll(2) has not said that it will not wait.
     may_try: bool,
     /// Whether poll(2) may be asked next.
     may_look: bool,
@@ -80,8 +80,10 @@ impl Calls<'_> {
         self.port.ready(direction).get() || (self.is_due && self.is_ready_at_deadline(direction))
     }
 
-    /// The call itself knows more than poll(2). There may be room that POLLOUT does not report (in
-    /// a datagram socket), and bytes that POLLIN does not report (SO_RCVLOWAT).
+    /// Whether to make a call at the deadline. Where a call may be tried without an answer of
+    /// poll(2), it is tried once, because it knows more than poll(2). There may be room that
+    /// POLLOUT does not report (in a datagram socket), and bytes that POLLIN does not report
+    /// (SO_RCVLOWAT).
     #[cold]
     fn is_ready_at_deadline(&mut self, direction: Direction) -> bool {
         let is_tried = self.may_try && self.port.may_be_tried(direction);

@@ -4,7 +4,7 @@
 use super::*;
 
 impl Reactor {
-    /// Whether the task is to be advanced or dropped without waiting.
+    /// True if the task will be advanced or dropped without waiting for anything.
     pub fn is_queued(&self, key: Key) -> bool {
         self.ready.borrow().contains(&key)
             || self.later.borrow().contains(&key)

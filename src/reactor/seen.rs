@@ -18,7 +18,8 @@ pub(crate) struct Seen {
 }
 
 impl Reactor {
-    /// The present lengths of the queues, as if an observer was shown all that is in them.
+    /// The lengths of the queues at this moment. An observer that gets them counts as shown all
+    /// that is in the queues.
     pub fn seen(&self) -> Seen {
         Seen {
             ready: self.ready.borrow().len(),
@@ -51,7 +52,7 @@ impl Reactor {
         self.later.borrow().last() == Some(&key)
     }
 
-    /// There is an observer from here on: the files that are closed are noted for it.
+    /// Notes that there is an observer. Files that are closed from here on are noted for it.
     pub fn observe(&self) {
         self.closed.borrow_mut().get_or_insert_with(Vec::new);
         self.note_observer();

@@ -1,4 +1,4 @@
-//! What repeats the turn: `run`, `join`, `block_on`, `turn`; and where failures come out.
+//! The drives, which repeat the turn: `run`, `join`, `block_on`, `turn`. Failures come out of them.
 
 use std::io;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -77,8 +77,8 @@ impl<'t> Scheduler<'t> {
         self.failure()
     }
 
-    /// Looks for work when no task is left, with a poll(2) that does not sleep, because a hidden
-    /// watch may start a task. Returns whether there is work.
+    /// Looks for work when no task is left: a hidden watch may start a task, so poll(2) is asked
+    /// without sleeping. Returns whether there is work.
     fn finds_work(&mut self) -> Result<bool, TaskError> {
         if self.reactor.is_watching(true) {
             self.ask(Wait::Not)?;
@@ -218,11 +218,11 @@ impl<'t> Scheduler<'t> {
     /// it. These failures do not come out of a drive any more, so a server can go on after the
     /// failure of one client: see [`run`](Scheduler::run).
     ///
-    /// `f` is called at once, before another task is resumed, in every drive, also in
-    /// [`join`](Scheduler::join) and [`block_on`](Scheduler::block_on). Failures that were kept
-    /// until now go to it at the next drive, and those that are still kept when the scheduler is
-    /// dropped go to it then. `f` may cancel tasks and drop handles. Failures that this causes are
-    /// queued. If `f` panics, the panic comes out of the drive, as a panic of the observer does.
+    /// `f` is called at once, before another task is resumed. This is so in every drive, also in
+    /// [`join`](Scheduler::join) and [`block_on`](Scheduler::block_on). A failure that was kept
+    /// before this call goes to `f` when the next drive begins, or when the scheduler is dropped.
+    /// `f` may cancel tasks and drop handles. If that causes a failure, `f` is called with it
+    /// later. If `f` panics, the panic comes out of the drive, as a panic of the observer does.
     ///
     /// A failure that belongs to no task still comes out of the drive: [`TaskError::Poll`],
     /// [`TaskError::Stalled`], a panic in a call that a [`Remote`](crate::Remote) has sent.
@@ -315,7 +315,7 @@ impl<'t> Scheduler<'t> {
         TaskError::Stalled(format!("{self:?}"))
     }
 
-    /// Makes the calls that were left for the scheduler.
+    /// Makes the calls that wait in the queue of `calls`.
     #[inline]
     pub(super) fn make_calls(&mut self) {
         if self.calls.has_any() {

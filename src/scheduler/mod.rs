@@ -9,7 +9,7 @@
 //! * [`foreign`](self::foreign): turns that are driven by a loop that is not ours.
 //! * [`observe`](self::observe): what an observer is shown.
 //!
-//! This file has the beginning and the end of a task.
+//! This file holds the beginning and the end of a task.
 
 mod calls;
 mod drive;
@@ -113,9 +113,9 @@ impl<'t> Scheduler<'t> {
 
     /// Starts a task. `body` is called when `op` has ended, and again whenever the operation that
     /// it has named has ended, until it returns [`done`](crate::done) or an error. To begin at
-    /// once, wait for [`yield_now`](crate::yield_now). Inside a body, see [`Task::spawn`]. For a
-    /// body that never says `done` the compiler cannot find `T`: write it `move |task| -> Flow {
-    /// ... }`.
+    /// once, wait for [`yield_now`](crate::yield_now). Inside a body, see [`Task::spawn`]. If a
+    /// body never returns `done`, the compiler cannot infer `T`. Write such a body as `move |task|
+    /// -> Flow { ... }`.
     ///
     /// # Example
     ///

@@ -1,5 +1,6 @@
 //! What an observer is shown. The scheduler compares the reactor's queues before and after each
-//! step, to find the tasks that were woken and cancelled. The place in the turn tells the cause.
+//! step, to find the tasks that were woken and cancelled. The cause follows from the step of the
+//! turn.
 //!
 //! The observed variants of the turn's steps are behind pointers that only `observe` sets, so a
 //! program that never observes does not link them, and pays for none of them.
@@ -135,8 +136,8 @@ impl<'t> Scheduler<'t> {
         self.observer.as_mut().map(|observer| &mut observer.seen)
     }
 
-    /// Calls the observer. `ahead` is added to the number of the last turn: 1 stands for the turn
-    /// that begins.
+    /// Calls the observer. The event belongs to the turn under way if `ahead` is 0, and to the turn
+    /// that begins if it is 1.
     fn trace(&mut self, ahead: u64, task: TaskId, event: Event<'_>) {
         if let Some(mut observer) = self.observer.take() {
             let turn = self.reactor.turns.get() + ahead;
@@ -272,7 +273,7 @@ impl Answers {
         }
     }
 
-    /// Has the owner take its answer, and notes the tasks that this has woken.
+    /// Calls the owner with its answer, and notes the tasks that the owner wakes.
     fn take(
         &mut self,
         reactor: &Reactor,

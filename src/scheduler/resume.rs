@@ -15,8 +15,8 @@ use crate::task_table::Key;
 use crate::trace::Event;
 
 impl<'t> Scheduler<'t> {
-    /// Calls the body with the outcome. Err if the task has ended: with its failure, or with None
-    /// if it has left its value.
+    /// Calls the body with the outcome. Returns Err if the task has ended: with a failure, or with
+    /// None if the task has left its value.
     #[inline(always)]
     pub(super) fn resume(
         &mut self,
@@ -83,7 +83,7 @@ impl<'t> Scheduler<'t> {
     }
 }
 
-/// Gives the file its memory back, and the lines that the task has not taken.
+/// Gives the file back the memory that it has lent, and the lines that the task has not taken.
 #[cold]
 fn take_back(file: &Descriptor, value: &mut Value) {
     match value {
@@ -96,7 +96,8 @@ fn take_back(file: &Descriptor, value: &mut Value) {
     }
 }
 
-/// Gives the file back the bytes of an outcome that `block_on` could not hand over.
+/// Gives bytes of an outcome back to the file, because `block_on` does not hand them over. They are
+/// those of the winner of a `first`, or those of a read that its timeout has ended.
 #[cold]
 fn put_back(op: &Op, end: End, value: &mut Value) {
     let lent = match value {

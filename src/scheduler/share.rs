@@ -17,7 +17,7 @@ const RESUMES: u32 = 512;
 /// The longest time of a task in one advance, in nanoseconds.
 const TIME: u64 = 1_000_000;
 
-/// The first look comes after this many resumes.
+/// The clock is first looked at after this many resumes.
 const FIRST_LOOK: u32 = 8;
 
 /// Resumes that take longer than this many nanoseconds are each followed by a look.

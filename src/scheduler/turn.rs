@@ -1,9 +1,9 @@
 //! The turn: *ask, fall due, advance*.
 //!
-//! To advance a task is to advance its operation. If that ends, the task's body is called with the
-//! outcome in the same step, and names the next operation, which is advanced at once: a task goes
-//! on until it is blocked, or has had its share. User code runs here, and nothing of ours is
-//! borrowed while it does.
+//! To advance a task is to advance its operation. If the operation ends, the task's body is called
+//! with the outcome in the same step. The body names the next operation, which is advanced at once.
+//! So a task goes on until it is blocked, or has had its share. User code runs here, and no
+//! `RefCell` of the library is borrowed while it does.
 
 use super::observe::by;
 use super::{Running, Scheduler};
@@ -22,8 +22,9 @@ const ADVANCES: usize = 1024;
 impl<'t> Scheduler<'t> {
     /// Makes one turn. If there is nothing to do, it sleeps as long as `wait` says.
     pub(super) fn turn_once(&mut self, wait: Wait) -> Result<(), TaskError> {
-        // This look comes before the cancelled tasks are dropped. One of them may be the only task
-        // that something could wake, and a turn that drops a task does not sleep.
+        // `has_work` also looks at the list that `drop_cancelled` empties, so it is asked first. A
+        // turn that drops a task must not sleep, because nothing else may be left that could wake a
+        // task.
         let wait = if self.reactor.has_work() {
             Wait::Not
         } else {

@@ -89,9 +89,10 @@ impl Epoch {
             .unwrap_or_else(|_| Epoch::new())
     }
 
-    /// The moment is read after the `Instant`, so a translated `Instant` is never too early. It is
-    /// too late by the time between the two readings. The kernel may take the processor away
-    /// between them, so the closest of eight pairs is used.
+    /// Reads both clocks. The moment is read after the `Instant`, so an `Instant` that is
+    /// translated into a moment is never too early. It is too late by the time between the two
+    /// readings. The kernel may take the processor away between them, so eight pairs are read, and
+    /// the closest one is used.
     fn new() -> Epoch {
         let (mut distance, mut closest) = Epoch::pair();
         for _ in 1..8 {

@@ -39,7 +39,7 @@ pub(crate) enum Stdin {
 /// Where a child's stderr goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stderr {
-    /// Where the command says.
+    /// Stderr goes where the command says.
     AsSaid,
     /// Into stdout's pipe.
     Merged,

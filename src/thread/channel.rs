@@ -29,8 +29,8 @@ use crate::op::Ready;
 ///
 /// # Bounded use
 ///
-/// A second channel, in the other direction, carries permits. See also `examples/chat_server.rs`,
-/// which drops a client that does not keep up.
+/// A second channel, in the other direction, carries permits: the sending side takes one before
+/// each message. See also `examples/chat_server.rs`, which drops a client that does not keep up.
 ///
 /// # After a fork
 ///
@@ -161,9 +161,9 @@ impl<T> Receiver<T> {
         Sender::new(&self.shared)
     }
 
-    /// Waits until a message is there, or none can come because all senders or the receiver are
-    /// gone ([`End::Eof`](crate::End::Eof)). It takes no message, and it does not queue: of several
-    /// tasks that wait, all are resumed.
+    /// Waits until a message is there. If no message can come any more, because all senders or the
+    /// receiver are gone, the wait ends with [`End::Eof`](crate::End::Eof). The operation takes no
+    /// message. Tasks do not queue for it: all that wait are resumed.
     ///
     /// It fails only at its timeout, or if the wake pipe cannot be made (EMFILE) when a task of the
     /// scheduler waits for other threads for the first time.
@@ -195,8 +195,8 @@ impl<T> Receiver<T> {
         })
     }
 
-    /// Takes all messages of the shared queue into `empty`, and leaves an empty queue there. The
-    /// flag that operations look at then says whether a message is left.
+    /// Exchanges `empty` and the shared queue, and so takes all messages at once. Then sets the
+    /// flag that operations look at, which says whether there is a message.
     fn take_all(&self, empty: &mut VecDeque<T>) {
         let mut messages = lock(&self.shared.messages);
         std::mem::swap(&mut *messages, empty);

@@ -23,10 +23,11 @@ type Call = Box<dyn FnOnce(&mut Scheduler<'_>) + Send>;
 
 /// Controls a scheduler from other threads and signal handlers: see [`Scheduler::remote`].
 ///
-/// While a Remote lives, no task of its scheduler is [`Stalled`](crate::TaskError::Stalled): it may
-/// be woken at any time. A Remote does not keep [`run`](Scheduler::run) going, which returns when
-/// no task is left. For a scheduler that serves other threads for as long as they may come, keep a
-/// task that waits on a [`channel`](crate::channel()), and give them its senders.
+/// While a Remote lives, no task of its scheduler is [`Stalled`](crate::TaskError::Stalled),
+/// because the Remote may wake it at any time. A Remote does not keep [`run`](Scheduler::run)
+/// going: `run` returns when no task is left. A scheduler that is to go on without other tasks
+/// needs one task that waits on a [`channel`](crate::channel()). The other threads have the senders
+/// of that channel.
 ///
 /// Each call is kept until a drive (run, join, block_on, turn, dispatch) has seen it, whether it
 /// comes before the drive begins, while the drive sleeps, or while the drive ends. After the last
@@ -107,7 +108,7 @@ impl Scheduler<'_> {
     }
 }
 
-/// Starts the hidden task. It ends when the last Remote is dropped, after the calls of that one.
+/// Starts the hidden task. It ends after the last Remote is dropped, when it has taken all calls.
 fn serve(scheduler: &mut Scheduler<'_>, server: Rc<Server>) {
     scheduler.spawn_hidden(server.calls.ready(), move |task| {
         task.ok()?;
@@ -135,8 +136,8 @@ impl Remote {
     }
 
     /// Ends the scheduler's sleep. A [`turn`](Scheduler::turn) that sleeps returns, and so does a
-    /// foreign loop's poll(2). If neither sleeps, the next one does not sleep. `run`, `join` and
-    /// `block_on` go on with the next turn.
+    /// foreign loop's poll(2). If neither sleeps at the moment, the next turn, or the next poll(2)
+    /// of the foreign loop, does not sleep. `run`, `join` and `block_on` go on with the next turn.
     ///
     /// Never waits. Many wakes before the scheduler polls count as one. May be called from a signal
     /// handler: it uses atomics and at most one write(2), and errno stays what it was.
@@ -157,8 +158,8 @@ impl Remote {
     /// * [`block_on`](Scheduler::block_on) returns the same as an error, and what its operation had
     ///   read stays in the file.
     ///
-    /// If a detached task has failed, its failure comes out first, and the stop ends the next
-    /// drive.
+    /// If a detached task has failed, that failure comes out of this drive, and the stop ends the
+    /// next one.
     ///
     /// Never waits. Many stops before the drive ends count as one. May be called from a signal
     /// handler, as [`wake`](Remote::wake) may.

@@ -110,7 +110,7 @@ impl WaitQueue {
     }
 }
 
-/// The index of the scheduler that has this wake pipe.
+/// The index in `waiters` of the scheduler that has this wake pipe.
 fn place(waiters: &[(Arc<Wake>, WaitList)], wake: &Arc<Wake>) -> Option<usize> {
     let mut wakes = waiters.iter().map(|(other, _)| other);
     wakes.position(|other| Arc::ptr_eq(other, wake))
@@ -119,7 +119,7 @@ fn place(waiters: &[(Arc<Wake>, WaitList)], wake: &Arc<Wake>) -> Option<usize> {
 /// The readiness of a channel: what [`Receiver::ready`](crate::Receiver::ready) waits for.
 pub(crate) struct MessageReady {
     queue: Arc<WaitQueue>,
-    /// The task's place in the wait queue, once it has to wait.
+    /// The task's place in the wait queue. None if it does not wait.
     place: Option<(Waiting, Ticket)>,
 }
 

@@ -47,7 +47,8 @@ impl Wake {
     /// Ends the scheduler's sleep. Never waits. Signal handlers may call it: it uses atomics and at
     /// most one write(2), and errno stays what it was.
     pub fn wake(&self) {
-        // Release: the reader, which resets the flag, then sees the keys that were left before.
+        // AcqRel releases the keys that this thread has left before. The reader resets the flag
+        // with another swap, and sees these keys after it.
         let is_first = !self.is_woken.swap(true, Ordering::AcqRel);
         if is_first && !self.is_lost.load(Ordering::Acquire) {
             sys::wake(self.writer);
@@ -130,9 +131,9 @@ impl WakeReader {
         self.wake.is_lost.load(Ordering::Relaxed) // only this thread sets it
     }
 
-    /// Gives the pipe up, because an end was closed behind the library's back. One error is
-    /// reported, where the loop would spin otherwise. No other thread reaches a task from here on,
-    /// so a task that waits may be stalled.
+    /// Gives the pipe up, because an end was closed behind the library's back. An error is reported
+    /// once. Without this, the loop would spin, because poll(2) answers for the lost descriptor
+    /// each time. No other thread reaches a task from here on, so a task that waits may be stalled.
     fn lose(&self) {
         if self.wake.is_lost.swap(true, Ordering::AcqRel) {
             return;
@@ -144,8 +145,8 @@ impl WakeReader {
         self.reactor.report(None, TaskError::Failed(error));
     }
 
-    /// For the simulation: whether poll(2) watches the pipe, or the pipe was lost, which was
-    /// reported.
+    /// For the simulation: true if poll(2) watches the pipe. Also true if the pipe was lost,
+    /// because an error has reported that.
     #[cfg(any(test, fuzzing))]
     pub fn is_watched(self: &Rc<Self>) -> bool {
         let address = Rc::as_ptr(self).cast();
@@ -162,9 +163,10 @@ impl Watch for WakeReader {
         if is_broken || matches!(sys::read(self.wake.reader, &mut [0; 64]), Ok(0)) {
             return self.lose();
         }
-        // The flag is reset after the read, because otherwise a byte could be taken whose flag
-        // stays set, and no wake would write again. It is reset before the keys are taken, so a
-        // wake that comes later writes again.
+        // The flag is reset after the read. Before the read would be wrong: the read could then
+        // also take the byte of a later wake, whose flag stays set, and no wake would write a byte
+        // again. The flag is reset before the keys are taken. So a wake that leaves keys after that
+        // writes a new byte.
         self.wake.is_woken.swap(false, Ordering::AcqRel);
         let mut keys = lock(&self.wake.keys);
         keys.drain(..).for_each(|key| self.reactor.wake(key));
