@@ -9,8 +9,8 @@ use std::os::unix::io::RawFd;
 /// cause.
 ///
 /// The error prints as `readline on fd 5: timed out after 1s, 37 bytes kept`. Callers match on the
-/// [`io::ErrorKind`] of the `io::Error` that carries it. The errno is in here, because an
-/// `io::Error` that carries another error has none itself.
+/// [`io::ErrorKind`] of the `io::Error` that carries it. The errno is kept in here, because an
+/// `io::Error` that carries another error has no errno itself.
 ///
 /// # Example
 ///
@@ -48,7 +48,8 @@ pub(crate) enum Cause {
         bytes: usize,
         what: &'static str,
     },
-    /// A write took only a part of its bytes, and the task called an accessor that stands for all.
+    /// A write took only a part of its bytes, and the task called `ok`, which confirms only a whole
+    /// write.
     Short { written: usize, of: usize },
     /// A fixed text, and the kind of the error.
     Says(io::ErrorKind, &'static str),

@@ -118,8 +118,8 @@ impl AsyncFile {
     }
 
     /// Works on a descriptor that another owner keeps and shares: stdin, a terminal, an inherited
-    /// pipe. It is duplicated, and the flags of the open file description are never changed: see
-    /// [each kind of descriptor](AsyncFile#each-kind-of-descriptor).
+    /// pipe. The file has a duplicate of the descriptor. The flags of the open file description are
+    /// never changed: see [each kind of descriptor](AsyncFile#each-kind-of-descriptor).
     ///
     /// # Errors
     ///

@@ -88,8 +88,8 @@
 #![warn(missing_debug_implementations)]
 #![deny(missing_docs)]
 
-// The simulation's programs (`tests/simulation`, part of `sim/seeds`) call the library by its name,
-// here as in a fuzz target.
+// The simulation's programs (`tests/simulation`, part of `sim/seeds`) are compiled both here and in
+// a fuzz target. They call the library by its name, which needs this line here.
 #[cfg(test)]
 extern crate self as asyncfile;
 

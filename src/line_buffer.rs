@@ -36,7 +36,7 @@ pub struct Found {
 ///
 /// # Example
 ///
-/// This shows how to feed it and take a line:
+/// This shows how to feed the buffer and take a line:
 ///
 /// ```
 /// use asyncfile::line_buffer::LineBuffer;
@@ -253,8 +253,8 @@ impl LineBuffer {
         assert!(self.scanned <= self.end, "searched more than there is");
     }
 
-    /// Consumes all bytes and returns them. They are copied unless they fill more than half of the
-    /// storage, from its beginning, and no task looks at them.
+    /// Consumes all bytes and returns them. That costs no copy if they begin at the start of the
+    /// storage, fill more than half of it, and no task looks at them.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         let (start, len) = (self.start, self.len());
         let storage = self.storage.take();

@@ -1,8 +1,8 @@
 //! The entries that poll(2) is given, and the owner of each.
 //!
-//! The set is kept from turn to turn and changed in place. It is compact and has one entry a
-//! descriptor, because poll(2) refuses more entries than RLIMIT_NOFILE (EINVAL), even ones with
-//! fd = -1.
+//! The set is kept from turn to turn and changed in place. It is compact and has one entry for each
+//! descriptor, because poll(2) refuses more entries than RLIMIT_NOFILE (EINVAL), even ones with fd
+//! = -1.
 
 use std::os::unix::io::RawFd;
 

@@ -28,8 +28,8 @@ pub(crate) const LARGE: usize = CHUNK + SMALL;
 /// The size of the smallest buffer. A short partial line fits into it.
 const LEAST: usize = 128;
 
-/// How many free buffers of each size the list keeps. A thread keeps at most 544 KiB in large ones,
-/// with the spare one, and 128 KiB in small ones.
+/// How many free buffers of each size the list keeps. A thread keeps at most 544 KiB in large
+/// buffers (these and the spare one, 68 KiB each) and 128 KiB in small ones (4 KiB each at most).
 const LARGE_KEPT: usize = 7;
 const SMALL_KEPT: usize = 32;
 

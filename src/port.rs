@@ -139,9 +139,9 @@ impl Port {
         Ok(())
     }
 
-    /// Makes a port for a file whose descriptor another owner keeps. It has a second descriptor of
-    /// the same open file description, whose flags are left alone. A terminal is reopened, if that
-    /// is possible.
+    /// Makes a port for a file whose descriptor another owner keeps. The port has a second
+    /// descriptor of the same open file description, whose flags are left alone. A terminal is
+    /// reopened, if that is possible.
     pub fn duplicate(fd: RawFd) -> io::Result<Port> {
         let kind = sys::kind(fd)?;
         let flags = sys::status_flags(fd)?;

@@ -185,7 +185,7 @@ impl Reactor {
         self.urgent.set(self.urgent.get() + keys.len());
     }
 
-    /// Has the task advanced in the next turn, so that other tasks come first.
+    /// Puts the task off to the next turn, so that other tasks come first.
     pub fn wake_later(&self, key: Key) {
         self.later.borrow_mut().push(key);
     }

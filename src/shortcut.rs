@@ -7,9 +7,9 @@
 //! these lines are whole, so [`end`](Task::end) stays `Complete`. They leave the file's buffer when
 //! its state is next borrowed (a *run of lines*: see `descriptor/run`).
 //!
-//! A line goes through the scheduler if it is not whole in the buffer, is longer than the limit, or
-//! comes after the task's share. So does every line if another reader waits, a task was cancelled
-//! or has failed, a stop was requested, or there is an observer.
+//! A line goes through the scheduler if it is not whole in the buffer, if it is longer than the
+//! limit, or if the task's share has ended. So does every line if another reader waits, a task was
+//! cancelled or has failed, a stop was requested, or there is an observer.
 
 use crate::error::TaskError;
 use crate::handle::{Body, Closure, Resumed};

@@ -1,5 +1,5 @@
-//! State functions: a protocol with several states as one function for each, in a thin layer over
-//! closures.
+//! State functions, a thin layer over closures. A protocol with several states is written as one
+//! function for each state.
 
 use std::fmt;
 use std::io;
@@ -7,7 +7,7 @@ use std::io;
 use crate::op::operate::Op;
 use crate::task::{again, done, wait, Flow, Task};
 
-/// The answer of a state function.
+/// The result of a state function.
 pub type StateFlow<S> = io::Result<Next<S>>;
 
 /// A state of a protocol. It is called with the outcome of the operation that the state before has

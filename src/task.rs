@@ -22,7 +22,7 @@ use crate::task_table::{Key, TaskId};
 
 pub use lines::Lines;
 
-/// The answer of a task's body: the operation that the task waits for next, its value, or the error
+/// The result of a task's body: the operation that the task waits for next, its value, or the error
 /// that ends it (`?` returns one).
 pub type Flow<T = ()> = io::Result<Step<T>>;
 

@@ -1,4 +1,4 @@
-//! The operation `communicate`: feed a child, collect what it says, and wait for its exit.
+//! The operation `communicate`: feed a child, collect its output, and wait for its exit.
 //!
 //! Several communicates may wait for the same children. The first one leads the conversation. The
 //! others wait until it has ended or was given up.

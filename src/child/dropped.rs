@@ -150,8 +150,8 @@ impl Drop for Dropped {
     }
 }
 
-/// Puts a child whose thread ends into the process's list. (A child that still has a pipe is left
-/// to that pipe.)
+/// Puts a child whose thread ends into the list of the whole process. (A child that still has a
+/// pipe is left to that pipe.)
 fn orphan(child: Rc<ChildProcess>) {
     if let Ok(child) = Rc::try_unwrap(child) {
         let mut orphans = ORPHANS.lock().unwrap_or_else(PoisonError::into_inner);

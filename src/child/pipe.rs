@@ -123,9 +123,9 @@ impl AsyncPipe {
     /// Starts a command. The command itself says where its streams go, and this pipe has those that
     /// are piped. The command is left as it was.
     ///
-    /// The child inherits the signal mask of the calling thread. With `uid`, `gid` or `pre_exec` in
-    /// the command std forks, which copies the page tables of the host. The whole loop waits for
-    /// that, 200 ms in a host of 2 GiB.
+    /// The child inherits the signal mask of the calling thread. If the command has `uid`, `gid` or
+    /// `pre_exec`, std forks, and the kernel copies the page tables of the host. The whole loop
+    /// waits for that: 200 ms in a host of 2 GiB.
     ///
     /// # Errors
     ///

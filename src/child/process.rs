@@ -170,9 +170,10 @@ impl ChildProcess {
         self.leads_group
     }
 
-    /// Whether nothing is left to do about a child whose pipe is gone. In a fork of its parent this
-    /// reaps nothing, because waitpid(2) says ECHILD there. Where a sandbox refuses waitpid(2)
-    /// (EPERM), the answer is false, and the caller checks the child again.
+    /// Reaps the child if it has ended and may be reaped. Returns whether nothing is left to do
+    /// about a child whose pipe is gone. In a fork of its parent this reaps nothing, because
+    /// waitpid(2) says ECHILD there. Where a sandbox refuses waitpid(2) (EPERM), it returns false,
+    /// and the caller checks the child again.
     pub fn is_over(&self) -> bool {
         let is_running = !matches!(self.try_wait(), Ok(Status::Exited(_) | Status::Unknown));
         if !is_running && !self.is_reaped.get() && !self.is_held() {
@@ -181,8 +182,8 @@ impl ChildProcess {
         self.is_reaped.get()
     }
 
-    /// Makes the task wait for the child's end. True if the end is known, or will wake the task.
-    /// False if the task must ask again.
+    /// Makes the task wait for the child's end. Returns true if the end is known, or if it will
+    /// wake the task. Returns false if the task must ask again.
     pub fn wait_for(
         self: &Rc<Self>,
         ticket: &mut Ticket,

@@ -240,7 +240,7 @@ fn no_signal_goes_to_a_group_whose_leader_was_reaped() {
         assert_eq!((children(), count(&lines, ", 9)")), ((0, 1), 0));
         sched.block_on(sleep(SECOND)).unwrap();
         assert_eq!((children(), count(&lines, ", 9)")), ((0, 0), 1));
-        // A drop that kills does so before it lets the leader go.
+        // With `kill_on_drop`, the drop kills the group before it lets go of the leader.
         let pipe = AsyncPipe::piped(Command::new("tree"))
             .unwrap()
             .kill_on_drop();

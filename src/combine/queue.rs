@@ -1,9 +1,10 @@
 //! A bounded queue between the tasks of one thread.
 //!
 //! Tasks wait at two gates: for an item (`ready`), and for a free place (`room`). One gate lets one
-//! task pass at a time, in the order they came. The task at the front has its turn if there is
-//! something for it: it is woken, its operation ends, and it keeps its place until that operation
-//! is dropped or waited for again. Then the next task has its turn, if something is left.
+//! task pass at a time, in the order they came. If there is something for the task at the front, it
+//! is woken, and its operation ends. The task then has its turn, and is still at the front. Its
+//! turn lasts until the operation is dropped or waited for again. Then the next task has its turn,
+//! if something is left.
 //!
 //! ```text
 //!                        push, or the front has left
@@ -322,7 +323,7 @@ impl Gates {
         self.let_pass(Side::Room);
     }
 
-    /// Gives the front of this gate its turn: wakes it, if there is something for it.
+    /// Gives the front task of this gate its turn, if there is something for it: wakes it.
     fn let_pass(&self, side: Side) {
         let mut gate = self.gate(side).borrow_mut();
         match &gate.reactor {

@@ -1,5 +1,4 @@
-//! The communicating machine: feed a child, collect what it says, and wait for its exit, all at
-//! once.
+//! The communicating machine: feed a child, collect its output, and wait for its exit, all at once.
 //!
 //! ```text
 //!   input           ->  child's stdin    the child is fed
@@ -117,7 +116,7 @@ pub struct Interests {
     pub stdin: bool,
     /// Bytes on the child's stdout, or its end.
     pub stdout: bool,
-    /// Bytes, or the end of file.
+    /// Bytes on the child's stderr, or its end.
     pub stderr: bool,
 }
 

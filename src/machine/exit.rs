@@ -55,8 +55,8 @@ pub struct Given {
 /// The answer of an advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The child runs. The driver advances the machine again at this time. None stands for the
-    /// moment at which the child's end wakes the task.
+    /// The child runs. The driver advances the machine again at this time. With None, it does so
+    /// when the child's end wakes the task.
     Blocked(Option<Duration>),
     /// The child has ended.
     Ended,

@@ -1,7 +1,7 @@
 //! The reading machine: read, read full, read_exact, peek, read_to_end, readline and readlines.
 //!
-//! The readers differ in the bytes that satisfy them (see [`Want`]), and a peek leaves the bytes in the
-//! buffer. The rest is one machine:
+//! The readers differ in the bytes that satisfy them (see [`Want`]), and a peek leaves the bytes in
+//! the buffer. The rest is one machine:
 //!
 //! ```text
 //! Looking   ── the limit is 0 ──► Ended
@@ -95,8 +95,8 @@ impl Inflow {
     }
 }
 
-/// Where a reader is. What it does next does not depend on the state, which only shows where the
-/// machine has stopped.
+/// How far a reader has come. The state only shows where the machine has stopped. What the machine
+/// does next does not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// The reader looks at the buffered bytes.
@@ -365,8 +365,8 @@ impl Reader {
         }
     }
 
-    /// Ends the reader at its deadline, with nothing. If it is not the front of its queue, the
-    /// buffered bytes belong to the readers before it.
+    /// Ends the reader at its deadline, with nothing. A reader that is not the front of its queue
+    /// ends so, because the buffered bytes belong to the readers before it.
     pub fn give_up(&mut self) -> Advance {
         self.go("the deadline has come", State::Ended);
         Advance::Failed(io::ErrorKind::TimedOut.into())

@@ -1,5 +1,6 @@
-//! The deadline of an operation that waits for other moments, too. A `first` waits for those of its
-//! members, an exit for the next look at the child. The task's deadline is the earliest of them.
+//! The deadline of an operation that waits for other moments, too: a `first` for the deadlines of
+//! its members, an exit for its next check of the child. The task's deadline is the earliest of all
+//! these.
 
 use super::operate::Context;
 use super::timeout::Timeout;

@@ -187,7 +187,7 @@ impl Readline {
     ///
     /// # Example
     ///
-    /// This shows a line behind which nothing is read:
+    /// This shows a line after which nothing is read ahead:
     ///
     /// ```
     /// use asyncfile::{AsyncFile, Scheduler};

@@ -81,7 +81,8 @@ impl Reading {
             return self.fail(End::Failed, cause);
         }
         let is_front = state.is_front(cx.key, Direction::Read);
-        // True for a peek at a message that was put back, and not at one in the kernel.
+        // Whether the buffer has all that a peek shows. It does not if the next message is still in
+        // the kernel.
         let is_held = self.machine.is_peek() && !state.inflow.is_empty();
         let mut advance = Advance::Blocked;
         if is_front || self.waits_for_no_other() {

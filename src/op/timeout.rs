@@ -17,7 +17,8 @@ use crate::sys::clock::{self, nanoseconds, Epoch, Moment};
 /// the two ends the operation.
 #[derive(Clone, Copy)]
 pub(crate) struct Timeout {
-    /// The span in nanoseconds. [`NEITHER`](Timeout::NEITHER) says that there is no moment either.
+    /// The span in nanoseconds. [`NO_SPAN`](Timeout::NO_SPAN) says that there is none, and
+    /// [`NEITHER`](Timeout::NEITHER) that there is no moment either.
     after: u64,
     until: Moment,
 }
@@ -28,7 +29,8 @@ impl Timeout {
         until: Moment::NEVER,
     };
 
-    /// There is no span and no moment. An operation without limits looks at this one value.
+    /// The value of `after` if there is no span and no moment. An operation without limits looks at
+    /// this one value only.
     const NEITHER: u64 = u64::MAX;
     /// The value of `after` if there is a moment, and no span.
     const NO_SPAN: u64 = u64::MAX - 1;

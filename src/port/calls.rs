@@ -17,7 +17,8 @@ use crate::sys::{self, Kind, Wait, POLLRDHUP};
 #[allow(clippy::unnecessary_cast)]
 const PIPE_BUF: usize = libc::PIPE_BUF as usize;
 
-/// How often one advance may ask poll(2) itself, at its deadline.
+/// How often one advance may ask poll(2) itself, at its deadline. Without this bound, an advance
+/// would not end while a peer writes as fast as the advance reads.
 const LOOKS: u8 = 64;
 
 /// A descriptor as a source and a sink, for one advance of a machine.
@@ -241,9 +242,9 @@ impl MessageSource for Calls<'_> {
         self.is_ready_for(Direction::Read)
     }
 
-    /// A receive of no more bytes than the buffer has room for costs one call. A receive of more
-    /// asks the kernel first how many bytes are there, so memory grows with the bytes that come,
-    /// and not with `most`.
+    /// If the buffer has room for `most` bytes, this is one call. Otherwise the kernel is asked
+    /// first how many bytes are there, so memory grows with the bytes that come, and not with
+    /// `most`.
     fn receive(
         &mut self,
         buffer: &mut LineBuffer,

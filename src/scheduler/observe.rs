@@ -116,7 +116,7 @@ impl<'t> Scheduler<'t> {
     }
 
     /// Shows what was closed, cancelled and woken since the last report, if there is an observer.
-    /// `by` is the cause. `running` is the task that is out of its slot.
+    /// `by` is the cause. `running` is the task that is being advanced, which is not in its slot.
     #[inline]
     pub(super) fn report(&mut self, by: By, running: Option<Key>) {
         if let Some(observer) = &self.observer {

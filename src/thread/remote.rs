@@ -145,9 +145,9 @@ impl Remote {
         self.wake.wake();
     }
 
-    /// Ends the drive that is under way, or, if none is, the next one, as soon as the body that
-    /// runs returns. It ends one drive only. The tasks are kept: another drive goes on with them,
-    /// and a drop of the scheduler cancels them.
+    /// Ends the drive that is under way, as soon as the running body returns. If no drive is under
+    /// way, the next one ends. A stop ends one drive only. The tasks are kept: another drive goes
+    /// on with them, and a drop of the scheduler cancels them.
     ///
     /// * [`run`](Scheduler::run) returns `Ok`;
     /// * [`turn`](Scheduler::turn) and [`dispatch`](Scheduler::dispatch) return how many tasks are

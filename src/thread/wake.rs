@@ -34,8 +34,8 @@ pub(crate) struct Wake {
     stop: Arc<AtomicBool>,
     /// The tasks to be made ready, in this order.
     keys: Mutex<Vec<Key>>,
-    /// The ends of the pipe. Both live as long as the `Wake`: the pipe is never without reader, and
-    /// a write never raises SIGPIPE.
+    /// The ends of the pipe. Both live as long as the `Wake`. So the pipe is never without reader,
+    /// and a write never raises SIGPIPE.
     reader: RawFd,
     writer: RawFd,
     /// Whether an end was closed behind the library's back. Its number may be another file's by
@@ -61,8 +61,8 @@ impl Wake {
         self.wake();
     }
 
-    /// Wakes these tasks. In the scheduler's own thread they are ready at once, without a system
-    /// call, unless a foreign loop may be about to poll.
+    /// Wakes these tasks. In the scheduler's own thread they are ready at once. A system call is
+    /// then needed only if a foreign loop may be about to poll.
     pub fn wake_tasks(&self, tasks: &WaitList) {
         let is_own = |reader: &Rc<WakeReader>| std::ptr::eq(&*reader.wake, self);
         match Reactor::find(|reactor| reactor.kept().filter(is_own)) {
