@@ -29,7 +29,7 @@ pub(crate) fn set(chore: Option<fn()>) {
     let _ = CHORE.try_with(|cell| cell.set(chore));
 }
 
-/// Gives every thread this chore. With None there is none from here on.
+/// Sets the chore of every thread. With None there is no such chore.
 pub(crate) fn set_shared(chore: Option<fn()>) {
     *SHARED.lock().unwrap_or_else(PoisonError::into_inner) = chore;
     IS_SHARED.store(chore.is_some(), Ordering::Relaxed);

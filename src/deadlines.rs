@@ -24,8 +24,8 @@ pub(crate) struct Deadlines {
 pub(crate) struct Deadline {
     /// When the task is due.
     at: Moment,
-    /// The time of the earliest entry in the heap that the task relies on; NEVER if there is none.
-    /// The entry is not later than `at`.
+    /// The time of the entry in the heap on which the task relies; NEVER if there is none. While
+    /// the task has a deadline, this time is not later than `at`.
     listed: Moment,
 }
 
@@ -86,8 +86,8 @@ impl Deadlines {
         }
     }
 
-    /// Returns whether the deadline of the task has come, after its `entry` was popped from the heap.
-    /// If it has come, the task has no deadline any more.
+    /// Returns whether the deadline of the task has come, after its `entry` was popped. If it has
+    /// come, the task has no deadline any more.
     pub fn is_due(
         &mut self,
         key: Key,

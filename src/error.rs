@@ -36,7 +36,7 @@ pub struct OperationError {
 
 /// Why an operation failed.
 pub(crate) enum Cause {
-    /// The error of the kernel, or of a source that is no descriptor.
+    /// The kernel's error, or an error that the machine or the port has made itself.
     System(io::Error),
     /// The kernel's error, and the name of what it concerns: a program, a stream, a child, or the
     /// group of a child.

@@ -363,9 +363,9 @@ impl AsyncFile {
         Write::new(&self.descriptor, data.into())
     }
 
-    /// Writes all data; [`Task::ok`](crate::Task::ok) confirms it. The same as
-    /// [`write`](AsyncFile::write) with [`full`](Write::full), but a deadline that comes first is
-    /// always [`io::ErrorKind::TimedOut`].
+    /// Writes all data; [`Task::ok`](crate::Task::ok) confirms it. It is like
+    /// [`write`](AsyncFile::write) with [`full`](Write::full), but if the deadline comes first, it
+    /// always fails with [`io::ErrorKind::TimedOut`].
     ///
     /// # Errors
     ///
@@ -429,8 +429,8 @@ impl AsyncFile {
         Ready::new(&self.descriptor, Direction::Read)
     }
 
-    /// Waits until poll(2) says OUT, HUP or ERR. It takes nothing and does not queue. It serves for
-    /// a connection that is being made, for example.
+    /// Waits until poll(2) says OUT, HUP or ERR. It writes nothing and does not queue. It serves
+    /// for a connection that is being made, for example.
     ///
     /// # Example
     ///

@@ -55,9 +55,10 @@ pub struct LineBuffer {
     /// The memory. An empty buffer that is not in use has none, and costs four words. While a task
     /// looks at lent bytes, it shares the memory if more bytes are buffered after them.
     storage: Option<Storage>,
-    /// The first byte not consumed. Never greater than `scanned`.
+    /// The index of the first byte that is not consumed. It is never greater than `scanned`.
     start: usize,
-    /// No delimiter lies in `start..scanned`. Never greater than `end`.
+    /// How far the search has come: no delimiter lies in `start..scanned`. It is never greater than
+    /// `end`.
     scanned: usize,
     /// One past the last byte that came in. Never greater than the storage's length.
     end: usize,

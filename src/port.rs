@@ -346,7 +346,7 @@ impl Port {
         sys::close(self.fd);
     }
 
-    /// Gives the descriptor up, instead of closing it.
+    /// Gives the descriptor to the caller, instead of closing it.
     pub fn give_up(&self) -> OwnedFd {
         sys::owned(self.fd)
     }

@@ -326,8 +326,8 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// fstat(2), then fstatfs(2) for a regular file, SO_TYPE for a socket, isatty(3) for a character
-/// device.
+/// The kind of the file. This asks fstat(2), then fstatfs(2) for a regular file, SO_TYPE for a
+/// socket, and isatty(3) for a character device.
 pub(crate) fn kind(fd: RawFd) -> io::Result<Kind> {
     #[cfg(any(test, fuzzing))]
     if let Some(answer) = sim::kind(fd) {

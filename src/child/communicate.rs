@@ -120,7 +120,7 @@ impl Communicate {
         self
     }
 
-    /// Makes one step. An Err ends the operation.
+    /// Advances the operation by one step. The Err is the outcome of an operation that has failed.
     fn go_on(&mut self, cx: &Context<'_>) -> Result<Progress, Progress> {
         if self.limit == 0 {
             return Err(refused("a limit of 0"));
@@ -159,8 +159,8 @@ impl Communicate {
         }
     }
 
-    /// Fails, once, if stdin or the input was closed before all was fed. The next communicate can
-    /// still have the child's output.
+    /// Fails if stdin or the input was closed before all was fed. It fails only once, so the next
+    /// communicate can still have the child's output.
     fn find_closed(&mut self, cx: &Context<'_>) -> Result<(), Progress> {
         let mut conversation = self.conversation.borrow_mut();
         if conversation.machine.is_fed() || !conversation.is_led_by(cx.key) {
@@ -184,7 +184,8 @@ impl Communicate {
         }
     }
 
-    /// Gives the input to the conversation, unless a part of an earlier input is left.
+    /// Gives the input to the conversation. Fails if the input cannot be used, or if a part of an
+    /// earlier input is left.
     fn adopt_input(&mut self, cx: &Context<'_>) -> Result<(), Progress> {
         let mut conversation = self.conversation.borrow_mut();
         let sources = [self.input.stream(), conversation.input.stream()];
@@ -228,7 +229,7 @@ impl Communicate {
         true
     }
 
-    /// Returns whether the child has ended, whether the time to linger is over, and when to look
+    /// Returns whether the child has ended, whether the time to linger is over, and when to check
     /// again.
     fn look_at_child(&mut self, cx: &Context<'_>) -> Result<(Child, Moment), Progress> {
         let child = self.processes.last();

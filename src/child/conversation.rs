@@ -16,7 +16,7 @@ use crate::task_table::Key;
 pub(crate) struct Conversation {
     /// The machine, which knows how far the conversation has come.
     pub machine: Communicator,
-    /// The input that is not yet fed.
+    /// The input, until all of it is fed. If it is bytes, `machine.fed()` of them are fed already.
     pub input: Feed,
     /// The tasks whose communicates have begun, in that order. The front task leads: it alone
     /// advances the machine.
@@ -57,7 +57,7 @@ impl Conversation {
         self.waiters.front().map_or(true, |front| front == key)
     }
 
-    /// Advances the machine, with those streams in whose queues this task is the front.
+    /// Advances the machine. It is given only those streams in whose queues this task is the front.
     pub fn advance<'a>(&mut self, streams: &'a Streams, terms: &Terms) -> Answer {
         // One poll(2) may look at a stream before the child's last write, and at the pidfd after
         // the child's end. So once the child has ended, poll(2) is asked about the streams again.

@@ -154,8 +154,8 @@ impl AsyncPipe {
     }
 
     /// Starts a command with stdin and stdout piped, whatever the command says of these. Its stderr
-    /// goes where the command says. If stderr is piped, read it, because a full pipe stops the
-    /// child.
+    /// goes where the command says. If stderr is piped, read it: otherwise the child waits for ever
+    /// when that pipe is full.
     ///
     /// After the call `command` still has stdin and stdout set to piped. It keeps no descriptor of
     /// this pipe.
@@ -378,8 +378,8 @@ impl AsyncPipe {
     ///
     /// # Example
     ///
-    /// This shows that a timeout loses nothing. The child reads from a socket, which says nothing
-    /// at first:
+    /// This shows that a timeout loses nothing. The child reads from a socket, on which nothing
+    /// comes at first:
     ///
     /// ```
     /// use asyncfile::{AsyncPipe, Scheduler};
@@ -440,8 +440,8 @@ impl AsyncPipe {
     ///
     /// # Errors
     ///
-    /// TimedOut; `Other` if something else has reaped one of the children, whose position the error
-    /// names.
+    /// TimedOut; `Other` if something else has reaped one of the children. The error names the
+    /// position of that child.
     ///
     /// # Example
     ///
@@ -481,11 +481,11 @@ impl AsyncPipe {
     /// Errors of kill(2): EPERM ends the stop, and the error names the child. `Other` if something
     /// else has reaped the leader of a group or the last child. `TimedOut` at the stop's own
     /// timeout. `InvalidInput` for a stop in a [`first`](crate::first), and for
-    /// [`again`](crate::again) after one.
+    /// [`again`](crate::again) after a stop.
     ///
     /// # Example
     ///
-    /// This shows a child that does not listen:
+    /// This shows a child that ignores SIGTERM:
     ///
     /// ```
     /// use asyncfile::{AsyncPipe, Scheduler};

@@ -21,7 +21,7 @@ use crate::sys::Owned;
 use crate::task_table::Key;
 use crate::wait_list::Ticket;
 
-/// The library's knowledge of a child's end.
+/// What the library knows of a child's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     Running,
@@ -48,7 +48,7 @@ pub(crate) struct ChildProcess {
     /// number is the group's, and must not become another group's.
     leads_group: bool,
     holders: Cell<usize>,
-    /// Whether the child was reaped: the kernel does not know it any more.
+    /// Whether the child was reaped. The kernel does not know a reaped child any more.
     is_reaped: Cell<bool>,
 }
 
@@ -259,7 +259,7 @@ impl ChildProcess {
         }
     }
 
-    /// Takes the pidfd out of the poll set, and keeps it.
+    /// Takes the pidfd out of the poll set, and keeps it open.
     pub fn unwatch(&self) {
         let notice = self.notice.replace(Notice::None);
         let pidfd = match notice {

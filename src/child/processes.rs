@@ -168,7 +168,7 @@ impl Drop for Processes {
     }
 }
 
-/// The parent's end of a child's stream.
+/// Makes a file of the parent's end of a child's stream.
 fn stream(stream: Stream, fd: Option<Owned>, is_own: bool) -> io::Result<AsyncFile> {
     let direction = match stream {
         Stream::Stdin => Direction::Write,

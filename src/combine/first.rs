@@ -188,8 +188,8 @@ impl Operate for First {
         losers.for_each(|(_, member)| member.op.leave());
     }
 
-    /// The winner begins afresh, and so does the timeout of this `first`. The other members keep
-    /// their deadlines.
+    /// The member that has ended begins afresh, and so does the timeout of this `first`. The other
+    /// members keep their deadlines.
     fn restart(&mut self) -> bool {
         self.deadline.reset();
         let winner = match self.winner.take() {

@@ -39,9 +39,9 @@ use crate::wait_list::{Ticket, WaitList};
 /// tasks that wait, the one that came first is woken. When it waits again or ends, the next one is
 /// woken if something is left.
 ///
-/// Clones are handles to one queue. A drop of handles closes nothing. A task that waits for a queue
-/// that nothing can fill any more is [`Stalled`](crate::TaskError::Stalled). The error names the
-/// queue by its number, as Debug does.
+/// Clones are handles to one queue. A drop of the handles does not close the queue. A task that
+/// waits for a queue that nothing can fill any more is [`Stalled`](crate::TaskError::Stalled). The
+/// error names the queue by its number, as Debug does.
 ///
 /// # Job queue
 ///
@@ -269,7 +269,8 @@ impl<T> fmt::Debug for Queue<T> {
     }
 }
 
-/// The part of a queue that its operations know.
+/// The part of a queue that does not depend on the type of its items. Operations know this part
+/// only.
 struct Gates {
     number: u64,
     capacity: usize,

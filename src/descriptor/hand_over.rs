@@ -8,8 +8,8 @@ use crate::error::Cause;
 
 impl Descriptor {
     /// Hands the descriptor over to a new owner, with its flags, its readiness and the bytes that
-    /// were read ahead. The tasks that wait on it here are advanced next, and find that the stream
-    /// is absent. None if the file is not open.
+    /// were read ahead. The tasks that wait on this `Descriptor` are advanced next, and find that
+    /// the stream is absent. Returns None if the file is not open.
     pub fn hand_over(&self, stream: Stream) -> Option<Descriptor> {
         let mut state = self.state();
         if state.standing != Standing::Open {

@@ -157,7 +157,7 @@ pub enum State {
     Collecting,
     /// All output has come, and the machine waits for the child's end.
     AwaitingExit,
-    /// The child has ended.
+    /// The child has ended, and so has the conversation.
     Ended,
 }
 

@@ -6,9 +6,10 @@
 //! Running   ── it has ended ──► Ended
 //! ```
 //!
-//! Its driver asks the kernel whether the child has ended. Where the kernel has a pidfd for the
-//! child, poll(2) reports the end. Elsewhere the driver asks again after pauses that grow from 1 ms
-//! to 64 ms. The end of a short wait is noticed soon, and a long wait costs 16 calls a second.
+//! The driver of the machine asks the kernel whether the child has ended. Where the kernel has a
+//! pidfd for the child, poll(2) reports the end. Elsewhere the driver asks again after pauses that
+//! grow from 1 ms to 64 ms. The end of a short wait is noticed soon, and a long wait costs 16 calls
+//! a second.
 
 use std::time::Duration;
 
@@ -95,7 +96,7 @@ impl Waiter {
         self.state = to;
     }
 
-    /// Advances the wait by what the driver knows. A pause that is not over goes on.
+    /// Advances the machine with what the driver knows. A pause that is not over goes on.
     pub fn advance(&mut self, given: Given) -> Answer {
         match self.state {
             State::Running if given.has_ended => {

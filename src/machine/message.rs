@@ -29,7 +29,7 @@ pub trait MessageSource {
 pub enum Message {
     /// The whole message. It may be empty.
     Whole,
-    /// The beginning of the message. The rest is gone.
+    /// The beginning of the message. The rest is gone, unless this was a peek.
     Cut,
     /// No message comes any more.
     End,

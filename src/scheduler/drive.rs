@@ -214,9 +214,9 @@ impl<'t> Scheduler<'t> {
         Ok(self.alive)
     }
 
-    /// Hands every failure of a detached task to `f` from here on. `f` replaces the closure before
-    /// it. These failures do not come out of a drive any more, so a server can go on after the
-    /// failure of one client: see [`run`](Scheduler::run).
+    /// Hands every failure of a detached task to `f` from here on. `f` replaces an earlier closure.
+    /// These failures do not come out of a drive any more, so a server can go on after the failure
+    /// of one client: see [`run`](Scheduler::run).
     ///
     /// `f` is called at once, before another task is resumed. This is so in every drive, also in
     /// [`join`](Scheduler::join) and [`block_on`](Scheduler::block_on). A failure that was kept

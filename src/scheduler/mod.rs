@@ -265,8 +265,8 @@ impl<'t> Scheduler<'t> {
         self.reactor.has_notes() && self.drop_all_cancelled(running)
     }
 
-    /// Also hands the failures of detached tasks to `on_failure`, because that closure may cancel
-    /// tasks.
+    /// Drops the cancelled tasks. Also hands the failures of detached tasks to `on_failure`,
+    /// because that closure may cancel tasks.
     #[cold]
     fn drop_all_cancelled(&mut self, running: Option<Key>) -> bool {
         let mut is_cancelled = false;
