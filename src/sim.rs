@@ -51,7 +51,7 @@ pub use self::table::Guise;
 pub(crate) use self::child::Handle;
 pub(crate) use self::transfer::Call;
 
-/// Not `usize` everywhere.
+/// `PIPE_BUF` is not a `usize` on every platform.
 #[allow(clippy::unnecessary_cast)]
 const PIPE_BUF: usize = libc::PIPE_BUF as usize;
 
@@ -65,15 +65,15 @@ pub struct Kernel {
     pub most_calls: u64,
     /// How many system calls were made.
     pub calls: u64,
-    /// How many of them were polls.
+    /// How many of the calls were polls.
     pub polls: u64,
-    /// How many of them were reads.
+    /// How many of the calls were reads.
     pub reads: u64,
     /// How often a socket was asked for its type.
     pub types: u64,
     /// The capacity of the pipes to and from children.
     pub pipe_capacity: usize,
-    /// Told from others that were or will be installed.
+    /// Tells this kernel from others that were or will be installed.
     id: u64,
     time: Duration,
     choose: Box<dyn FnMut(u32) -> u32>,
@@ -85,13 +85,14 @@ pub struct Kernel {
     actors: Vec<Actor>,
     /// Something has happened that an actor may have waited for.
     is_stirred: bool,
-    /// The finale has come.
+    /// Whether the finale has begun.
     is_over: bool,
     children: Vec<child::Child>,
     programs: BTreeMap<String, Program>,
     /// What was true of a number when poll(2) was asked of it last.
     at_poll: BTreeMap<RawFd, c_short>,
-    /// When poll(2) was asked of a number last, and all that was true of it at that time.
+    /// For each number: when poll(2) was asked of it last, and all events that were true of it at
+    /// that time.
     of_late: BTreeMap<RawFd, (Duration, c_short)>,
     /// Somebody has closed a number behind the library's back: it cannot know what it then calls
     /// under that number.
@@ -104,9 +105,9 @@ pub struct Kernel {
 /// What has passed by an open file description of the process.
 #[derive(Debug)]
 pub enum Passed {
-    /// The library has read these; nothing at the end.
+    /// The library has read these bytes; none at the end of file.
     Read(Vec<u8>),
-    /// The library has written these.
+    /// The library has written these bytes.
     Written(Vec<u8>),
     /// Its second user has read these.
     ReadByAnother(Vec<u8>),
@@ -116,7 +117,7 @@ pub enum Passed {
     Message {
         /// All of it.
         message: Vec<u8>,
-        /// How many bytes of it were received.
+        /// How many bytes of the message were received.
         came: usize,
         /// Whether it was shown, and stays.
         is_peek: bool,
@@ -127,14 +128,15 @@ pub enum Passed {
     ShutDown,
 }
 
-/// Who is told of every call.
+/// The closure that is called with a line for each call.
 type Trace = Box<dyn FnMut(&str)>;
 
 static KERNELS: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static KERNEL: RefCell<Option<Kernel>> = const { RefCell::new(None) };
-    /// One was installed before: what was left open of it may be closed at any time.
+    /// Whether a kernel was installed before. Descriptors that were left open in it may be closed
+    /// at any time.
     static HAS_RUN: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -178,8 +180,8 @@ impl Kernel {
         struct Installed;
         impl Drop for Installed {
             fn drop(&mut self) {
-                // The thread's list may have children of this kernel, which the next one knows
-                // nothing of.
+                // The thread's list may have children of this kernel, which the next kernel does
+                // not know.
                 crate::child::abandon();
                 KERNEL.with(|kernel| kernel.borrow_mut().take());
             }
@@ -214,13 +216,13 @@ impl Kernel {
         self.trace = Some(Box::new(to));
     }
 
-    /// A pipe, reader first; the process has both ends.
+    /// A pipe, reader first. The process has both of its ends.
     pub fn pipe(&mut self, capacity: usize) -> (RawFd, RawFd) {
         let (reader, writer) = self.describe_pipe(capacity);
         (self.number(reader), self.number(writer))
     }
 
-    /// A pair of sockets; the process has both.
+    /// A pair of sockets. The process has both of them.
     pub fn socketpair(&mut self, capacity: usize) -> (RawFd, RawFd) {
         let (one, other) = self.describe_socketpair(capacity, Kind::Socket);
         (self.number(one), self.number(other))
@@ -232,13 +234,13 @@ impl Kernel {
         (self.number(one), self.number(other))
     }
 
-    /// A pipe's end to read from. The other is an actor's end 0.
+    /// The reading end of a pipe. The writing end is end 0 of a new actor.
     pub fn reader(&mut self, capacity: usize, acts: Vec<Act>) -> RawFd {
         let (reader, writer) = self.describe_pipe(capacity);
         self.opposite(reader, writer, acts)
     }
 
-    /// A pipe's end to write to. The other is an actor's end 0.
+    /// The writing end of a pipe. The reading end is end 0 of a new actor.
     pub fn writer(&mut self, capacity: usize, acts: Vec<Act>) -> RawFd {
         let (reader, writer) = self.describe_pipe(capacity);
         self.opposite(writer, reader, acts)
@@ -250,7 +252,7 @@ impl Kernel {
         self.opposite(one, other, acts)
     }
 
-    /// The same, for messages.
+    /// The same as [`socket`](Kernel::socket), but for messages.
     pub fn message_socket(&mut self, capacity: usize, has_end: bool, acts: Vec<Act>) -> RawFd {
         let (one, other) = self.describe_socketpair(capacity, message_kind(has_end));
         self.opposite(one, other, acts)
@@ -262,7 +264,8 @@ impl Kernel {
         fd
     }
 
-    /// Has the reader of a pipe look like something else, before the library has it.
+    /// Makes the reader of a pipe appear as another kind of file. To be called before the library
+    /// has it.
     pub fn disguise(&mut self, fd: RawFd, guise: Guise) {
         let id = self.lookup(fd).expect("it is open");
         self.descriptions[id].guise = guise;
@@ -275,7 +278,7 @@ impl Kernel {
         self.note(|| format!("the error queue of fd {fd}: {has_error_queue}"));
     }
 
-    /// A regular file at its beginning.
+    /// A regular file, with the position at its beginning.
     pub fn regular(&mut self, contents: Vec<u8>) -> RawFd {
         let id = self.describe(
             Object::Regular {
@@ -315,8 +318,8 @@ impl Kernel {
         self.descriptions[id].flags
     }
 
-    /// Of how many open file descriptions O_NONBLOCK was not as found when the library closed the
-    /// process's last number of it.
+    /// How many open file descriptions were left with another O_NONBLOCK than they were found with,
+    /// when the library closed the process's last number of them.
     pub fn changed_flags(&self) -> usize {
         self.changed_flags
     }
@@ -343,7 +346,7 @@ impl Kernel {
         self.was_true_at_poll(fd, POLLIN | polling::UNASKED)
     }
 
-    /// The events that were there when poll(2) was asked of this descriptor last, and still are.
+    /// The events that were true of this descriptor when poll(2) was asked last, and still are.
     pub fn lasting_truth(&self, fd: RawFd) -> c_short {
         let then = self.at_poll.get(&fd).copied().unwrap_or(0);
         then & self.lookup(fd).map_or(0, |id| self.truth(id))
@@ -354,7 +357,7 @@ impl Kernel {
         self.of_late.get(&fd).map_or(0, |(_, truth)| *truth)
     }
 
-    /// How many bytes of messages it could receive, and whether no more can come.
+    /// How many bytes of messages the socket could receive, and whether no more can come.
     pub fn messages(&self, fd: RawFd) -> (usize, bool) {
         match self.lookup(fd).map(|id| &self.descriptions[id].object) {
             Some(Object::Socket { input, kind, .. }) => {
@@ -382,8 +385,8 @@ impl Kernel {
         self.is_true(fd, POLLOUT)
     }
 
-    /// Nothing goes wrong any more, and all actors close their ends and end, as do those that are
-    /// started from here on.
+    /// Ends the faults, and all actors with their ends open. Actors that are started later end at
+    /// once, too.
     pub fn finale(&mut self) {
         self.note(|| "finale".to_owned());
         self.faults = Faults::none();
@@ -396,7 +399,7 @@ impl Kernel {
 
     /// A system call begins.
     fn enter(&mut self) {
-        // Not on top of another panic.
+        // A second panic during a panic would abort the process.
         if self.calls >= self.most_calls && !std::thread::panicking() {
             panic!("the loop spins: {} system calls", self.calls);
         }
@@ -461,8 +464,8 @@ pub fn with<R>(f: impl FnOnce(&mut Kernel) -> R) -> Option<R> {
         .flatten()
 }
 
-/// Makes a simulated number a descriptor, for those who cannot do so themselves. Only the library
-/// may drop it: std's close is the real kernel's.
+/// Makes a descriptor of a simulated number, for tests. Only the library may drop it, because std
+/// closes descriptors in the real kernel.
 pub fn owned(fd: RawFd) -> OwnedFd {
     crate::sys::owned(fd)
 }
@@ -501,7 +504,8 @@ pub(crate) fn write(fd: RawFd, bytes: &[u8], call: Call) -> Option<io::Result<us
     with(|kernel| kernel.write(fd, bytes, call))
 }
 
-/// Whether the number was a simulated one, of a kernel that is gone, too.
+/// Closes the number, if it is a simulated one. Returns whether it is, or belonged to a kernel that
+/// is gone.
 pub(crate) fn close(fd: RawFd) -> bool {
     if fd < table::FIRST {
         return false;

@@ -546,7 +546,8 @@ impl<'e, 't> Task<'e, 't> {
     }
 
     /// The error of an accessor that has no value to hand over. If the accessor fits the operation,
-    /// it is the failure of the operation. Otherwise it is an error that says so.
+    /// this is the failure of the operation. Otherwise the error says that the accessor does not
+    /// fit.
     #[cold]
     fn other<T>(&mut self, accessor: &'static str) -> io::Result<T> {
         let fitting = self.op.ended().accessors(); // empty for a `first` that has itself failed

@@ -18,7 +18,7 @@ pub(crate) struct Conversation {
     pub machine: Communicator,
     /// The input, until all of it is fed. If it is bytes, `machine.fed()` of them are fed already.
     pub input: Feed,
-    /// The tasks whose communicates have begun, in that order. The front task leads: it alone
+    /// The tasks whose communicates have begun, the oldest first. The front task leads: it alone
     /// advances the machine.
     pub waiters: Waiters,
 }

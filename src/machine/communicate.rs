@@ -400,8 +400,9 @@ impl Communicator {
 }
 
 /// The most bytes that a pipe holds, unless a privileged process has made it larger (pipe(7),
-/// pipe-max-size). A child that has ended can have left this many bytes, so the last advance reads
-/// them in spite of its share. It reads no more, because a grandchild may go on writing.
+/// pipe-max-size). A child that has ended can have left this many bytes. The last advance therefore
+/// goes on reading until it has so many, even beyond the share of an advance. It reads no more,
+/// because a grandchild may go on writing.
 const PIPE_MAX: usize = 1024 * 1024;
 
 impl Input<'_> {

@@ -12,12 +12,12 @@ use crate::sys::Kind;
 /// closed is an end of file, or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Does nothing for so long.
+    /// Does nothing for this long.
     Sleep(Duration),
-    /// Writes all of it to an end: one message, where messages are kept apart. If nobody is left to
-    /// read it, that is the actor's end: SIGPIPE.
+    /// Writes all of these bytes to an end. Where messages are kept apart, they are one message. If
+    /// nobody reads the other end, the actor ends by SIGPIPE.
     Write(usize, Vec<u8>),
-    /// Reads once from an end: 1 to so many bytes, one message, or the end of file.
+    /// Reads once from an end: 1 to this many bytes, one message, or the end of file.
     Read(usize, usize),
     /// Sends no more to a socket, and goes on reading.
     ShutDown(usize),
@@ -25,7 +25,7 @@ pub enum Act {
     Urge(usize),
     /// Reads an end until its end of file.
     Drain(usize),
-    /// Writes all that comes from one end to another, until the end of file: cat.
+    /// Copies all bytes from one end to another, until the end of file, as cat does.
     Copy {
         /// The end to read.
         from: usize,
@@ -36,8 +36,8 @@ pub enum Act {
     IgnoreTerm,
     /// Closes an end.
     Close(usize),
-    /// Starts another actor that shares all ends which are open by then: a child's child, that
-    /// outlives it.
+    /// Starts another actor that shares all ends which are open by then. It stands for a
+    /// grandchild, which outlives the child.
     Leave(Vec<Act>),
     /// Ends, with this exit code. The last act is followed by one of code 0.
     Exit(i32),
@@ -50,15 +50,15 @@ const CHUNK: usize = 4096;
 pub(super) struct Actor {
     acts: VecDeque<Act>,
     ends: Vec<Option<Id>>,
-    /// It sleeps until then.
+    /// The actor sleeps until this time.
     wake: Option<Duration>,
     /// Of a Copy: what was read and not written.
     held: Vec<u8>,
     /// How many bytes of `held` or of a Write are written.
     written: usize,
-    /// The process that it is.
+    /// The number of the child that this actor is. None for an actor that is no child.
     pub child: Option<u32>,
-    /// The leader of its process group, if that is a child.
+    /// The leader of the actor's process group, if the leader is a child.
     pub group: Option<u32>,
     pub is_stopped: bool,
     pub ignores_term: bool,
@@ -67,9 +67,9 @@ pub(super) struct Actor {
 
 /// How a step went.
 enum Step {
-    /// On to the next act.
+    /// The act is done, and the next one begins.
     Next,
-    /// Something was done of this one.
+    /// A part of the act was done.
     Part,
     /// Nothing can be done.
     Blocked,
@@ -78,7 +78,7 @@ enum Step {
 }
 
 impl Kernel {
-    /// Starts an actor that holds these.
+    /// Starts an actor that has these ends.
     pub(super) fn add_actor(
         &mut self,
         acts: Vec<Act>,
@@ -282,7 +282,7 @@ impl Kernel {
         }
     }
 
-    /// Whether a socket that keeps messages apart has one, empty or not.
+    /// Whether a message socket has a message, which may be empty.
     fn has_message(&self, id: Id) -> bool {
         match self.descriptions[id].object {
             Object::Socket { input, .. } => !self.streams[input].messages.is_empty(),
@@ -325,7 +325,7 @@ impl Kernel {
         }
     }
 
-    /// How many of so many bytes an actor moves, and until when it then sleeps.
+    /// Returns how many of `size` bytes an actor moves, and until when it sleeps after that.
     fn part(&mut self, size: usize) -> (usize, Option<Duration>) {
         if size < 2 || !self.hit(self.faults.actors_pause, "actor pauses") {
             return (size, None);
@@ -350,7 +350,7 @@ impl Kernel {
         }
     }
 
-    /// Ends these actors.
+    /// Ends the actors for which `is_meant` is true.
     pub(super) fn end_those(&mut self, status: i32, is_meant: impl Fn(&Actor) -> bool) {
         while let Some(index) = self.actors.iter().position(&is_meant) {
             let mut actor = self.actors.swap_remove(index);
@@ -358,7 +358,7 @@ impl Kernel {
         }
     }
 
-    /// Ends all.
+    /// Ends all actors.
     pub(super) fn end_actors(&mut self) {
         for mut actor in std::mem::take(&mut self.actors) {
             self.end_actor(&mut actor, 0);
@@ -366,7 +366,7 @@ impl Kernel {
     }
 }
 
-/// The end of this number, unless it is closed.
+/// The description of the end with this number. None if the end is closed.
 fn at(ends: &[Option<Id>], number: usize) -> Option<Id> {
     ends.get(number).copied().flatten()
 }

@@ -13,14 +13,15 @@ use super::table::Object;
 use super::{errno, with, Kernel};
 use crate::sys::Owned;
 
-/// What a command's name stands for.
+/// The program that a command's name stands for.
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// What it does. Its ends 0, 1 and 2 are stdin, stdout and stderr.
+    /// The acts of the program. Its ends 0, 1 and 2 are stdin, stdout and stderr.
     pub acts: Vec<Act>,
-    /// Its stderr is piped. Otherwise what it writes there is gone.
+    /// Whether the program's stderr is piped. If it is not, its output there is lost.
     pub stderr: bool,
-    /// It leads a process group. What it leaves behind ([`Act::Leave`]) is in it.
+    /// Whether the program leads a process group. A process that it leaves behind ([`Act::Leave`])
+    /// is in that group.
     pub group: bool,
 }
 
@@ -46,7 +47,7 @@ pub(super) struct Child {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Running,
-    /// It has exited with this status, and was not reaped.
+    /// The child has exited with this status, and was not reaped.
     Zombie(c_int),
     Reaped,
 }
@@ -99,8 +100,8 @@ impl Kernel {
         self.own(id)
     }
 
-    /// Starts the program of this name. `stdin` is the number of what it reads; None: a pipe is
-    /// made. `is_merged`: its stderr is stdout's pipe.
+    /// Starts the program of this name. `stdin` is the number of the descriptor that it reads; with
+    /// None a pipe is made. With `is_merged` its stderr goes into stdout's pipe.
     pub(super) fn spawn(
         &mut self,
         name: &str,
@@ -353,7 +354,7 @@ impl Kernel {
         Ok(self.number(id))
     }
 
-    /// Linux's pidfd_poll.
+    /// The events of a pidfd, as in Linux's pidfd_poll.
     pub(super) fn pidfd_truth(&self, process: u32) -> c_short {
         match self.children[(process - FIRST) as usize].state {
             State::Running => 0,

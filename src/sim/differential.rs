@@ -10,7 +10,8 @@ use libc::{c_short, pollfd, POLLIN, POLLOUT};
 use super::Kernel;
 use crate::sys::{self, Kind, Wait, POLLRDHUP};
 
-/// A number that nobody has: one that was closed may be another thread's by then.
+/// A number that is open in neither kernel. It stands for a closed descriptor, whose own number
+/// another thread may use by then.
 const NOBODY: RawFd = 2_000_000;
 
 /// splitmix64
@@ -29,7 +30,7 @@ impl Random {
     }
 }
 
-/// A descriptor of either kernel. None: closed.
+/// A descriptor of one of the two kernels. Its `fd` is None after it was closed.
 #[derive(Clone, Copy)]
 struct End {
     fd: Option<RawFd>,
@@ -74,10 +75,10 @@ fn real_ends() -> Vec<End> {
     ends([real_pipe(), stream, datagram, seqpacket])
 }
 
-/// Random calls, and what was answered.
+/// Makes random calls, and returns what was answered.
 fn play(seed: u64, mut ends: Vec<End>) -> Vec<String> {
     let mut random = Random(seed);
-    // Small writes cost a socket more than their bytes: far more of them would fill it.
+    // A small write costs a socket more memory than its bytes. More of them would fill it.
     let mut writes_left = 40;
     let mut told = Vec::new();
     for _ in 0..120 {
@@ -133,7 +134,7 @@ fn play(seed: u64, mut ends: Vec<End>) -> Vec<String> {
                     events: events(),
                     revents: 0,
                 };
-                // One that is closed may come only once.
+                // A closed descriptor may be in the set only once.
                 let mut set: Vec<_> = ends
                     .iter()
                     .filter(|end| end.fd.is_some())

@@ -15,7 +15,7 @@ fn now() -> Duration {
     with(|kernel| kernel.time).expect("a kernel is installed")
 }
 
-/// A body works so long.
+/// A body works for this long.
 fn work(time: Duration) {
     with(|kernel| kernel.time += time).expect("a kernel is installed");
 }
@@ -68,8 +68,8 @@ fn longest_share(
     })
 }
 
-/// The first look comes after 8 lines. From then on the share lasts a millisecond, and as much
-/// longer as the look comes late: no longer than all before it.
+/// The clock is first looked at after 8 lines. From then on the share lasts a millisecond. It may
+/// last longer by the time to the next look, which is never more than the time before it.
 #[test]
 fn a_share_is_512_resumes_or_about_one_millisecond() {
     for is_new in [false, true] {
@@ -89,7 +89,7 @@ fn a_share_is_512_resumes_or_about_one_millisecond() {
     }
 }
 
-/// Beside a reader with a millisecond of work a line.
+/// The ticker runs beside a reader that works a millisecond on each line.
 #[test]
 fn a_ticker_of_10_ms_beside_slow_lines_is_never_more_than_15_ms_late() {
     for is_new in [false, true] {
@@ -124,7 +124,7 @@ fn a_ticker_of_10_ms_beside_slow_lines_is_never_more_than_15_ms_late() {
     }
 }
 
-/// A task that is slow in a turn of many others, or after many fast lines, has its look in time.
+/// A reader becomes slow after many fast lines. The clock is looked at in time all the same.
 #[test]
 fn lines_that_become_slow_are_noticed() {
     let (time, _) = longest_share(4000, false, |nth| match nth % 1000 {

@@ -2,17 +2,17 @@
 
 /// How often each thing goes wrong: a probability in 256ths. 0 is never, and asks nobody to choose.
 ///
-/// Each is what a manual page allows, or what kernels were seen to do. Errors pass: the call after
-/// one may succeed. Who counts on the time of things must know that several of these let time pass,
-/// and that withheld readiness and calls that say EAGAIN can make an operation miss what came just
-/// before its deadline.
+/// Each fault is allowed by a manual page, or was seen in a kernel. An error does not stay: the
+/// next call may succeed. Several faults let time pass. An operation can also miss bytes that came
+/// just before its deadline, because poll(2) withholds its answer, or a call fails with EAGAIN. A
+/// test of times must allow for that.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     /// poll: EINTR, at once or after a part of its time.
     pub poll_eintr: u8,
     /// poll: ENOMEM.
     pub poll_enomem: u8,
-    /// poll: EAGAIN, where other Unixes have it for a lack of memory.
+    /// poll: EAGAIN, which other Unixes return for a lack of memory.
     pub poll_eagain: u8,
     /// poll: says what is asked for and not true. Not of a pipe without O_NONBLOCK, where only a
     /// true answer keeps a call from waiting.
@@ -28,7 +28,7 @@ pub struct Faults {
 
     /// read: EINTR.
     pub read_eintr: u8,
-    /// read: EAGAIN although there is something, from what never waits.
+    /// read: EAGAIN although there are bytes, where a call never waits.
     pub read_eagain: u8,
     /// read: fewer bytes than there are.
     pub read_short: u8,
@@ -44,8 +44,7 @@ pub struct Faults {
     pub read_etimedout: u8,
     /// recvmsg: ECONNREFUSED, of a datagram that nobody took (udp(7)).
     pub read_econnrefused: u8,
-    /// RWF_NOWAIT: not supported, by this open file description for ever. Decided at its first
-    /// read.
+    /// RWF_NOWAIT: an open file description refuses it for ever. This is decided at the first read.
     pub nowait_unsupported: u8,
 
     /// write: EINTR.
@@ -74,11 +73,11 @@ pub struct Faults {
     pub clock_jumps: u8,
     /// Any call: the actors get no time before it.
     pub actors_lag: u8,
-    /// An actor moves a part of its bytes and then sleeps for up to 2 ms.
+    /// An actor moves only a part of its bytes, and then sleeps for up to 2 ms.
     pub actors_pause: u8,
 
-    /// A read: the second user of the open file description reads before it. This and the next one
-    /// are no faults, so a swarm does not choose them.
+    /// A read: the second user of the open file description reads before it. This rate and the next
+    /// one are no faults, so a swarm does not choose them.
     pub second_user_reads: u8,
     /// A write: the second user of the open file description writes before it.
     pub second_user_writes: u8,
@@ -108,7 +107,7 @@ pub struct Faults {
     pub pidfd_enfile: u8,
     /// pidfd_open: ENOMEM.
     pub pidfd_enomem: u8,
-    /// waitpid: says that a child runs that has exited, a few times at most.
+    /// waitpid: says that a child runs although it has exited. That happens a few times at most.
     pub wait_not_yet: u8,
     /// waitpid: ECHILD, somebody else was faster.
     pub wait_echild: u8,
@@ -121,13 +120,14 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// A kernel in good health.
+    /// No faults.
     pub fn none() -> Faults {
         Faults::default()
     }
 
-    /// Each kind is off in half of the runs, otherwise rare to frequent: what hides behind one
-    /// fault shows where that one is off (Groce and others, "Swarm testing", 2012).
+    /// Each kind of fault is off in half of the runs, and rare to frequent in the others. A bug
+    /// that one fault hides shows in the runs without that fault (Groce and others, "Swarm
+    /// testing", 2012).
     pub fn swarm(choose: &mut dyn FnMut(u32) -> u32) -> Faults {
         let mut rate = || match choose(8) {
             0..=3 => 0,

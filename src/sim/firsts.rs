@@ -16,15 +16,15 @@ const SECOND: Duration = Duration::from_secs(1);
 /// What can happen between two turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
-    /// These bytes come in where a line is waited for.
+    /// These bytes come in on the file from which a line is read.
     Line(&'static [u8]),
     LineEnds,
     /// One byte more where two are waited for.
     Byte,
     BytesEnd,
-    /// Three fifths of a second pass, or less if somebody wakes.
+    /// Three fifths of a second pass, or less if the task is woken.
     Time,
-    /// The task is cancelled, and another waits for the same.
+    /// The task is cancelled, and another task begins to wait for the same.
     Cancel,
 }
 
@@ -41,7 +41,7 @@ const EVENTS: [Event; 8] = [
     Cancel,
 ];
 
-/// Whether the second of these, in a row, can show something new.
+/// Whether `event` right after `before` can show anything new.
 fn shows(before: Option<Event>, event: Option<Event>) -> bool {
     !matches!(
         (before, event),
@@ -59,7 +59,7 @@ enum Outcome {
     Tick,
 }
 
-/// What has come in and was not handed over, and since when the present `first` waits.
+/// What has come in and was not handed over, and since when the task's `first` waits.
 #[derive(Default)]
 struct Oracle {
     line: Vec<u8>,
@@ -67,7 +67,7 @@ struct Oracle {
     bytes: Vec<u8>,
     have_bytes_ended: bool,
     since: Duration,
-    /// Their end was told: they are not waited for any more.
+    /// The end of the lines was reported, so they are not waited for any more.
     is_line_over: bool,
     are_bytes_over: bool,
 }
@@ -177,7 +177,8 @@ fn write(fd: RawFd, bytes: &[u8]) {
     assert_eq!(sys::write(fd, bytes).unwrap(), bytes.len());
 }
 
-/// Lets these events happen, one between two turns, and compares what the task was resumed with.
+/// Lets these events happen, one between two turns. Compares each outcome of the task with that of
+/// the oracle.
 fn happen(events: &[Event]) {
     let mut kernel = Kernel::new(|_| 0);
     let (line, to_line) = kernel.pipe(4096);
@@ -224,7 +225,7 @@ fn happen(events: &[Event]) {
             }
             settle(&mut sched, &mut oracle, &files);
         }
-        // What was not handed over is held.
+        // The bytes that were not handed over are buffered.
         assert_eq!(
             (files.line.buffered(), files.bytes.buffered()),
             (oracle.line.len(), oracle.bytes.len())
@@ -237,7 +238,8 @@ fn happen(events: &[Event]) {
     });
 }
 
-/// All that can go on without time passing does, and is as the oracle says.
+/// Makes turns until nothing more happens without time passing. Compares the outcomes with those of
+/// the oracle.
 fn settle(sched: &mut Scheduler<'_>, oracle: &mut Oracle, files: &Files) {
     for _ in 0..2 {
         sched.turn(Some(Duration::ZERO)).unwrap();

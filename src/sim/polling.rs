@@ -1,4 +1,4 @@
-//! poll(2), in which the time passes.
+//! poll(2), in which simulated time passes.
 
 use std::io;
 use std::os::unix::io::RawFd;
@@ -77,7 +77,7 @@ impl Kernel {
         }
     }
 
-    /// Something comes into a socket's error queue, or another program empties it.
+    /// Fills a socket's error queue, or empties it as another program would.
     fn change_error_queue(&mut self, set: &[pollfd]) {
         if set.is_empty() || !self.hit(self.faults.error_queue, "error queue") {
             return;
@@ -91,7 +91,7 @@ impl Kernel {
         }
     }
 
-    /// Says what is true, or not all of it.
+    /// Returns the true answers, or withholds some of them.
     fn tell(
         &mut self,
         set: &mut [pollfd],
@@ -126,7 +126,7 @@ impl Kernel {
         self.time = self.time.max(end.map_or(at, |end| at.min(end)));
     }
 
-    /// Fills in what is true, and says of how many there is something to say.
+    /// Fills in the true events. Returns how many entries have any.
     fn look(&self, set: &mut [pollfd]) -> usize {
         for entry in set.iter_mut() {
             entry.revents = match self.lookup(entry.fd) {
@@ -138,7 +138,7 @@ impl Kernel {
         count(set)
     }
 
-    /// Fills in what is true of some, and for some of the others what is not.
+    /// Fills in the true events, and for some of the entries also events that are not true.
     fn look_wrong(&mut self, set: &mut [pollfd]) -> usize {
         self.look(set);
         for entry in set.iter_mut() {
@@ -155,7 +155,7 @@ impl Kernel {
         count(set)
     }
 
-    /// All that poll(2) could say of it.
+    /// All events that poll(2) could report for the description.
     pub(super) fn truth(&self, id: Id) -> c_short {
         let bits = |bit: c_short, is_true: bool| if is_true { bit } else { 0 };
         match self.descriptions[id].object {

@@ -26,7 +26,8 @@ impl Kernel {
         self.add_actor(acts, vec![Some(id)], None, None);
     }
 
-    /// Whether a second user has it now. A child's end of a pipe is another description.
+    /// Whether a second user has the description at the moment. (A child's end of a pipe is another
+    /// description.)
     fn is_shared(&self, id: Id) -> bool {
         let description = &self.descriptions[id];
         description.has_actor() && !description.is_own && !description.is_wake
@@ -98,7 +99,7 @@ impl Kernel {
         size > 0 && self.is_shared(id) && self.hit(rate, name)
     }
 
-    /// Chooses all of the bytes as often as a part of them.
+    /// Chooses all bytes in half of the cases, and otherwise a part of them.
     fn part_of(&mut self, size: usize) -> usize {
         match self.choose(2) {
             0 => size,

@@ -160,7 +160,7 @@ fn input(seed: u64) -> Vec<u8> {
     data.take()
 }
 
-/// Programs from here on, so many, on all processors.
+/// Runs `count` programs, beginning with that of seed `from`, on all processors.
 fn run_all(from: u64, count: u64) -> Report {
     let (next, failed) = (AtomicU64::new(from), AtomicU64::new(u64::MAX));
     let all = Mutex::new(Report::default());
@@ -244,7 +244,7 @@ fn simulation_runs_the_same_with_and_without_an_observer() {
     assert!(resumes > 4_000, "{resumes}");
 }
 
-/// What the fuzzer of `tasks` was given to begin with, and what it has found, again.
+/// Runs the first inputs of the fuzz target `tasks`, and those that the fuzzer has found.
 #[test]
 fn simulation_of_every_input_of_the_corpus() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");

@@ -9,12 +9,13 @@ use super::PIPE_BUF;
 pub(super) struct Stream {
     pub bytes: VecDeque<u8>,
     pub capacity: usize,
-    /// Somebody has the end to read from.
+    /// Whether the end to read from is open.
     pub has_reader: bool,
-    /// Somebody has the end to write to.
+    /// Whether the end to write to is open.
     pub has_writer: bool,
-    /// Of sockets: whoever wrote has closed with bytes unread on the other direction. The reader is
-    /// told once, after the bytes of a stream, and before what messages are left.
+    /// Of sockets: the writer has closed while bytes in the other direction were unread. The reader
+    /// gets an error once. It comes after the bytes of a stream, but before the messages that are
+    /// left.
     pub is_reset: bool,
     /// Of sockets that keep messages apart: how long each message is whose bytes are here, in
     /// order.
@@ -49,13 +50,13 @@ impl Stream {
         self.bytes.len() + self.messages.len() * OVERHEAD
     }
 
-    /// No byte, and no empty message.
+    /// Whether there is no byte, and no empty message.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.messages.is_empty()
     }
 
-    /// So many bytes at most a pipe takes whole or not at all. A pipe smaller than the smallest of
-    /// Linux still takes something.
+    /// A pipe takes at most this many bytes whole or not at all. A pipe that is smaller than
+    /// Linux's smallest still takes something.
     pub fn whole(&self) -> usize {
         PIPE_BUF.min(self.capacity)
     }
@@ -70,7 +71,7 @@ impl Stream {
         self.used() * 4 <= self.capacity
     }
 
-    /// Puts in as many as fit, and says how many.
+    /// Puts in as many bytes as fit. Returns how many.
     pub fn put(&mut self, bytes: &[u8]) -> usize {
         let size = bytes.len().min(self.room());
         self.bytes.extend(&bytes[..size]);
@@ -88,7 +89,7 @@ impl Stream {
         has_room
     }
 
-    /// The next message.
+    /// The next message, which stays.
     pub fn message(&self) -> Option<Vec<u8>> {
         let length = *self.messages.front()?;
         Some(self.bytes.iter().take(length).copied().collect())

@@ -21,7 +21,7 @@ pub(super) const FIRST: RawFd = 1000;
 /// The place of an open file description.
 pub(super) type Id = usize;
 
-/// The object of an open file description. Streams are named by their place.
+/// What an open file description stands for. Streams are named by their place.
 #[derive(Debug)]
 pub(super) enum Object {
     Reader(usize),
@@ -29,7 +29,7 @@ pub(super) enum Object {
     Socket {
         input: usize,
         output: usize,
-        /// Whether it keeps messages apart, and whether these have an end.
+        /// Whether the socket keeps messages apart, and whether its messages have an end.
         kind: Kind,
     },
     Regular {
@@ -43,9 +43,9 @@ pub(super) enum Object {
 /// The kind of file for which the process takes the reader of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guise {
-    /// A pipe's end.
+    /// An end of a pipe.
     Pipe,
-    /// A file that is regular by its mode, and has its reader wait.
+    /// A file whose mode says that it is regular, but whose reader may have to wait.
     File,
     /// A terminal: its end is EIO, and a read of more than there is waits for the rest.
     Terminal,
@@ -58,18 +58,18 @@ pub(super) struct Description {
     pub flags: c_int,
     /// As they were when the process got it.
     found: c_int,
-    /// How many numbers and actors' ends refer to it.
+    /// How many numbers of the process and ends of actors refer to the description.
     holders: usize,
-    /// How many of these are the process's numbers.
+    /// How many of the holders are numbers of the process.
     numbers: usize,
-    /// Whether it can do RWF_NOWAIT, once that was asked for.
+    /// Whether the description takes RWF_NOWAIT. None until it was asked for.
     pub has_nowait: Option<bool>,
     /// Whether the description is an end of a wake pipe, whose bytes are no data.
     pub is_wake: bool,
     /// Whether the description is an end of a pipe that the library has made for a child, so that
     /// nobody else has its flags.
     pub is_own: bool,
-    /// Of a reader.
+    /// The kind of file as which a reader appears.
     pub guise: Guise,
     /// Of a socket: poll(2) says ERR, and no call reports it.
     pub has_error_queue: bool,
@@ -159,7 +159,7 @@ impl Kernel {
         self.streams.len() - 1
     }
 
-    /// Gives it the lowest free number.
+    /// Gives the description the lowest free number.
     pub(super) fn number(&mut self, id: Id) -> RawFd {
         let description = &mut self.descriptions[id];
         description.holders += 1;
@@ -175,12 +175,12 @@ impl Kernel {
         FIRST + place as RawFd
     }
 
-    /// An actor has it.
+    /// Counts an actor that holds the description.
     pub(super) fn hold(&mut self, id: Id) {
         self.descriptions[id].holders += 1;
     }
 
-    /// A holder lets go of it. After the last one its ends of streams are nobody's.
+    /// Counts one holder less. When the last holder has let go, the ends of its streams are closed.
     pub(super) fn release(&mut self, id: Id) {
         self.is_stirred = true;
         let description = &mut self.descriptions[id];
@@ -217,7 +217,7 @@ impl Kernel {
         self.lookup(fd).ok_or_else(|| errno(libc::EBADF))
     }
 
-    /// Whether it was open.
+    /// Closes the number. Returns whether it was open.
     pub(super) fn close_number(&mut self, fd: RawFd, is_behind: bool) -> bool {
         let id = match self.lookup(fd) {
             Some(id) => id,
@@ -239,7 +239,8 @@ impl Kernel {
         self.enter();
         let id = self.open(fd)?;
         match self.descriptions[id].object {
-            // Linux's unix_inq_len: of datagrams the next one, of the others all.
+            // For datagrams, the length of the next message; for other sockets, all bytes (Linux's
+            // unix_inq_len).
             Object::Socket {
                 input,
                 kind: Kind::Datagram,

@@ -222,7 +222,7 @@ fn choose(seed: u64) -> impl FnMut(u32) -> u32 {
     }
 }
 
-/// Talks to a child with all that can go wrong, and gives the trace.
+/// Talks to a child with all faults. Returns the trace.
 fn chatter(seed: u64, acts: &[Act]) -> (Kernel, Vec<String>) {
     let mut chooser = choose(seed);
     let faults = Faults::swarm(&mut chooser);
@@ -282,7 +282,7 @@ fn a_duplicate_never_blocks_and_never_changes_flags() {
     for seed in 0..300 {
         let mut chooser = choose(seed);
         let mut faults = Faults::swarm(&mut chooser);
-        // Those that the tasks below do not survive.
+        // The tasks below do not survive these faults.
         (
             faults.read_eio,
             faults.read_enomem,
@@ -379,7 +379,8 @@ fn what_a_second_user_reads_is_gone_and_the_reader_waits_for_more() {
     }
 }
 
-/// A call that would wait can block where a second user is faster, says `duplicate`.
+/// The documentation of `duplicate` says that a call can block where a second user is faster. The
+/// second user here leaves enough that no call blocks.
 #[test]
 fn a_second_user_leaves_a_byte_or_a_page_where_the_call_would_wait() {
     let mut kernel = raced(3);
@@ -514,7 +515,7 @@ fn an_exit_is_waited_for_in_virtual_time() {
                 .block_on(pipe.exit().timeout(SECOND))
                 .unwrap_err();
             assert_eq!(early.kind(), io::ErrorKind::TimedOut);
-            // One with a deadline asks as often as one without.
+            // A wait with a deadline checks the child as often as one without.
             Scheduler::new()
                 .block_on(pipe.exit().timeout(SECOND * 7200))
                 .unwrap()
@@ -681,8 +682,8 @@ fn signals_stop_continue_and_end_a_child() {
     });
 }
 
-/// A million ticks of a millisecond: none early, none late, none lost. A task that is busy for some
-/// beats loses those that nobody waited for, and the beat stays where it is.
+/// A million ticks of a millisecond: none is early, none is late, and none is lost. If a task is
+/// busy for several ticks, the missed ones count as one, and the beat stays where it is.
 #[test]
 fn a_million_ticks_do_not_drift() {
     const MILLISECOND: Duration = Duration::from_millis(1);
@@ -716,7 +717,7 @@ fn a_million_ticks_do_not_drift() {
     });
 }
 
-/// A kernel whose clock jumps by three seconds at the call of this number, and at no other.
+/// A kernel whose clock jumps by three seconds at the call with this number, and at no other call.
 fn jumping_at(nth: usize) -> Kernel {
     let mut chances = 0;
     let mut kernel = Kernel::new(move |below| match below {

@@ -9,7 +9,7 @@ use super::table::{Guise, Id, Object};
 use super::{errno, Kernel, Passed, PIPE_BUF};
 use crate::sys::Kind;
 
-/// By which call bytes are moved.
+/// The call by which bytes are moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     /// read or write: waits where the open file description says so.
@@ -20,7 +20,7 @@ pub(crate) enum Call {
     Nowait,
 }
 
-/// What there is to be had without faults.
+/// What a call would do without faults.
 enum Truth {
     Now,
     /// The call would wait.
@@ -120,7 +120,7 @@ impl Kernel {
         Ok((size, is_cut))
     }
 
-    /// Whether it is a socket that keeps messages apart.
+    /// Whether the description is a socket that keeps messages apart.
     pub(super) fn keeps_messages(&self, id: Id) -> bool {
         let object = &self.descriptions[id].object;
         matches!(object, Object::Socket { kind, .. } if *kind != Kind::Socket)
@@ -269,7 +269,7 @@ impl Kernel {
         }
     }
 
-    /// The beginning of the next message. Its rest is gone.
+    /// Takes the beginning of the next message. The rest of the message is gone.
     fn take_message(&mut self, id: Id, bytes: &mut [u8]) -> io::Result<usize> {
         let (stream, kind) = match self.descriptions[id].object {
             Object::Socket { input, kind, .. } => (&mut self.streams[input], kind),
@@ -354,8 +354,8 @@ impl Kernel {
             } else {
                 stream.room() > 0 || size == 0
             };
-            // A pipe smaller than PIPE_BUF, which no kernel has, gives in where POLLOUT was true of
-            // it.
+            // A pipe smaller than PIPE_BUF exists in no kernel. Here it takes a part if POLLOUT was
+            // true of it.
             let would_wait = stream.room() < size && !(size <= PIPE_BUF && stream.pipe_has_room());
             if !is_nonblocking && would_wait && !self.is_tampered_with {
                 panic!("the library would block in write on fd {fd}");
@@ -485,7 +485,7 @@ impl Kernel {
         }
     }
 
-    /// The byte of a wake pipe. A full pipe wakes as well as one byte.
+    /// Puts the byte into a wake pipe. A full pipe wakes its reader as well.
     pub(super) fn wake(&mut self, fd: RawFd) {
         self.calls += 1;
         self.note(|| format!("wake(fd {fd})"));

@@ -180,12 +180,13 @@ impl Process {
     }
 }
 
-/// A pipe, reader first, for a child's stdin or stdout. An end must not have a number from 0 to 2.
-/// std calls dup2(2) to make it the standard stream of that number. A dup2 to the same number
-/// changes nothing, so the end is closed on exec, and the child loses the stream. A pipe with such
-/// an end goes to `low`, which the caller holds until the child is started, and another pipe is
-/// made. The kernel gives the lowest free numbers, so two pipes take all three low numbers. A third
-/// pipe is used as it is: it has a low number only if a sandbox or a tracer pretends to call pipe2.
+/// A pipe, reader first, for a child's stdin or stdout. None of its ends has a number from 0 to 2,
+/// because other code takes these numbers for the standard streams. std can even lose such an end:
+/// its dup2(2) of a number to itself changes nothing, so the number is closed on exec. A pipe with
+/// a low number goes to `low`, which the caller holds until the child is started, and another pipe
+/// is made. The kernel gives the lowest free numbers, so two pipes take all three low numbers. A
+/// third pipe is used as it is: it has a low number only if a sandbox or a tracer pretends to call
+/// pipe2.
 fn pipe(low: &mut Vec<(Owned, Owned)>) -> io::Result<(Owned, Owned)> {
     loop {
         let pipe = super::pipe(0)?;

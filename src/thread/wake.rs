@@ -47,8 +47,8 @@ impl Wake {
     /// Ends the scheduler's sleep. Never waits. Signal handlers may call it: it uses atomics and at
     /// most one write(2), and errno stays what it was.
     pub fn wake(&self) {
-        // AcqRel releases the keys that this thread has left before. The reader resets the flag
-        // with another swap, and sees these keys after it.
+        // AcqRel: the reader resets the flag by a swap, too. After that swap it sees the keys that
+        // this thread has left before.
         let is_first = !self.is_woken.swap(true, Ordering::AcqRel);
         if is_first && !self.is_lost.load(Ordering::Acquire) {
             sys::wake(self.writer);
@@ -163,9 +163,9 @@ impl Watch for WakeReader {
         if is_broken || matches!(sys::read(self.wake.reader, &mut [0; 64]), Ok(0)) {
             return self.lose();
         }
-        // The flag is reset after the read. Before the read would be wrong: the read could then
-        // also take the byte of a later wake, whose flag stays set, and no wake would write a byte
-        // again. The flag is reset before the keys are taken. So a wake that leaves keys after that
+        // The flag is reset after the read. If it was reset before, the read could also take the
+        // byte of a later wake. The flag of that wake would stay set, and no wake would write a
+        // byte again. The flag is reset before the keys are taken, so a wake that leaves keys later
         // writes a new byte.
         self.wake.is_woken.swap(false, Ordering::AcqRel);
         let mut keys = lock(&self.wake.keys);
