@@ -318,8 +318,8 @@ impl Kernel {
         self.descriptions[id].flags
     }
 
-    /// How many open file descriptions were left with another O_NONBLOCK than they were found with,
-    /// when the library closed the process's last number of them.
+    /// How many open file descriptions had another O_NONBLOCK than at first, when the library
+    /// closed the process's last number of them.
     pub fn changed_flags(&self) -> usize {
         self.changed_flags
     }
@@ -385,8 +385,8 @@ impl Kernel {
         self.is_true(fd, POLLOUT)
     }
 
-    /// Ends the faults, and all actors with their ends open. Actors that are started later end at
-    /// once, too.
+    /// Ends all faults and all actors, whose ends are closed. Actors that are started later end at
+    /// once.
     pub fn finale(&mut self) {
         self.note(|| "finale".to_owned());
         self.faults = Faults::none();
@@ -464,8 +464,8 @@ pub fn with<R>(f: impl FnOnce(&mut Kernel) -> R) -> Option<R> {
         .flatten()
 }
 
-/// Makes a descriptor of a simulated number, for tests. Only the library may drop it, because std
-/// closes descriptors in the real kernel.
+/// Makes a descriptor of a simulated number, for tests and fuzz targets. Only the library may drop
+/// it, because std closes descriptors in the real kernel.
 pub fn owned(fd: RawFd) -> OwnedFd {
     crate::sys::owned(fd)
 }
@@ -504,8 +504,8 @@ pub(crate) fn write(fd: RawFd, bytes: &[u8], call: Call) -> Option<io::Result<us
     with(|kernel| kernel.write(fd, bytes, call))
 }
 
-/// Closes the number, if it is a simulated one. Returns whether it is, or belonged to a kernel that
-/// is gone.
+/// Closes a simulated number. Returns whether the number is simulated, by this kernel or by one
+/// that is gone.
 pub(crate) fn close(fd: RawFd) -> bool {
     if fd < table::FIRST {
         return false;

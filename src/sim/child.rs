@@ -100,8 +100,9 @@ impl Kernel {
         self.own(id)
     }
 
-    /// Starts the program of this name. `stdin` is the number of the descriptor that it reads; with
-    /// None a pipe is made. With `is_merged` its stderr goes into stdout's pipe.
+    /// Starts the program of this name. `stdin` is the number of the descriptor that it reads; None
+    /// stands for a new pipe, and `Some(None)` for the null device. With `is_merged` its stderr
+    /// goes into stdout's pipe.
     pub(super) fn spawn(
         &mut self,
         name: &str,

@@ -68,8 +68,8 @@ fn longest_share(
     })
 }
 
-/// The clock is first looked at after 8 lines. From then on the share lasts a millisecond. It may
-/// last longer by the time to the next look, which is never more than the time before it.
+/// The clock is first looked at after 8 lines. From then on the share lasts a millisecond, and then
+/// until the next look. The time between two looks is no longer than the share before them.
 #[test]
 fn a_share_is_512_resumes_or_about_one_millisecond() {
     for is_new in [false, true] {
@@ -124,7 +124,8 @@ fn a_ticker_of_10_ms_beside_slow_lines_is_never_more_than_15_ms_late() {
     }
 }
 
-/// A reader becomes slow after many fast lines. The clock is looked at in time all the same.
+/// A reader becomes slow after many fast lines. The next look at the clock comes soon enough that
+/// its share lasts 260 ms at most.
 #[test]
 fn lines_that_become_slow_are_noticed() {
     let (time, _) = longest_share(4000, false, |nth| match nth % 1000 {

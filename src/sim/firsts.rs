@@ -238,8 +238,8 @@ fn happen(events: &[Event]) {
     });
 }
 
-/// Makes turns until nothing more happens without time passing. Compares the outcomes with those of
-/// the oracle.
+/// Makes two turns, after which nothing more happens unless time passes. Compares the outcomes with
+/// those of the oracle.
 fn settle(sched: &mut Scheduler<'_>, oracle: &mut Oracle, files: &Files) {
     for _ in 0..2 {
         sched.turn(Some(Duration::ZERO)).unwrap();
