@@ -14,8 +14,8 @@ const PAUSE: u64 = 100_000_000;
 thread_local! {
     /// The chore of this thread.
     static CHORE: Cell<Option<fn()>> = const { Cell::new(None) };
-    /// When a turn of this thread does the chores again. The beginning of a drive does them at any
-    /// time.
+    /// The next moment at which a turn of this thread does the chores. A drive does them when it
+    /// begins, without regard to this moment.
     static NEXT: Cell<Moment> = const { Cell::new(Moment::ZERO) };
 }
 

@@ -58,7 +58,7 @@ pub enum Event<'a> {
     Yielded,
     /// The task was resumed with an outcome, and has ended with a value.
     Done(End),
-    /// The task was marked as cancelled. It is dropped before another task is resumed, which is
+    /// The task was marked as cancelled. It is dropped before another task is resumed. The drop is
     /// shown as a `Failed`.
     Cancelled(By),
     /// The task has ended without a value.

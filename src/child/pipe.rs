@@ -322,9 +322,10 @@ impl AsyncPipe {
         Some(&self.processes.stderr).filter(|file| !file.descriptor().is_absent())
     }
 
-    /// Takes the first child's stdin, if it was piped and is open. No handle of the pipe has it any
-    /// more. When the last clone of the returned file is dropped, stdin is closed, and the child
-    /// reads its end of file. A write through the pipe then fails, also one that waits already.
+    /// Takes the first child's stdin, if it was piped and is open. The handles of the pipe do not
+    /// have it any more: from here on a write through the pipe fails, also one that waits already.
+    /// When the last clone of the returned file is dropped, stdin is closed, and the child reads
+    /// its end of file.
     ///
     /// # Example
     ///

@@ -32,7 +32,7 @@ pub(crate) struct Entry {
     ticket: Ticket,
 }
 
-/// A file for one advance of a machine. The task is the front of the file's queue.
+/// A file that a machine uses for one advance. The task is the front of its queue.
 pub(crate) struct Front<'a> {
     file: &'a Descriptor,
     pub state: RefMut<'a, State>,

@@ -37,7 +37,7 @@ impl Waiters {
         is_here
     }
 
-    /// Gives the place up. Returns true if it was the front. Idempotent.
+    /// Takes the task out of the list. Returns true if it was the front. Idempotent.
     pub fn leave(&mut self, ticket: &mut Ticket) -> bool {
         *ticket != Ticket::NONE && self.list.leave(std::mem::replace(ticket, Ticket::NONE))
     }

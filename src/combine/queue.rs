@@ -324,7 +324,7 @@ impl Gates {
         self.let_pass(Side::Room);
     }
 
-    /// Gives the front task of this gate its turn, if there is something for it: wakes it.
+    /// Wakes the front task of this gate if there is something for it. The task has its turn then.
     fn let_pass(&self, side: Side) {
         let mut gate = self.gate(side).borrow_mut();
         match &gate.reactor {

@@ -48,9 +48,10 @@ impl Watchers {
         self.places.iter().flatten().map(|watcher| watcher.key)
     }
 
-    /// Wakes the tasks that wait for `readable`. Buffered bytes do not end a wait for `readiness`,
-    /// so its task is not woken. That task may wait for the `first` of a `readiness` and a read of
-    /// the same file. Each advance of that read would then wake it once more, without end.
+    /// Wakes the tasks that wait for `readable`. A task that waits for `readiness` is not woken,
+    /// because buffered bytes do not end its wait. Such a task may wait for the `first` of a
+    /// `readiness` and a read of the same file. If it was woken here, each advance of that read
+    /// would wake it once more, without end.
     pub fn wake_readers(&self, reactor: &Reactor) {
         let watchers = self.places.iter().flatten();
         watchers

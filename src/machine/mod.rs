@@ -27,9 +27,9 @@ pub enum End {
     Complete,
     /// The end of file came first. The bytes before it are handed over, which may be none.
     Eof,
-    /// The deadline came. If the operation has a part that is of use without the rest, as a read
-    /// has, the part is handed over. Otherwise the outcome is an error,
-    /// [`io::ErrorKind::TimedOut`], and what was read stays in the file.
+    /// The deadline came. A part that has come is handed over if it is of use without the rest, as
+    /// with a read. Otherwise the outcome is an error, [`io::ErrorKind::TimedOut`], and what was
+    /// read stays in the file.
     TimedOut,
     /// The limit was reached. The rest stays in the file, but the rest of a message is gone.
     Limit,

@@ -81,8 +81,8 @@ impl Reading {
             return self.fail(End::Failed, cause);
         }
         let is_front = state.is_front(cx.key, Direction::Read);
-        // Whether the buffer has all that a peek shows. It does not if the next message is still in
-        // the kernel.
+        // True for a peek at what is in the buffer already. It is false if the next message is
+        // still in the kernel.
         let is_held = self.machine.is_peek() && !state.inflow.is_empty();
         let mut advance = Advance::Blocked;
         if is_front || self.waits_for_no_other() {

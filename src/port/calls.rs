@@ -17,15 +17,15 @@ use crate::sys::{self, Kind, Wait, POLLRDHUP};
 #[allow(clippy::unnecessary_cast)]
 const PIPE_BUF: usize = libc::PIPE_BUF as usize;
 
-/// How often one advance may ask poll(2) itself, at its deadline. Without this bound, an advance
-/// would not end while a peer writes as fast as the advance reads.
+/// How often one advance may ask poll(2) itself, at its deadline. This bounds an advance whose peer
+/// writes a few bytes at a time, as fast as they are read.
 const LOOKS: u8 = 64;
 
 /// A descriptor as a source and a sink, for one advance of a machine.
 pub(crate) struct Calls<'a> {
     port: &'a Port,
     is_due: bool,
-    /// Whether a call may be tried although poll(2) has not said that it will not wait.
+    /// Whether a call may be tried without an answer of poll(2).
     may_try: bool,
     /// Whether poll(2) may be asked next.
     may_look: bool,

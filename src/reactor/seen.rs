@@ -18,8 +18,7 @@ pub(crate) struct Seen {
 }
 
 impl Reactor {
-    /// The lengths of the queues at this moment. With these an observer counts as having been shown
-    /// all that is in the queues.
+    /// The lengths of the queues at this moment. They mark all that is in the queues as shown.
     pub fn seen(&self) -> Seen {
         Seen {
             ready: self.ready.borrow().len(),

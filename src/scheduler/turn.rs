@@ -23,8 +23,8 @@ impl<'t> Scheduler<'t> {
     /// Makes one turn. If there is nothing to do, it sleeps as long as `wait` says.
     pub(super) fn turn_once(&mut self, wait: Wait) -> Result<(), TaskError> {
         // `has_work` also looks at the list that `drop_cancelled` empties, so it is asked first. A
-        // turn that drops a task must not sleep, because nothing else may be left that could wake a
-        // task.
+        // turn that drops a task must not sleep, because that task may have been the last one that
+        // something could wake.
         let wait = if self.reactor.has_work() {
             Wait::Not
         } else {

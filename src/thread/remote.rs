@@ -25,9 +25,8 @@ type Call = Box<dyn FnOnce(&mut Scheduler<'_>) + Send>;
 ///
 /// While a Remote lives, no task of its scheduler is [`Stalled`](crate::TaskError::Stalled),
 /// because the Remote may wake it at any time. A Remote does not keep [`run`](Scheduler::run)
-/// going: `run` returns when no task is left. A scheduler that is to go on without other tasks
-/// needs one task that waits on a [`channel`](crate::channel()). The other threads have the senders
-/// of that channel.
+/// going: `run` returns when no task is left. To keep it going for other threads, spawn a task that
+/// waits on a [`channel`](crate::channel()), and give the senders of the channel to these threads.
 ///
 /// Each call is kept until a drive (run, join, block_on, turn, dispatch) has seen it, whether it
 /// comes before the drive begins, while the drive sleeps, or while the drive ends. After the last

@@ -131,9 +131,9 @@ impl WakeReader {
         self.wake.is_lost.load(Ordering::Relaxed) // only this thread sets it
     }
 
-    /// Gives the pipe up, because an end was closed behind the library's back. An error is reported
-    /// once. Without this, the loop would spin, because poll(2) answers for the lost descriptor
-    /// each time. No other thread reaches a task from here on, so a task that waits may be stalled.
+    /// Gives the pipe up, because an end was closed behind the library's back. The pipe is not
+    /// polled again, because the loop would spin. One error reports that. No other thread reaches a
+    /// task from here on, so a task that waits may be stalled.
     fn lose(&self) {
         if self.wake.is_lost.swap(true, Ordering::AcqRel) {
             return;
