@@ -45,8 +45,8 @@ impl Deadline {
         self.at != Moment::NEVER
     }
 
-    /// Whether the task still relies on its entry of this time. If it does not, the heap may drop
-    /// the entry.
+    /// Whether the task still relies on its heap entry of this time. If it does not, the heap may
+    /// drop the entry.
     pub fn relies_on(&mut self, entry: Moment) -> bool {
         if self.listed == entry && !self.is_armed() {
             self.listed = Moment::NEVER;

@@ -1,10 +1,10 @@
 //! An open file and all that the library knows of it: the bytes that came in, and the tasks that
 //! wait on it.
 //!
-//! Operations of one direction queue: only the front is advanced, and only the front is parked,
-//! that is, registered with poll(2). Tasks that wait for bare readiness do not queue: see
-//! [`watchers`](self::watchers). Whenever interest changes, the poll set is brought up to date, so
-//! it never holds a descriptor that nobody waits on.
+//! The operations of one direction wait in a queue. Only the front is advanced, and only the front
+//! is parked, that is, registered with poll(2). Tasks that wait for bare readiness do not queue:
+//! see [`watchers`](self::watchers). Whenever interest changes, the poll set is brought up to date,
+//! so it never holds a descriptor that nobody waits on.
 
 mod hand_over;
 mod interest;

@@ -6,9 +6,9 @@
 //! Asked    ── the grace is over: SIGKILL to all ──► Killed
 //! ```
 //!
-//! In Asked and in Killed the operation waits for the exits of all children. A leader that exits in
-//! time may leave other processes in its group. These have the rest of the grace, and then a hidden
-//! task sends them SIGKILL.
+//! In the states Asked and Killed the operation waits for the exits of all children. A leader that
+//! exits in time may leave other processes in its group. These have the rest of the grace, and then
+//! a hidden task sends them SIGKILL.
 
 use std::fmt;
 use std::io;

@@ -305,7 +305,7 @@ impl Gates {
         }
     }
 
-    /// Whether there is an item, or a free place.
+    /// Whether there is an item (`Side::Ready`), or a free place (`Side::Room`).
     fn has(&self, side: Side) -> bool {
         match side {
             Side::Ready => self.len.get() > 0,

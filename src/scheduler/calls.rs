@@ -1,6 +1,6 @@
-//! Calls that need the scheduler, left by code that has no scheduler at hand: an operation that
-//! starts a hidden task, or another thread. They are made at the end of the turn, in the order in
-//! which they were left.
+//! Calls that need the scheduler. Code that has no scheduler at hand leaves them here: an operation
+//! that starts a hidden task, or another thread. They are made at the end of the turn, in the order
+//! in which they were left.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

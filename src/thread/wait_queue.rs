@@ -175,8 +175,8 @@ mod tests {
     use super::super::stepping::for_each_step;
     use super::*;
 
-    /// An operation looks for the end. After each of its instructions in turn, the last sender
-    /// interrupts it, sends a message and goes.
+    /// An operation checks how its wait has ended. It is interrupted after each of its instructions
+    /// in turn: the last sender then sends a message and is dropped.
     #[test]
     fn no_wait_ends_as_at_the_end_while_the_last_message_is_there() {
         for_each_step(
