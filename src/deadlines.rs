@@ -77,8 +77,8 @@ impl Deadlines {
         }
     }
 
-    /// Takes the earliest entry out of the heap, if its time has come.
-    /// [`is_due`](Deadlines::is_due) then says whether its task is due.
+    /// Takes the earliest entry out of the heap, if its time has come. The entry may be out of
+    /// date: [`is_due`](Deadlines::is_due) says whether its task is due.
     pub fn pop(&mut self, now: Moment) -> Option<(Moment, Key)> {
         match self.heap.peek() {
             Some(Reverse((at, _))) if *at <= now => self.heap.pop().map(|Reverse(entry)| entry),

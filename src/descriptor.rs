@@ -50,7 +50,7 @@ pub(crate) struct State {
     reactor: Option<Rc<Reactor>>,
     /// The events that poll(2) is to be asked for, for the fronts of the two queues.
     parked: Interest,
-    /// The events that the file's entry in the poll set has.
+    /// The events for which the file's entry in the poll set is registered.
     registered: Interest,
     standing: Standing,
 }
@@ -126,7 +126,7 @@ impl Descriptor {
         }
     }
 
-    /// Parks the front of the queue: poll(2) is asked for its direction.
+    /// Parks the front of this direction's queue: poll(2) will be asked for this direction.
     #[inline]
     pub fn park(self: &Rc<Self>, state: &mut State, direction: Direction) {
         state.parked = state.parked.and(Interest::of(direction.events()));

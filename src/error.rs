@@ -69,7 +69,8 @@ pub(crate) enum Cause {
     Misfit { accessor: &'static str },
     /// The task called an accessor a second time for what can be taken once.
     Taken { accessor: &'static str },
-    /// A `first` has this operation as a member, and half of it cannot be put back.
+    /// The operation is a member of a `first` but must not be one, because half of it cannot be put
+    /// back.
     Member { operation: &'static str },
     /// An operation that cannot be waited for again.
     Once,

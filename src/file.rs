@@ -1,4 +1,4 @@
-//! AsyncFile: the face of an open file. Each operation is made here and does its work in
+//! AsyncFile: what users see of an open file. Each operation is made here and does its work in
 //! [`op`](crate::op).
 
 use std::fmt;
@@ -42,9 +42,9 @@ use crate::port::{Direction, Port};
 /// The *one call after poll(2)* can wait, and the whole loop waits with it, in two cases. Another
 /// process that uses the same open file description may take the bytes (or the room) between
 /// poll(2)'s answer and the call. And a device may take less after POLLOUT than it is given. The
-/// call is made when the task is advanced; if a failure or a [stop](crate::Remote::stop) ends the
-/// drive first, that is in the next drive. The same is true of a read of a terminal that cannot be
-/// opened again, and of a write to a pipe that others fill.
+/// call is made when the task is advanced. If a failure or a [stop](crate::Remote::stop) ends the
+/// drive before that, the call is made in the next drive, perhaps much later. A read of a terminal
+/// that cannot be opened again, and a write to a pipe that others fill, can wait in the same way.
 ///
 /// While a socket's **error queue** (IP_RECVERR, SO_TIMESTAMPING, MSG_ZEROCOPY) is not empty,
 /// poll(2) would answer at once, for ever. So each operation that would have to wait ends with an
@@ -345,7 +345,7 @@ impl AsyncFile {
     ///
     /// # Example
     ///
-    /// This shows a write that a full socket cuts:
+    /// This shows a write of which a full socket takes only a part:
     ///
     /// ```
     /// use asyncfile::{AsyncFile, Scheduler};
@@ -500,7 +500,7 @@ impl AsyncFile {
     ///
     /// # Example
     ///
-    /// This shows a request that ends, and its answer:
+    /// This shows a peer that reads a request up to its end of file, and answers:
     ///
     /// ```
     /// use asyncfile::{AsyncFile, Scheduler};
@@ -579,8 +579,8 @@ impl AsyncFile {
     ///
     /// # Errors
     ///
-    /// The file itself, if another handle or a pending operation has it, or if it is closed, even
-    /// behind the library's back.
+    /// The file itself, if another handle or a pending operation uses it, if it is closed, or if
+    /// its descriptor was closed behind the library's back.
     ///
     /// # Example
     ///
@@ -610,7 +610,7 @@ impl AsyncFile {
     }
 }
 
-/// For the library's own faces.
+/// For the library's other public types, such as AsyncPipe.
 impl AsyncFile {
     pub(crate) fn from_descriptor(descriptor: Descriptor) -> AsyncFile {
         AsyncFile {

@@ -139,7 +139,7 @@ impl<T> JoinHandle<T> {
     ///
     /// # Example
     ///
-    /// This shows a task that lives no longer than the one that has started it, however that ends:
+    /// This shows a task that does not outlive the task that has started it, however that one ends:
     ///
     /// ```
     /// use asyncfile::{again, done, sleep, yield_now, Scheduler};
@@ -220,7 +220,7 @@ pub struct CancelOnDrop<T>(
 );
 
 impl<T> CancelOnDrop<T> {
-    /// The handle as it was, to join or detach the task.
+    /// The handle, which no longer cancels the task when it is dropped.
     pub fn into_handle(mut self) -> JoinHandle<T> {
         self.0.take().expect("it is given back once")
     }

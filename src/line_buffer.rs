@@ -28,7 +28,7 @@ pub(crate) use lent::Lent;
 pub struct Found {
     /// How many bytes, counted from the front. At least 1.
     pub len: usize,
-    /// True if they end with a delimiter, false if the limit cut a longer line.
+    /// True if the bytes end with a delimiter, false if the limit cut a longer line.
     pub whole: bool,
 }
 

@@ -13,8 +13,8 @@ pub(crate) struct PollSet<O> {
     /// The array that poll(2) is given. In a foreign loop, `revents` marks the entries that were
     /// shown to that loop.
     pub entries: Vec<pollfd>,
-    /// The owner of the entry at the same place. None if poll(2) has answered for the entry, or if
-    /// its owner has left it. The owner may come back.
+    /// The owner of the entry at the same index. None if poll(2) has answered for the entry, or if
+    /// the owner has left the entry. That owner may come back.
     pub owners: Vec<Option<O>>,
     /// For each descriptor number the place of its entry plus one; 0 if it has no entry. Numbers
     /// are small, because the kernel gives the lowest free one.

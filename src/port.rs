@@ -4,12 +4,13 @@
 //! - O_NONBLOCK, where the open file description is ours to change;
 //! - a flag with each call, for sockets and for pipes that the library made;
 //! - one call for each answer of poll(2), where other processes share the open file description,
-//!   and would feel O_NONBLOCK as well.
+//!   because O_NONBLOCK would change their calls as well.
 //!
 //! The calls of a regular file wait for the disk.
 //!
-//! A source is ready from an answer of poll(2) on, until a call shows that it is not. A sink is
-//! ready from the start, until a call shows that it is not, so a write that fits costs no poll(2).
+//! A source becomes ready with an answer of poll(2), and stays ready until a call shows that it is
+//! not. A sink is ready from the start, until a call shows that it is not, so a write that fits
+//! costs no poll(2).
 
 mod calls;
 
@@ -213,8 +214,8 @@ impl Port {
         self.ready(direction).get()
     }
 
-    /// Notes whether another call is worth making. It always is for a regular file, and where calls
-    /// always fail.
+    /// Notes whether another call is worth making. It always is for a regular file, and for a
+    /// descriptor on which every call fails at once.
     #[inline]
     fn set_ready(&self, direction: Direction, is_ready: bool) {
         let never_waits = self.mode.get() == Mode::Regular || !self.is_opened_for(direction);
@@ -251,7 +252,7 @@ impl Port {
         }
     }
 
-    /// Why every call of this direction fails.
+    /// The error with which every call of this direction fails.
     #[cold]
     pub fn refusal(&self, direction: Direction) -> io::Error {
         let may_wait = self.kind == Kind::Tty && self.mode.get() == Mode::Careful;
@@ -275,7 +276,7 @@ impl Port {
         }
     }
 
-    /// Whether the number is open. It may be another file's by now.
+    /// Whether the descriptor's number is open. It may be another file's by now.
     pub fn is_there(&self) -> bool {
         !self.is_lost.get() && sys::is_open(self.fd)
     }

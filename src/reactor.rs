@@ -66,7 +66,8 @@ pub(crate) struct Reactor {
     /// How many tasks at the front of `ready` wait on a file that was closed. All of them are
     /// advanced in this turn.
     urgent: Cell<usize>,
-    /// The tasks to be advanced in the next turn, because they had their share of this one.
+    /// The tasks to be advanced in the next turn, because they have used up their share of this
+    /// one.
     later: RefCell<Vec<Key>>,
     notes: Notes,
     /// The files that were closed, for an observer. None if there is no observer.
@@ -219,8 +220,8 @@ impl Reactor {
         now
     }
 
-    /// Puts the tasks that had their share of the last turn into the ready queue. Returns how many
-    /// tasks are ready.
+    /// Puts the tasks that used up their share of the last turn into the ready queue. Returns how
+    /// many tasks are ready.
     #[inline]
     pub fn wake_sharers(&self) -> usize {
         let (mut ready, mut later) = (self.ready.borrow_mut(), self.later.borrow_mut());

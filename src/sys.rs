@@ -1,8 +1,8 @@
 //! Every kernel call, the clock, and every `unsafe` of the library.
 //!
-//! The functions return what the kernel answers. Retrying after EINTR (but for `poll` and `wake`),
-//! waiting after EAGAIN and counting bytes are left to the callers. In test and fuzzing builds a
-//! simulated kernel (`sim`) can answer in place of the real one.
+//! The functions return what the kernel answers. Only `poll` and `wake` retry after EINTR. Other
+//! retries, waiting after EAGAIN and counting bytes are left to the callers. In test and fuzzing
+//! builds a simulated kernel (`sim`) can answer in place of the real one.
 
 #![allow(unsafe_code)]
 
@@ -317,9 +317,9 @@ pub(crate) enum Kind {
     Regular,
     /// A stream of bytes.
     Socket,
-    /// Messages, without an end.
+    /// Messages, without an end of file.
     Datagram,
-    /// Messages, and an end.
+    /// Messages, with an end of file.
     Seqpacket,
     Pipe,
     Tty,
@@ -348,7 +348,7 @@ pub(crate) fn kind(fd: RawFd) -> io::Result<Kind> {
 /// may have to wait (/proc/kmsg, trace_pipe), and poll(2) knows whether it must.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn is_made_on_demand(fd: RawFd) -> bool {
-    // linux/magic.h; the last two are in the file systems' own sources.
+    // The numbers are from linux/magic.h. The last two are in the sources of their file systems.
     const FILE_SYSTEMS: [u32; 11] = [
         0x9fa0,      // procfs
         0x6265_6572, // sysfs
@@ -393,7 +393,7 @@ fn stat(fd: RawFd) -> io::Result<libc::stat> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the pointer is to a live stat structure.
     check(unsafe { libc::fstat(fd, stat.as_mut_ptr()) } as isize)?;
-    // SAFETY: fstat succeeded and has filled it in.
+    // SAFETY: fstat succeeded and has filled in `stat`.
     Ok(unsafe { stat.assume_init() })
 }
 

@@ -107,8 +107,8 @@ pub fn again<T>() -> Flow<T> {
 ///
 /// # Example
 ///
-/// This shows a body that gives away what it has collected. Its type
-/// lets it be called again, so it leaves an empty list in its place:
+/// This shows a body that gives away the list that it has filled. A body can be called again
+/// (FnMut), so it must leave another list in its place:
 ///
 /// ```
 /// use asyncfile::{again, done, AsyncFile, Scheduler};
@@ -206,8 +206,7 @@ pub enum Outcome<'e> {
     Taken,
 }
 
-/// The most bytes after a line from which a run takes further lines, because the run counts its
-/// bytes in a `u32`.
+/// The most bytes after a line that a run of lines uses. The run counts its bytes in a `u32`.
 const LONGEST_RUN: usize = 1 << 30;
 
 impl<'e, 't> Task<'e, 't> {
@@ -364,7 +363,7 @@ impl<'e, 't> Task<'e, 't> {
     ///
     /// # Example
     ///
-    /// This shows the error of a write that its timeout cuts:
+    /// This shows the error of a write that its timeout cuts short:
     ///
     /// ```
     /// use asyncfile::{done, AsyncFile, Scheduler};
@@ -473,10 +472,10 @@ impl<'e, 't> Task<'e, 't> {
     /// of a turn, and costs no system call. It is meant for deadlines that need not be exact, as
     /// `task.clock() + SECOND`, and to note when a peer last sent something.
     ///
-    /// It is not the present moment: this body, and those that ran before it in this turn, have
-    /// taken time since. To measure the work of a body, or for a bound that is shorter than a turn,
-    /// use [`Instant::now`]. The clock does not change while a body runs, so a loop that waits for
-    /// it to pass never ends.
+    /// The clock lags behind the present moment by the time that the bodies of this turn have taken
+    /// so far. To measure the work of a body, or for a bound that is shorter than a turn, use
+    /// [`Instant::now`]. The clock does not change while a body runs, so a loop that waits for it
+    /// to pass never ends.
     ///
     /// # Example
     ///
@@ -506,7 +505,7 @@ impl<'e, 't> Task<'e, 't> {
         self.scheduler.clock()
     }
 
-    /// Whether the operation has failed and the task has not looked at that.
+    /// Whether the operation has failed and the task's body has not asked for that failure.
     #[inline]
     pub(crate) fn has_unseen_failure(&self) -> bool {
         matches!(self.value, Value::Failed(_)) && !self.is_seen.get()
@@ -535,7 +534,7 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// The error of a read or a write whose deadline came when it had moved this many bytes.
+    /// The error of a read or a write that had moved `bytes` bytes when its deadline came.
     #[cold]
     pub(crate) fn cut(&self, bytes: usize) -> io::Error {
         match &self.op.ended().0 {

@@ -38,8 +38,8 @@ pub enum Event<'a> {
         /// How long poll(2) sleeps at most: zero if it only looks, None if there is no bound.
         timeout: Option<Duration>,
     },
-    /// poll(2) has answered for these descriptors. Only those of the tasks are shown, so there may
-    /// be none. The event belongs to no task.
+    /// poll(2) has answered for these descriptors. Only descriptors of tasks are shown, so the
+    /// slice may be empty. The event belongs to no task.
     Answered(&'a [pollfd]),
     /// The task was made ready: it will be advanced.
     Woken(By),
@@ -52,11 +52,13 @@ pub enum Event<'a> {
         /// The state after.
         to: &'static str,
     },
-    /// The task was resumed with an outcome, and waits for this operation.
+    /// The task goes on in the next turn, because it has used up its share of this one, or because
+    /// it yields.
     Resumed(End, &'a Op),
     /// The task goes on in the next turn: it has had its share of this one, or it yields.
     Yielded,
-    /// The task was resumed with an outcome, and has ended with a value.
+    /// The task was marked as cancelled. It is dropped before another task is resumed, and a
+    /// `Failed` shows the drop.
     Done(End),
     /// The task was marked as cancelled. It is dropped before another task is resumed. The drop is
     /// shown as a `Failed`.
@@ -72,8 +74,8 @@ pub enum Event<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum By {
-    /// poll(2), which has answered for this descriptor. It may be one by which the library learns
-    /// that a child has exited.
+    /// poll(2), which has answered for this descriptor. The descriptor may be one of the library's
+    /// own, by which it learns that a child has exited.
     Descriptor(RawFd),
     /// A foreign loop, which has handed over poll's answer for this descriptor.
     ForeignLoop(RawFd),

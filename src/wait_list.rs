@@ -28,17 +28,17 @@ const END: u32 = u32::MAX;
 /// See the head of this file.
 #[derive(Debug, Default)]
 pub(crate) struct WaitList {
-    /// The task whose turn it is.
+    /// The front of the queue. None if the list is empty.
     pub front: Option<Key>,
     behind: Option<Box<Behind>>,
 }
 
-/// The part of the list behind the front task.
+/// The part of the list after the front task.
 #[derive(Debug)]
 struct Behind {
     nodes: Vec<Node>,
-    /// The node of the front task, if that task once stood behind another one; otherwise END. The
-    /// node stays in use until the task leaves.
+    /// The node of the front task, which stays in use until the task leaves. END if the front task
+    /// entered an empty list, because then it has no node.
     front: u32,
     /// The first and the last node in the queue. The front task is not among them.
     first: u32,

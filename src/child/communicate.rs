@@ -61,7 +61,7 @@ impl Communicate {
 
     /// The longest time that the operation may take, counted from when it first has to wait. After
     /// that it fails with [`io::ErrorKind::TimedOut`]. What was collected and what was not fed stay
-    /// in the pipe, and `communicate(())` goes on. The child lives on:
+    /// in the pipe, and a later `communicate(())` continues with them. The child lives on:
     /// [`kill`](crate::AsyncPipe::kill) ends it, and [`kill_group`](crate::AsyncPipe::kill_group)
     /// also ends all that it has started. After a kill, [`linger`](Communicate::linger) bounds the
     /// wait for a grandchild that keeps the pipe open.
@@ -72,9 +72,9 @@ impl Communicate {
 
     /// The most bytes to collect, of stdout and stderr together. If one byte more comes, the
     /// operation ends with [`End::Limit`](crate::End::Limit) and an error of kind `Other`. What was
-    /// collected stays in the pipe, and `communicate(())` goes on. The child lives on. Other
-    /// failures have the kind `Other`, too; [`Task::end`](crate::Task::end) tells a limit from
-    /// them. A limit of 0 is [`io::ErrorKind::InvalidInput`].
+    /// collected stays in the pipe, and a later `communicate(())` continues with it. The child
+    /// lives on. Other failures have the kind `Other`, too; [`Task::end`](crate::Task::end) tells a
+    /// limit from them. A limit of 0 is [`io::ErrorKind::InvalidInput`].
     ///
     /// # Example
     ///
@@ -252,7 +252,8 @@ impl Communicate {
     fn converse(&mut self, child: Child, is_due: bool, cx: &Context<'_>) -> Answer {
         let Streams { stdout, stderr, .. } = &self.streams;
         let child = match child {
-            // The output is handed over only to a task that is the front of both queues.
+            // The output is handed over only to a task that is the front of both queues. For any
+            // other task the child counts as running.
             Child::Exited if !stdout.is_front(cx.key) || !stderr.is_front(cx.key) => Child::Running,
             child => child,
         };

@@ -29,7 +29,7 @@ const ASKED: usize = 16;
 pub(super) struct Dropped {
     /// The children whose pidfds are watched, `WATCHED` of them at most.
     pub(super) watched: RefCell<Vec<Rc<ChildProcess>>>,
-    /// The other children. They are checked one after the other, round and round.
+    /// The children that are not watched. They are checked in turn, a few at a time.
     pub(super) asked: RefCell<Vec<Rc<ChildProcess>>>,
     /// The index of the child to check next.
     next: Cell<usize>,
@@ -43,7 +43,7 @@ thread_local! {
 /// of every thread reaps them.
 static ORPHANS: Mutex<(Vec<Process>, usize)> = Mutex::new((Vec::new(), 0));
 
-/// Takes a child whose pipe was dropped.
+/// Takes over a child whose pipe was dropped.
 pub(crate) fn leave(child: Rc<ChildProcess>) {
     child.let_go();
     if !keep(&child) {
@@ -51,8 +51,8 @@ pub(crate) fn leave(child: Rc<ChildProcess>) {
     }
 }
 
-/// If the child lives, the list keeps it until it can be reaped. False if the thread ends and has
-/// no list any more.
+/// If the child lives, the list keeps it until it can be reaped. Returns false if the thread is
+/// ending and has no list any more.
 pub(crate) fn keep(child: &Rc<ChildProcess>) -> bool {
     if child.is_dropped.get() || child.is_over() {
         return true;
@@ -121,8 +121,8 @@ impl Dropped {
     }
 }
 
-/// Checks a bounded number of the list, from `next` on, and takes out those for which `is_done` is
-/// true.
+/// Checks at most `ASKED` entries of the list, from `next` on, and takes out those for which
+/// `is_done` is true.
 fn ask_some<T>(list: &mut Vec<T>, next: &mut usize, mut is_done: impl FnMut(&mut T) -> bool) {
     for _ in 0..list.len().min(ASKED) {
         if *next >= list.len() {

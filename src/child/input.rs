@@ -55,8 +55,8 @@ impl From<()> for Input {
 }
 
 impl From<AsyncFile> for Input {
-    /// The child is fed the bytes that have come in on the file, then those that are still to come.
-    /// The file is read no further than the child reads.
+    /// The child is fed all bytes of the file: those that are buffered already, then those that are
+    /// still to come. The file is read no faster than the child reads.
     fn from(file: AsyncFile) -> Input {
         Input(Feed::Stream(Rc::clone(file.descriptor())))
     }

@@ -64,7 +64,7 @@ impl Communicate {
     }
 }
 
-/// Forgets the children of a simulated kernel, which ends.
+/// Forgets the children of a simulated kernel when that kernel ends.
 pub(crate) fn abandon() {
     let is_real = |child: &Rc<ChildProcess>| child.process.borrow().is_real();
     let _ = DROPPED.try_with(|dropped| {

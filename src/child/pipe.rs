@@ -1,4 +1,4 @@
-//! AsyncPipe: the face of a child process, or of a pipeline of them, with the streams at its ends.
+//! AsyncPipe: what users see of a child process or of a pipeline, with the streams at its ends.
 
 use std::borrow::BorrowMut;
 use std::fmt;
@@ -86,7 +86,7 @@ impl AsyncPipe {
     ///
     /// # Errors
     ///
-    /// As for [`new`](AsyncPipe::new).
+    /// The same as those of [`new`](AsyncPipe::new).
     ///
     /// # Example
     ///
@@ -162,7 +162,7 @@ impl AsyncPipe {
     ///
     /// # Errors
     ///
-    /// As for [`spawn`](AsyncPipe::spawn).
+    /// The same as those of [`spawn`](AsyncPipe::spawn).
     ///
     /// # Example
     ///
@@ -188,12 +188,12 @@ impl AsyncPipe {
     /// (`2>&1` of a shell): `readline`, `read` and `communicate` see both as stdout, in the order
     /// in which they were written. There is no [`stderr`](AsyncPipe::stderr) then.
     ///
-    /// The command's stdin and stdout stay set to piped, its stderr to inherited. It keeps no
-    /// descriptor of this pipe.
+    /// The command's stdin and stdout are still set to piped after the call, and its stderr to
+    /// inherited. The command keeps no descriptor of this pipe.
     ///
     /// # Errors
     ///
-    /// As for [`spawn`](AsyncPipe::spawn).
+    /// The same as those of [`spawn`](AsyncPipe::spawn).
     ///
     /// # Example
     ///
@@ -218,8 +218,8 @@ impl AsyncPipe {
     /// says. Only the last stderr can be read here, so no other one should be piped: its command
     /// would have to wait when that pipe is full.
     ///
-    /// The commands are collected before the first is started. Their stdins and stdouts stay set to
-    /// piped. They keep no descriptor of this pipe.
+    /// The commands are collected before the first is started. Their stdins and stdouts are still
+    /// set to piped after the call. The commands keep no descriptor of this pipe.
     ///
     /// # Errors
     ///
@@ -367,10 +367,10 @@ impl AsyncPipe {
     /// [`Task::output`](crate::Task::output) has the result. The output of a stream that was not
     /// piped is empty. A child that stops reading ends the feeding, and that is no error.
     ///
-    /// Output that was collected and input that was not yet fed stay in the pipe: after a timeout
-    /// or a limit, `communicate(())` goes on, or reading operations take what has come. New input
-    /// while some of the old is left is [`io::ErrorKind::InvalidInput`]. After a communicate that
-    /// succeeded, another one gives no output, and the same status.
+    /// Output that was collected and input that was not yet fed stay in the pipe. After a timeout
+    /// or a limit, `communicate(())` continues with them, or reading operations take the output.
+    /// New input while some of the old is left is [`io::ErrorKind::InvalidInput`]. After a
+    /// communicate that succeeded, another one gives no output, and the same status.
     ///
     /// # Errors
     ///
@@ -437,7 +437,7 @@ impl AsyncPipe {
     }
 
     /// Waits for the exits of all children. [`Task::exits`](crate::Task::exits) has their statuses,
-    /// in the order of the pipeline. As [`exit`](AsyncPipe::exit), it closes and reads nothing.
+    /// in the order of the pipeline. Like [`exit`](AsyncPipe::exit), it closes and reads nothing.
     ///
     /// # Errors
     ///
@@ -660,9 +660,10 @@ impl AsyncPipe {
 
     /// From here on the drop of the last handle sends SIGKILL to the children that live, and to the
     /// groups that they lead. The drop never waits: a later turn or spawn on this thread reaps the
-    /// children. An `exit`, `exit_all`, `stop` or `communicate` is a handle; a read or a write, or
-    /// an [`AsyncFile`] of a stream, is not. In a fork of this process a drop kills nothing. Where
-    /// a sandbox refuses waitid(2), what a leader has left of its group lives on.
+    /// children. An `exit`, `exit_all`, `stop` or `communicate` counts as a handle. A read, a
+    /// write, or an [`AsyncFile`] of a stream does not. In a fork of this process a drop kills
+    /// nothing. If a sandbox refuses waitid(2), processes that an ended leader has left in its
+    /// group are not killed.
     ///
     /// # Example
     ///

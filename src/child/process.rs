@@ -44,8 +44,8 @@ pub(crate) struct ChildProcess {
     pub(super) waiters: RefCell<Waiters>,
     /// Whether the list of dropped children has the child.
     pub is_dropped: Cell<bool>,
-    /// Whether the child leads a process group. A leader is not reaped while it has holders: its
-    /// number is the group's, and must not become another group's.
+    /// Whether the child leads a process group. A leader is not reaped while it has holders. Its
+    /// number is the number of its group, and the kernel must not give it to another group.
     leads_group: bool,
     holders: Cell<usize>,
     /// Whether the child was reaped. The kernel does not know a reaped child any more.
@@ -102,8 +102,9 @@ impl ChildProcess {
         self.ended_at.get()
     }
 
-    /// Asks waitpid(2), if the child's end is not known, and so reaps a child that has ended. For a
-    /// leader it asks waitid(2), which does not reap.
+    /// Asks the kernel whether the child has ended, unless its end is known already. waitpid(2)
+    /// also reaps a child that has ended. A leader that must not be reaped yet is asked about by
+    /// waitid(2), which reaps nothing.
     pub fn try_wait(&self) -> io::Result<Status> {
         if self.status.get() == Status::Running {
             let answer = match self.is_held() {
@@ -280,7 +281,8 @@ impl ChildProcess {
         self.waiters.borrow().wake_all();
     }
 
-    /// Sends the child a signal, unless its end is known: its number may be another process's then.
+    /// Sends the child a signal. It sends none if the child's end is known, because the number may
+    /// be another process's then.
     pub fn signal(&self, signal: i32) -> io::Result<()> {
         match self.try_wait()? {
             Status::Running => process::kill(self.id, signal),
@@ -335,8 +337,8 @@ impl ChildProcess {
         })
     }
 
-    /// Kills the child, waits for its end and reaps it. For a child whose pipeline could not be
-    /// started as a whole.
+    /// Kills the child, waits for its end and reaps it. This is done to a child whose pipeline
+    /// could not be started as a whole.
     pub fn kill_and_wait(&self) {
         if self.signal(libc::SIGKILL).is_ok() && self.status() == Status::Running {
             let answer = self.process.borrow_mut().wait();

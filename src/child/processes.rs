@@ -33,7 +33,7 @@ pub(crate) struct Processes {
     /// never communicates does not link it.
     pub conversation: RefCell<Option<Rc<dyn Any>>>,
     /// The number of the process in which the drop of the last handle kills the children. In a fork
-    /// of that process it must not. 0 if the drop does not kill them.
+    /// of that process the drop kills nothing. The number is 0 if the drop never kills.
     killer: Cell<u32>,
 }
 
@@ -47,8 +47,8 @@ impl Processes {
         let stdin = end(children.first_mut(), STDIN_FILENO);
         let stdout = end(children.last_mut(), STDOUT_FILENO);
         let stderr = end(children.last_mut(), STDERR_FILENO);
-        // Streams between two children that were not handed on are closed, because nobody reads or
-        // writes them.
+        // A stream that lies between two children and was not handed on is closed, because nobody
+        // reads or writes it.
         for child in &mut children {
             drop((child.take(STDIN_FILENO), child.take(STDOUT_FILENO)));
         }

@@ -52,8 +52,8 @@ pub(crate) fn pipeline(commands: &mut [&mut Command], stderr: Stderr) -> io::Res
 }
 
 /// The error of a command that cannot be started. A missing working directory gives the same error
-/// as a missing program, so the directory itself is checked. (The `.` in it needs the permission
-/// that chdir(2) needs.)
+/// as a missing program, so the directory itself is checked. A `.` is appended to its path, so that
+/// the check needs the same permission as chdir(2).
 #[cold]
 fn failed(command: &Command, stage: Stage, error: io::Error) -> io::Error {
     let mut name = name(command, stage);

@@ -117,8 +117,8 @@ impl Stop {
         self.processes.signal_all(libc::SIGCONT)
     }
 
-    /// Gives the processes that the children have left in their groups the rest of the grace. All
-    /// children have exited in time.
+    /// All children have exited in time. If they have left processes in their groups, these have
+    /// the rest of the grace to end.
     fn leave_groups(&self, cx: &Context<'_>) {
         let children = self.processes.children().iter();
         let leaders = children.filter(|child| child.leads_group() && child.signal_group(0).is_ok());

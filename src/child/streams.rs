@@ -148,7 +148,7 @@ impl Entry {
         }
     }
 
-    /// The file, unless it stands in for a stream that was not piped.
+    /// The file. None if it is only a placeholder for a stream that was not piped.
     pub fn piped(&self) -> Option<&Rc<Descriptor>> {
         Some(&self.file).filter(|file| !file.is_absent())
     }

@@ -10,7 +10,8 @@ use crate::{again, done, first, sleep, yield_now, AsyncPipe, OperationError, Sch
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A kernel with `nap`, which lives for a minute, and its calls from here on, a line each.
+/// A simulated kernel with the program `nap`, which lives for a minute. The second value is the
+/// list of the kernel's calls from here on, one line for each.
 fn kernel() -> (Kernel, Rc<RefCell<Vec<String>>>) {
     kernel_that_chooses(|_| 0)
 }
@@ -215,7 +216,7 @@ fn of_two_thousand_dropped_children_a_turn_has_64_entries_and_no_call_more() {
     });
 }
 
-/// The simulated kernel asserts that no signal goes to a number that was reaped.
+/// The simulated kernel asserts that no signal goes to the number of a child that was reaped.
 #[test]
 fn no_signal_goes_to_a_group_whose_leader_was_reaped() {
     let (mut kernel, lines) = kernel();

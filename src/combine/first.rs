@@ -117,10 +117,10 @@ impl First {
 }
 
 impl Member {
-    /// Advances the operation. It is due when its own deadline has come, even if the task is not
-    /// due. That happens while another member's data never runs dry: the task uses up its share of
-    /// each turn, and waits for no deadline. A sleep until a moment that has passed ends at once,
-    /// also in a `first` that is made anew.
+    /// Advances the operation of this member. The operation is due when its own deadline has come.
+    /// The task itself may not be due then: while another member's data never runs dry, the task
+    /// uses up its share of each turn and waits for no deadline. A sleep until a moment that has
+    /// passed ends in its first advance, also if the body makes a new `first` for each wait.
     fn advance(&mut self, cx: &Context<'_>) -> Progress {
         let turn_began = cx.reactor.turn_began.get();
         let is_due = cx.is_due && self.deadline <= turn_began || self.deadline < turn_began;

@@ -1,5 +1,5 @@
-//! Operations made of others, waiting for another task's end, a beat, and queues between tasks. An
-//! annex: the core does not know it.
+//! Operations that are made of other operations, the wait for another task's end, a beat, and
+//! queues between tasks. This is an annex: the core does not know it.
 
 mod first;
 mod join;

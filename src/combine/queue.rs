@@ -14,9 +14,9 @@
 //!                         other code has taken it
 //! ```
 //!
-//! The gates are not generic, so an operation can hold them whatever the items are, and an item may
-//! borrow. There is no lock, no descriptor and no system call. (A channel's messages come from
-//! other threads, and wake all tasks that wait: see `thread/wait_queue`.)
+//! The gates are not generic, so an operation can hold them whatever the type of the items is. An
+//! item may borrow. There is no lock, no descriptor and no system call. (A channel's messages come
+//! from other threads, and wake all tasks that wait: see `thread/wait_queue`.)
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -45,8 +45,8 @@ use crate::wait_list::{Ticket, WaitList};
 ///
 /// # Job queue
 ///
-/// This shows two workers that share the jobs of a third task, which waits while three are left
-/// undone:
+/// This shows two workers that share the jobs of a third task. The third task waits while three
+/// jobs are in the queue:
 ///
 /// ```
 /// use asyncfile::{again, done, queue, Scheduler};
@@ -116,8 +116,8 @@ use crate::wait_list::{Ticket, WaitList};
 ///
 /// # Oneshot
 ///
-/// One place, for one answer. This shows a task that asks another one. If that ended without an
-/// answer and closed the queue, `pop` would be None:
+/// A queue with one place can carry one answer. This shows a task that asks another task. If the
+/// other task ended without an answer and closed the queue, `pop` would return None:
 ///
 /// ```
 /// use asyncfile::{done, queue, yield_now, Scheduler};
@@ -139,8 +139,8 @@ use crate::wait_list::{Ticket, WaitList};
 ///
 /// # Latch
 ///
-/// Nothing can be pushed into a queue without places: `ready` ends when it is closed. This shows
-/// tasks that begin when they are let go:
+/// A queue with no places takes no items, so `ready` ends only when the queue is closed. This shows
+/// tasks that all begin when the queue is closed:
 ///
 /// ```
 /// use asyncfile::{done, queue, sleep, Scheduler};
@@ -240,9 +240,9 @@ impl<T> Queue<T> {
     /// empty, the wait ends with [`End::Eof`]. The operation takes no item and reserves none, so
     /// other code may pop the item first.
     ///
-    /// The turn lasts until the operation is waited for again, or dropped because the task waits
-    /// for something else or ends. It fails only at its timeout, or if the queue is waited for in
-    /// another scheduler at the same time ([`io::ErrorKind::InvalidInput`]).
+    /// The turn lasts until the task waits for this operation again, waits for something else, or
+    /// ends. The wait fails only at its timeout, or if tasks of another scheduler wait for the
+    /// queue at the same time ([`io::ErrorKind::InvalidInput`]).
     pub fn ready(&self) -> Ready {
         Ready::of(Waiter::new(&self.gates, Side::Ready))
     }

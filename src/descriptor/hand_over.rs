@@ -31,7 +31,8 @@ impl Descriptor {
     }
 
     /// Gives the descriptor up, with its flags as they were found, and the bytes that were read
-    /// ahead. None if the file is closed, also behind the library's back.
+    /// ahead. Returns None if the file is closed, or its descriptor was closed behind the library's
+    /// back.
     pub fn into_inner(self) -> Option<(OwnedFd, Vec<u8>)> {
         let mut state = self.state();
         if state.standing != Standing::Open {

@@ -7,8 +7,8 @@ use super::*;
 use crate::op::operate::Standing as At;
 
 impl Descriptor {
-    /// Whether the task is in this direction's queue. If it is the front, poll(2) must be asked for
-    /// it.
+    /// Whether the task is in this direction's queue. If the task is the front, the file must also
+    /// be parked and registered.
     pub fn is_waited_on_by(&self, at: &At<'_>, direction: Direction) -> bool {
         let mut state = self.state();
         self.check_entry(&state, at.reactor);

@@ -64,7 +64,7 @@ impl Standing {
 
 impl Descriptor {
     /// Puts an operation into the queue of this direction before it is advanced for the first time.
-    /// An operation that may not wait here stays outside, and fails when it is advanced.
+    /// An operation that may not wait on this file does not enter, and fails when it is advanced.
     pub fn enter_if_admitted(
         &self,
         ticket: &mut Ticket,

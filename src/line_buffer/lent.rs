@@ -64,7 +64,7 @@ impl LineBuffer {
         }
     }
 
-    /// Whether nothing has come in or was taken since the bytes were lent.
+    /// Whether no bytes came in and none were taken since these bytes were lent.
     fn is_behind(&self, lent: &Lent) -> bool {
         match (&self.storage, &lent.storage) {
             (Some(ours), Some(theirs)) => {

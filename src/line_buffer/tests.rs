@@ -3,8 +3,8 @@
 use super::*;
 use crate::pool::{CHUNK, LARGE, SMALL};
 
-/// Appends all of these bytes, in one piece or several. The answer is how many bytes that were held
-/// before were moved.
+/// Appends all of these bytes, in one piece or several. Returns how many of the bytes that were
+/// buffered before were moved.
 fn append(buffer: &mut LineBuffer, mut bytes: &[u8]) -> usize {
     let mut moved = 0;
     while !bytes.is_empty() {
@@ -18,7 +18,7 @@ fn append(buffer: &mut LineBuffer, mut bytes: &[u8]) -> usize {
     moved
 }
 
-/// Asks for room. The answer is how many bytes were moved for it.
+/// Asks for room. Returns how many bytes were moved to make it.
 fn make_room(buffer: &mut LineBuffer, most: usize) -> usize {
     let place = |buffer: &LineBuffer| {
         (

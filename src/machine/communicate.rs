@@ -110,7 +110,7 @@ pub struct Given<'a> {
 /// The events that the machine waits for, besides the child's end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interests {
-    /// More input. Meanwhile the machine also waits for a hangup of stdin.
+    /// More input. While the machine waits for input, it also waits for a hangup of stdin.
     pub input: bool,
     /// Room in the pipe to the child's stdin.
     pub stdin: bool,

@@ -74,7 +74,7 @@ pub struct Waiter {
 }
 
 impl Waiter {
-    /// Makes a wait.
+    /// Makes a waiter.
     pub fn new() -> Waiter {
         Waiter {
             state: State::Running,

@@ -1,4 +1,4 @@
-//! The reading machine where messages are kept apart (datagrams): one read is one message.
+//! The reading machine for sockets that keep messages apart (datagrams): one read is one message.
 //!
 //! Messages are not put together, so the machine ends with the first one. It goes back to looking
 //! only after EINTR, or when it is advanced again after it was blocked.
@@ -37,8 +37,8 @@ pub enum Message {
 
 impl Reader {
     /// The same as `advance`, but for one message. A message that was put back comes first: it is
-    /// in the buffer, or it is empty, and `ended` is set. If the size cuts a message, the rest of
-    /// it is gone.
+    /// in the buffer. An empty message has no bytes there, so `ended` is set for it. If the size
+    /// cuts a message, the rest of it is gone.
     #[cold]
     pub(super) fn advance_message(
         &mut self,

@@ -51,19 +51,18 @@ pub enum Advance {
     Failed(io::Error),
 }
 
-/// The most that one advance moves, in bytes, before other tasks have their turn.
+/// The most bytes that one advance moves before other tasks are advanced.
 pub const SHARE: usize = 256 * 1024;
 
 /// Where a reader's bytes come from.
 pub trait Source {
-    /// The source of messages that this source is. None for a stream of bytes.
+    /// This source as a source of messages. None if it is a stream of bytes.
     #[inline]
     fn messages(&mut self) -> Option<&mut dyn message::MessageSource> {
         None
     }
 
-    /// Whether a read may be tried. False says "not now": the read would wait, or poll(2) must be
-    /// asked first.
+    /// The same as read(2): 0 is the end. The error `WouldBlock` also says "not now".
     fn is_ready(&mut self) -> bool;
 
     /// The same as read(2): 0 is the end. `WouldBlock` says "not now" as well.
@@ -81,7 +80,7 @@ pub trait Sink {
     /// asked first.
     fn is_ready(&mut self) -> bool;
 
-    /// The same as write(2). `WouldBlock` says "not now" as well.
+    /// The same as write(2). The error `WouldBlock` also says "not now".
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 }
 

@@ -19,9 +19,9 @@
 //! Filling   ── a message has come, or the messages have ended ──► Ended
 //! ```
 //!
-//! The last two lines are for messages alone: see [`message`](super::message). The reader looks
-//! before it fills, so buffered bytes are handed over before an error or an end that comes after
-//! them.
+//! The last two lines of the diagram are for messages alone: see [`message`](super::message). The
+//! reader looks before it fills, so buffered bytes are handed over before an error or an end that
+//! comes after them.
 
 use std::io;
 
@@ -172,8 +172,8 @@ pub const TRANSITIONS: &[super::table::Edge<State>] = &[
 #[derive(Clone, Debug)]
 pub struct Reader {
     want: Want,
-    /// The most bytes to ask the source for at a time; 0 stands for as many as there is room for.
-    /// Half a word is enough, and keeps operations small.
+    /// The most bytes to ask the source for at a time. 0 stands for as many as there is room for. A
+    /// `u32` is enough, and keeps operations small.
     window: u32,
     state: State,
     /// The byte that ends a line.
@@ -246,7 +246,7 @@ impl Reader {
         self.state
     }
 
-    /// A new reader that wants the same.
+    /// A new reader with the same settings.
     #[inline]
     pub(crate) fn afresh(&self) -> Reader {
         Reader {
@@ -403,9 +403,9 @@ impl Reader {
         found
     }
 
-    /// The most to ask the source for, with `held` bytes buffered. Only readers of lines read
-    /// ahead. The others leave in the kernel the bytes that they do not want, so the descriptor can
-    /// be handed on.
+    /// The most bytes to ask the source for, when `held` bytes are buffered already. Only readers
+    /// of lines read ahead. The others leave in the kernel the bytes that they do not want, so the
+    /// descriptor can be handed on.
     fn most(&self, held: usize) -> usize {
         match self.want {
             Want::Some(size) | Want::Full(size) | Want::Exact(size) | Want::ToEnd(size) => {

@@ -1,7 +1,7 @@
 //! Tables of transitions, in test and fuzzing builds: what a machine may do, what it has done on
 //! this thread, and the diagram that stands above it.
 //!
-//! Each machine has a type of state of its own, and one table.
+//! Each machine has a state type of its own, and one table.
 
 use std::any::TypeId;
 use std::cell::RefCell;

@@ -1,5 +1,5 @@
-//! The tables of the machines: all sequences of events of the small scope take exactly the edges of
-//! a machine's table, and the diagram in the head of its file shows that table.
+//! Tests of the machines' tables. All short sequences of events are tried: they take exactly the
+//! edges of a machine's table. The diagram in the head of the machine's file shows that table.
 //!
 //! In every test build of the library, a sequence fails if it takes an edge that is not in the
 //! table.

@@ -12,8 +12,8 @@
 //! Blocked   ── the deadline has come ──► Ended
 //! ```
 //!
-//! Where messages are kept apart (datagrams), one write is one message, also an empty one, and it
-//! is never split.
+//! On a socket that keeps messages apart (datagrams), one write is one message. It may be empty,
+//! and it is never split.
 //!
 //! A writer tries first and polls only after EAGAIN, so a write that fits costs one system call.
 //! POLLOUT says that something fits, not that everything does, so each write may take only a part.

@@ -54,7 +54,7 @@ impl Op {
 }
 
 impl fmt::Debug for Op {
-    /// One line: `readline fd 5, 37 B held`.
+    /// Prints one line, such as `readline fd 5, 37 B held`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Read(op) => op.describe(f),
@@ -114,8 +114,8 @@ impl Reading {
 }
 
 impl Writing {
-    /// The error of a write that has written `written` bytes and not all. Its deadline came, or,
-    /// with `Once`, the one write took no more.
+    /// The error of a write that has written only `written` of its bytes. Its deadline came, or
+    /// (`Once`) its one write(2) took no more.
     pub fn cut(&self, written: usize) -> io::Error {
         let cause = match self.machine.extent() {
             Extent::Once => Cause::Short {

@@ -279,7 +279,7 @@ impl Readlines {
 
 face!(Readlines, op => Op(Kind::Read(op.0)), op.0.timeout);
 
-/// Waits for bytes to be taken: see [`AsyncFile::write`](crate::AsyncFile::write).
+/// Waits until bytes are written: see [`AsyncFile::write`](crate::AsyncFile::write).
 #[must_use = "an operation does nothing until a task waits for it"]
 pub struct Write(Writing);
 

@@ -8,7 +8,7 @@
 //! - **leave**: the operation is given up, because its task was cancelled, or because another
 //!   member of a `first` has ended.
 //!
-//! An operation that ends has left by itself.
+//! An operation that ends leaves its queues by itself.
 //!
 //! The everyday operations lie inline in [`Op`], without allocation. Every other operation is a
 //! `Box<dyn Operate>` in one common variant. [`Op`] does not name their types, so the linker drops

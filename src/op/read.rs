@@ -1,6 +1,6 @@
 //! Reading from a file: the reading machine, its place in the file's queue, its timeout.
 //!
-//! The names under which users know it (`Read`, `Readline`, ...) are in `op/faces`.
+//! Users know this operation as `Read`, `Readline`, ...: see `op/faces`.
 
 use std::cell::Cell;
 use std::io;
@@ -182,7 +182,7 @@ impl Reading {
         Progress::failed(end, self.name(), self.file.fd(), cause)
     }
 
-    /// For the simulation.
+    /// For the simulation: see [`Operate::is_waiting`](super::operate::Operate::is_waiting).
     #[cfg(any(test, fuzzing))]
     pub fn is_waiting(&self, at: &super::operate::Standing<'_>) -> bool {
         self.ticket != Ticket::NONE && self.file.is_waited_on_by(at, Direction::Read)

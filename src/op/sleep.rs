@@ -24,7 +24,7 @@ pub struct Sleep {
 ///
 /// # Example
 ///
-/// This shows how to do something three times, with ten milliseconds between:
+/// This shows how to do something three times, with pauses of ten milliseconds:
 ///
 /// ```
 /// use asyncfile::{again, done, sleep, Scheduler};
@@ -181,12 +181,13 @@ impl YieldNow {
         self
     }
 
-    /// Has no effect either, for the same reason.
+    /// Has no effect, for the same reason as `timeout`.
     pub fn until(self, _at: Instant) -> YieldNow {
         self
     }
 
-    /// A task that is spawned comes after the tasks that are ready, so it has yielded already.
+    /// A task that begins with `yield_now` is advanced after the tasks that were ready when it was
+    /// spawned. So it has yielded already.
     pub(crate) fn enter(&mut self) {
         self.began = Some(0);
     }

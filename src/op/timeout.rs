@@ -3,9 +3,9 @@
 //! The clock of a timeout starts when the operation must block for the first time, and does not
 //! start again: a trickle of bytes does not extend it. An `until` is a moment, and needs no clock.
 //! The deadline that results lies in the task. The operation gets it with each
-//! [`Context`](super::operate::Context). When the deadline is due, poll(2) has just been asked, and
-//! the operation may ask again (`may_look`), so an operation with a timeout of zero gets what it
-//! can have without waiting.
+//! [`Context`](super::operate::Context). When the deadline is due, the operation is advanced, and
+//! may ask poll(2) itself (`may_look`). So an operation with a timeout of zero gets what it can
+//! have without waiting.
 
 use std::time::{Duration, Instant};
 
@@ -65,7 +65,8 @@ impl Timeout {
         self.after = self.after.min(Timeout::NO_SPAN);
     }
 
-    /// The deadline of an operation that must block. The clock starts with the first call.
+    /// The deadline of an operation that must block. The first call starts the clock of the
+    /// timeout.
     #[inline]
     pub fn deadline(self, cx: &Context<'_>) -> Moment {
         if self.after == Timeout::NEITHER || cx.deadline != Moment::NEVER {
@@ -75,8 +76,8 @@ impl Timeout {
     }
 
     /// The cause of the failure when an operation was due and had nothing to hand over. `what` says
-    /// whether the bytes were "kept" or "written"; it is empty if the operation moves no bytes. The
-    /// span is left out if the moment has passed.
+    /// whether the bytes were "kept" or "written"; it is empty if the operation moves no bytes. If
+    /// the `until` moment has passed, the cause does not give the length of the timeout.
     #[cold]
     pub fn cause(self, bytes: usize, what: &'static str) -> Cause {
         let after = Some(self.after).filter(|_| clock::now() < self.until);

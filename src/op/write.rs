@@ -107,7 +107,7 @@ impl Writing {
         Progress::failed(end, self.name(), self.file.fd(), cause)
     }
 
-    /// For the simulation.
+    /// For the simulation: see [`Operate::is_waiting`](super::operate::Operate::is_waiting).
     #[cfg(any(test, fuzzing))]
     pub fn is_waiting(&self, at: &super::operate::Standing<'_>) -> bool {
         self.ticket != Ticket::NONE && self.file.is_waited_on_by(at, Direction::Write)

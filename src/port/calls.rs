@@ -1,6 +1,6 @@
-//! The system calls of one advance of a machine. No call waits, but for those that the
-//! documentation of `AsyncFile` names: the calls of a regular file, and the one call that an answer
-//! of poll(2) allows. Each call shows whether another one is worth making.
+//! The system calls of one advance of a machine. A call waits only in two cases, which the
+//! documentation of `AsyncFile` names: a call on a regular file, and the *one call after poll(2)*.
+//! The result of each call shows whether another one is worth making.
 
 use std::io;
 
@@ -50,8 +50,8 @@ impl Port {
 }
 
 impl Calls<'_> {
-    /// Asks poll(2) at a deadline, because data and room that are there by then still count. After
-    /// the bytes that a call has moved there may be more bytes, or the end.
+    /// Asks poll(2) at a deadline, because data and room that are there by then still count. It is
+    /// asked again after a call that has moved bytes, because more bytes or the end may follow.
     #[cold]
     fn look(&mut self, direction: Direction) -> bool {
         if self.looks == 0 {
@@ -142,9 +142,9 @@ impl Calls<'_> {
     }
 
     /// Reads from a terminal whose reads may wait. A read of more bytes than are there could wait
-    /// for the rest (VMIN, VTIME), so it asks for no more. No bytes are there at a hangup, at a ^D,
-    /// and if another reader has taken them. Only in the last case has poll(2) no answer, and the
-    /// read is not made.
+    /// for the rest (VMIN, VTIME), so no more are asked for. If no bytes are there, a hangup or a
+    /// ^D has come, or another reader has taken the bytes. In the last case poll(2) has no answer,
+    /// and no read is made.
     #[cold]
     fn read_terminal(&self, window: &mut [u8]) -> io::Result<usize> {
         let there = self.readable_bytes();
@@ -261,8 +261,9 @@ impl MessageSource for Calls<'_> {
         if window.len() < most {
             let mut unread = self.readable_bytes();
             if unread == 0 {
-                // A long message may have come after this answer. A peek shows whether one is
-                // there, before it is taken.
+                // FIONREAD says that nothing is queued, but a long message may come before the
+                // read. A peek shows whether one has come, so that the window is large enough when
+                // the message is taken.
                 answer = receive(window, true);
                 unread = self.readable_bytes();
             }
@@ -279,9 +280,9 @@ impl MessageSource for Calls<'_> {
         self.may_look = self.is_due && answer.is_ok();
         let (len, is_cut) = answer?;
         buffer.filled(len);
-        // A read of 0 bytes is an empty message or the end. It is the end if the other side has
-        // gone and nothing is queued (Linux's unix_dgram_recvmsg, for both kinds). The kernel is
-        // asked in this order, because a side that has gone queues nothing more.
+        // A read of 0 bytes is an empty message or the end of file. It is the end if the other side
+        // has gone and nothing is queued (Linux's unix_dgram_recvmsg, for both kinds). The kernel
+        // is asked for the hangup first, because a side that has gone queues nothing more.
         let may_end = len == 0 && !is_cut && port.kind == Kind::Seqpacket;
         Ok(match is_cut {
             true => Message::Cut,

@@ -61,7 +61,7 @@ impl Reactor {
         failures.remove(place)
     }
 
-    /// Has the common path look at the observer.
+    /// Makes the common path check for an observer.
     pub(super) fn note_observer(&self) {
         self.notes.any.set(true);
     }

@@ -1,4 +1,4 @@
-//! Which reactors a thread has, and what annexes keep beside one.
+//! The list of a thread's reactors, and the values that annexes keep beside a reactor.
 
 use std::any::Any;
 use std::cell::RefCell;

@@ -83,7 +83,7 @@ impl Reactor {
         (all, owners.filter(|owner| !owner.is_hidden()).count())
     }
 
-    /// The entry before this place of the poll set.
+    /// The entry at the index `place - 1`. [`ask_for`](Reactor::ask_for) counts places from 1.
     pub fn entry_before(&self, place: usize) -> pollfd {
         self.poll_set.borrow().entries[place - 1]
     }

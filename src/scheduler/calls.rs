@@ -11,7 +11,7 @@ use crate::reactor::Reactor;
 
 pub(super) type Call = Box<dyn FnOnce(&mut Scheduler<'_>)>;
 
-/// See the head of this file. One for each scheduler, beside its reactor.
+/// See the head of this file. Each scheduler has one `Calls`, which its reactor keeps.
 #[derive(Default)]
 pub(crate) struct Calls {
     queue: RefCell<VecDeque<Call>>,
@@ -20,14 +20,14 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    /// Makes the calls of a new scheduler.
+    /// Makes the `Calls` of a new scheduler. The reactor keeps them.
     pub(super) fn beside(reactor: &Reactor) -> Rc<Calls> {
         let calls = Rc::new(Calls::default());
         reactor.keep(Rc::clone(&calls) as Rc<_>);
         calls
     }
 
-    /// The calls of this reactor's scheduler. None if the scheduler is gone.
+    /// The `Calls` of this reactor's scheduler. None if the scheduler is gone.
     pub fn of(reactor: &Reactor) -> Option<Rc<Calls>> {
         reactor.kept()
     }

@@ -29,8 +29,9 @@ impl<'t> Scheduler<'t> {
     ///
     /// # Example
     ///
-    /// This shows a server with a task for each client. One client says what is no number: its
-    /// task fails, and without `on_failure` that would end the server. The other is still served:
+    /// This shows a server with a task for each client. One client sends text that is no number, so
+    /// its task fails. Without `on_failure` that would end the server. Here the other client is
+    /// still served:
     ///
     /// ```
     /// use asyncfile::{done, wait, AsyncFile, Scheduler};
@@ -193,7 +194,7 @@ impl<'t> Scheduler<'t> {
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<usize, TaskError> {
         let had_failures = self.reactor.has_failures();
         self.begin_drive(false)?;
-        // `has_work` is asked first, because `drop_cancelled` empties a list that it looks at. A
+        // `has_work` is asked first, because it looks at a list that `drop_cancelled` empties. A
         // turn that drops a task or reports a failure has done something, so it must not sleep.
         let has_work = had_failures || self.reactor.has_work();
         self.drop_cancelled(None);
@@ -280,7 +281,8 @@ impl<'t> Scheduler<'t> {
         self.failure()
     }
 
-    /// Returns a kept failure, unless this drive keeps failures for the next one.
+    /// Returns a failure that was kept. A drive that holds failures returns none, and leaves them
+    /// to the next drive.
     #[inline]
     pub(super) fn failure(&mut self) -> Result<(), TaskError> {
         if !self.reactor.has_notes() {
@@ -324,8 +326,9 @@ impl<'t> Scheduler<'t> {
         }
     }
 
-    /// Makes the calls that were left, in their order. A call may drive the scheduler itself. If
-    /// another call is left meanwhile, that drive also makes the calls that come after this one.
+    /// Makes the calls that were left, in their order. A call may itself drive the scheduler. If
+    /// another call is left during that inner drive, the inner drive also makes the calls that are
+    /// still in the queue.
     #[cold]
     fn make_all_calls(&mut self) {
         let holds_failures = self.holds_failures;

@@ -1,5 +1,4 @@
-//! The turn in a foreign loop, which asks poll(2) itself: `pollfds`, its own poll,
-//! `dispatch`.
+//! The turn in a foreign loop. That loop calls `pollfds`, then poll(2) by itself, then `dispatch`.
 
 use std::time::Duration;
 
@@ -10,10 +9,10 @@ use crate::error::TaskError;
 use crate::sys::clock::{self, Moment};
 
 impl Scheduler<'_> {
-    /// For a foreign loop: appends the descriptors to its poll(2) set, and returns how long it may
-    /// wait at most. That is `Some(ZERO)` if work is ready, and None if only the descriptors can
-    /// wake a task. Round it up, not down, to poll's milliseconds. After poll(2), call
-    /// [`dispatch`](Scheduler::dispatch).
+    /// For a foreign loop: appends the descriptors to its poll(2) set, and returns the longest time
+    /// that the loop may wait. That is `Some(ZERO)` if work is ready, and None if only the
+    /// descriptors can wake a task. Round the time up, not down, to poll's milliseconds. After
+    /// poll(2), call [`dispatch`](Scheduler::dispatch).
     ///
     /// # Example
     ///

@@ -3,8 +3,8 @@
 //! * [`turn`](self::turn): one turn. *Ask, fall due, advance.*
 //! * [`share`](self::share): how long one task goes on.
 //! * [`resume`](self::resume): one call of a task's body.
-//! * [`drive`](self::drive): `run`, `join`, `block_on` and `turn`, which make the turns, and from
-//!   which failures come out.
+//! * [`drive`](self::drive): `run`, `join`, `block_on` and `turn`. They make the turns, and return
+//!   the failures of tasks.
 //! * [`calls`](self::calls): what is done between two turns.
 //! * [`foreign`](self::foreign): turns that are driven by a loop that is not ours.
 //! * [`observe`](self::observe): what an observer is shown.

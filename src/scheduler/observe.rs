@@ -37,7 +37,7 @@ pub(super) struct Hooks<'t> {
     show: fn(&mut Scheduler<'t>, Key, Event<'_>),
 }
 
-/// The cause of what a task does. A hidden task works for another thread.
+/// The cause of events that a task brings about. A hidden task works for another thread.
 pub(super) fn by(key: Key, is_hidden: bool) -> By {
     match is_hidden {
         true => By::Thread,
@@ -60,8 +60,9 @@ impl<'t> Scheduler<'t> {
     ///   whose pipe was dropped) are not shown. Nor is a poll(2) that looks for these alone because
     ///   no task is left.
     ///
-    /// A task that `f` cancels is dropped before any task is advanced but the one whose event `f`
-    /// was called with. What `f` itself wakes or closes may not be shown.
+    /// A task that `f` cancels is dropped before another task is advanced. Only the task whose
+    /// event `f` was called with may go on before that. A task that `f` itself wakes, or a file
+    /// that it closes, may not be shown.
     ///
     /// # What it costs
     ///

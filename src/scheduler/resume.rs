@@ -65,8 +65,8 @@ impl<'t> Scheduler<'t> {
         outcome: Result<(), Option<TaskError>>,
     ) -> Result<(), Option<TaskError>> {
         self.report(by(key, task.is_hidden), Some(key));
-        // This task is checked before another task is dropped. That drop is user code, and may take
-        // this task's value from its handle.
+        // This task's cancellation is checked before other tasks are dropped. A drop runs user
+        // code, which could take this task's value from its handle although the task is cancelled.
         if self.reactor.is_cancelled(key) || self.drop_cancelled(Some(key)) {
             return Err(Some(TaskError::Cancelled));
         }
@@ -107,8 +107,8 @@ fn put_back(op: &Op, end: End, value: &mut Value) {
     if let Some(file) = op.file() {
         let all = lent.len();
         file.take_back(lent, all);
-        // Where messages are kept apart, `ended` stands for an empty message. A real end comes
-        // again by itself.
+        // On a message socket, `ended` stands for an empty message that was put back. A real end of
+        // file is not noted there, because the kernel reports it again.
         let is_held = match file.port.keeps_messages {
             true => end == End::Complete && all == 0 && !op.wants_nothing(),
             false => end == End::Eof,

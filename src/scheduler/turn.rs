@@ -15,8 +15,8 @@ use crate::sys::Wait;
 use crate::task_table::Key;
 use crate::trace::{By, Event};
 
-/// The most advances of a turn, or, if that is more, twice the number of tasks that were ready at
-/// its beginning. After these poll(2) is asked again, although more tasks are ready.
+/// A turn makes at most this many advances, or twice as many as tasks were ready at its beginning,
+/// whichever is more. Then poll(2) is asked again, even if more tasks are ready.
 const ADVANCES: usize = 1024;
 
 impl<'t> Scheduler<'t> {
@@ -117,7 +117,7 @@ impl<'t> Scheduler<'t> {
         self.make_calls();
     }
 
-    /// Advances one task until it is blocked, has ended, or has had its share. The observed
+    /// Advances one task until it is blocked, has ended, or has used up its share. The observed
     /// instance is behind a pointer, so a program that never observes does not link it.
     pub(super) fn advance<const OBSERVED: bool>(&mut self, key: Key) {
         if OBSERVED {

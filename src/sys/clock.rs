@@ -74,8 +74,8 @@ pub(crate) struct Epoch {
 }
 
 thread_local! {
-    /// The epoch of all schedulers of a thread: an `Instant` that was made from a moment becomes
-    /// that moment again.
+    /// One epoch serves all schedulers of a thread. So an `Instant` that was made from a moment is
+    /// translated back into the same moment.
     static EPOCH: Epoch = Epoch::new();
 }
 
@@ -104,7 +104,7 @@ impl Epoch {
         closest
     }
 
-    /// A pair of readings, and the most nanoseconds that can lie between the two.
+    /// Reads both clocks. The number is the most nanoseconds that can lie between the two readings.
     #[inline(never)]
     fn pair() -> (u64, Epoch) {
         let (before, instant, moment) = (now(), Instant::now(), now());

@@ -41,7 +41,7 @@ pub(crate) enum Stdin {
 pub(crate) enum Stderr {
     /// Stderr goes where the command says.
     AsSaid,
-    /// Into stdout's pipe.
+    /// The same pipe as stdout.
     Merged,
 }
 
@@ -164,7 +164,7 @@ impl Process {
         })
     }
 
-    /// waitpid(2), which waits.
+    /// waitpid(2) without WNOHANG: waits for the child's end.
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
         match &mut self.child {
             Handle::Real(child) => child.wait(),

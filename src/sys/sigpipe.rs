@@ -19,8 +19,8 @@ pub(crate) fn forget() {
 }
 
 /// Runs a write. If the process does not ignore SIGPIPE, the signal is blocked in this thread
-/// during the write. If the write raises it, it is taken away again. A write's SIGPIPE goes to the
-/// thread that writes (POSIX, 2.4.1).
+/// during the write. If the write raises the signal, the pending signal is removed. A write's
+/// SIGPIPE goes to the thread that writes (POSIX, 2.4.1).
 #[inline]
 pub(crate) fn held_back(write: impl Fn() -> io::Result<usize>) -> io::Result<usize> {
     match IGNORED.try_with(Cell::get) {
@@ -56,7 +56,7 @@ fn is_ignored() -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: a null new action only asks; the pointer is to a live structure.
     let answer = unsafe { libc::sigaction(libc::SIGPIPE, std::ptr::null(), action.as_mut_ptr()) };
-    // SAFETY: on success the kernel has filled it in.
+    // SAFETY: on success the kernel has filled in `action`.
     answer == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
 

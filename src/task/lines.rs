@@ -8,7 +8,8 @@ pub struct Lines<'e> {
     pub(super) rest: &'e [u8],
     /// How many bytes are before `rest`.
     pub(super) before: usize,
-    /// How many bytes were yielded, by that one of the iterators over these lines that is furthest.
+    /// How many bytes the iterators over these lines have yielded. Of several iterators (clones),
+    /// the furthest one counts.
     pub(super) taken: &'e Cell<usize>,
     pub(super) delimiter: u8,
 }

@@ -16,7 +16,7 @@ use super::lock;
 use super::wait_queue::{MessageReady, WaitQueue};
 use crate::op::Ready;
 
-/// A channel without bound, from any number of senders, in any threads and tasks, to one receiver.
+/// An unbounded channel from any number of senders, in any threads and tasks, to one receiver.
 ///
 /// The messages of one sender arrive in the order in which they were sent. A send never waits, and
 /// costs a system call only if a task waits and the message comes from another thread. Even then
@@ -138,8 +138,8 @@ impl<T> fmt::Debug for Sender<T> {
 
 /// Receives the messages of its [`Sender`]s, in the tasks of one thread: see [`channel`].
 pub struct Receiver<T> {
-    /// The messages that were taken out of the shared queue and are not yet handed out. Empty only
-    /// if the shared queue was empty, too.
+    /// The messages that were taken out of the shared queue and are not yet handed out. After each
+    /// `try_recv` this queue is empty only if the shared queue was empty, too.
     taken: RefCell<VecDeque<T>>,
     shared: Arc<Shared<T>>,
     not_send: PhantomData<Rc<()>>,
@@ -228,7 +228,8 @@ mod tests {
     use super::super::stepping::for_each_step;
     use super::*;
 
-    /// The last sender sends and goes while `try_recv` looks, after each of its instructions.
+    /// While `try_recv` runs, the last sender sends a message and is dropped. The test does this
+    /// once after each instruction of `try_recv`.
     #[test]
     fn the_last_message_is_received_wherever_it_falls_into_a_look() {
         struct Ends(Receiver<u32>, RefCell<Option<Sender<u32>>>);

@@ -1,10 +1,11 @@
-//! How other threads and signal handlers reach the tasks of a scheduler. An annex: the core does
-//! not know it.
+//! How other threads and signal handlers reach the tasks of a scheduler. This is an annex: the core
+//! does not know it.
 //!
 //! * [`wake`](self::wake): a flag and a pipe, which end poll(2)'s sleep;
 //! * [`wait_queue`](self::wait_queue): the tasks that wait on a channel;
 //! * [`channel`](mod@self::channel): messages to a task;
-//! * [`remote`](self::remote): calls of a scheduler, which are messages to a hidden task of it.
+//! * [`remote`](self::remote): calls that other threads make on a scheduler. Each is a message to
+//!   one of its hidden tasks.
 
 mod channel;
 mod remote;
@@ -19,8 +20,8 @@ pub use remote::Remote;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks a mutex of this annex. No user code runs under such a lock, so a poisoned one guards
-/// nothing half-done.
+/// Locks a mutex of this annex. No user code runs under such a lock, so its data is whole even if
+/// the lock is poisoned.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

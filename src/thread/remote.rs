@@ -17,8 +17,8 @@ use crate::machine::End;
 use crate::scheduler::Scheduler;
 use crate::task::{again, done};
 
-/// A closure from another thread. It knows nothing of the scheduler's lifetime, so what it spawns
-/// owns what it uses.
+/// A closure from another thread. It cannot name the scheduler's lifetime, so the tasks that it
+/// spawns own what they use.
 type Call = Box<dyn FnOnce(&mut Scheduler<'_>) + Send>;
 
 /// Controls a scheduler from other threads and signal handlers: see [`Scheduler::remote`].
@@ -35,8 +35,9 @@ type Call = Box<dyn FnOnce(&mut Scheduler<'_>) + Send>;
 ///
 /// # After a fork
 ///
-/// Both processes share the pipe that wakes the scheduler, and either may take the other's bytes.
-/// Drive the scheduler, and use its Remotes, on one side of the fork only.
+/// After a fork(2) both processes share the pipe that wakes the scheduler, and each may take bytes
+/// that are meant for the other. Drive the scheduler, and use its Remotes, on one side of the fork
+/// only.
 ///
 /// # Example
 ///
@@ -124,7 +125,8 @@ fn serve(scheduler: &mut Scheduler<'_>, server: Rc<Server>) {
 impl Remote {
     /// Has `f` called in the scheduler's thread, at the end of the next turn, in the order of the
     /// calls from this thread. No lock is held meanwhile: `f` may do anything, even drive the
-    /// scheduler. A panic in it comes out of the drive, as a detached task's does.
+    /// scheduler. If `f` panics, the drive returns that as it returns the failure of a detached
+    /// task.
     ///
     /// Returns true if the scheduler is alive. Returns false if it was dropped; then `f` is dropped
     /// without a call. `f` is also dropped if the scheduler is dropped before a turn has called

@@ -29,8 +29,8 @@ pub(crate) struct WaitQueue {
     is_closed: AtomicBool,
     /// Whether a task waits and was not woken yet.
     is_waited_on: AtomicBool,
-    /// The waiting tasks of each scheduler; there is hardly ever more than one scheduler. One
-    /// message wakes all tasks: the first to be resumed takes it, and the others go on waiting.
+    /// The waiting tasks, by scheduler. There is hardly ever more than one scheduler. One message
+    /// wakes all tasks: the first to be resumed takes the message, and the others go on waiting.
     waiters: Mutex<Vec<(Arc<Wake>, WaitList)>>,
 }
 

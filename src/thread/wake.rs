@@ -38,8 +38,8 @@ pub(crate) struct Wake {
     /// and a write never raises SIGPIPE.
     reader: RawFd,
     writer: RawFd,
-    /// Whether an end was closed behind the library's back. Its number may be another file's by
-    /// now, so neither end is used any more.
+    /// Whether an end of the pipe was closed behind the library's back. Its number may be another
+    /// file's by now, so neither end is used any more.
     is_lost: AtomicBool,
 }
 
