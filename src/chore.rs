@@ -41,8 +41,8 @@ pub(crate) fn begin_drive() {
         chore();
     }
     if IS_SHARED.load(Ordering::Relaxed) {
-        // The lock is tried and not waited for, because a fork may have copied it while another
-        // thread held it.
+        // The lock is only tried. A fork may have copied it while another thread held it, and then
+        // no wait for it would end.
         let chore = SHARED.try_lock().ok().and_then(|chore| *chore);
         chore.into_iter().for_each(|chore| chore());
     }

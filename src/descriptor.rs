@@ -89,8 +89,8 @@ impl Descriptor {
         self.port.fd()
     }
 
-    /// Borrows the part of the file that changes. A run of lines is ended first, and its lines are
-    /// taken out of the buffer. The state is not borrowed while user code runs.
+    /// Borrows the part of the file that changes. This first ends a run of lines, and takes its
+    /// lines out of the buffer. The state is not borrowed while user code runs.
     #[inline]
     pub fn state(&self) -> RefMut<'_, State> {
         let mut state = self.state.borrow_mut();
@@ -268,8 +268,8 @@ impl State {
         }
     }
 
-    /// Makes this the reactor of the waiting tasks. The previous reactor may be dropped here. It
-    /// holds nothing of the user's, so no user code runs.
+    /// Makes this the reactor of the waiting tasks. The previous reactor may be dropped here. A
+    /// reactor holds nothing of the user's, so its drop runs no user code.
     #[inline]
     fn claim(&mut self, reactor: &Rc<Reactor>) {
         match &self.reactor {

@@ -251,7 +251,7 @@ fn write_fd(f: &mut fmt::Formatter<'_>, before: &str, fd: RawFd) -> fmt::Result 
 }
 
 impl Error for OperationError {
-    /// The system's own error, with its `raw_os_error`.
+    /// The kernel's error, whose `raw_os_error` is the errno. None if the kernel reported no error.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         let error = self.cause.system()?;
         Some(error)
@@ -334,8 +334,8 @@ pub enum TaskError {
     /// Tasks are alive and nothing can ever wake them. The text has a line for each, with what it
     /// waits for. The tasks are kept: cancel one, spawn another, or drop the scheduler.
     Stalled(String),
-    /// poll(2) itself failed, and no task did. The cause is EINVAL (more descriptors than
-    /// RLIMIT_NOFILE) or ENOMEM. The tasks are kept.
+    /// poll(2) itself has failed. No task has failed, and all are kept. The cause is EINVAL (more
+    /// descriptors than RLIMIT_NOFILE) or ENOMEM.
     Poll(io::Error),
 }
 

@@ -309,8 +309,8 @@ impl AsyncFile {
     /// Reads all whole lines that are there, at least one; [`Task::lines`](crate::Task::lines) has
     /// them. At end of file any rest without newline is the last line, and after it there is none.
     /// An end is not for ever: see [`readline`](AsyncFile::readline). The operation reads ahead,
-    /// and throws away descriptors that are passed meanwhile (SCM_RIGHTS). Where there may be some,
-    /// use `readline` with a `size_hint` of 1.
+    /// and throws away descriptors that are passed meanwhile (SCM_RIGHTS). If descriptors may be
+    /// passed, use `readline` with a `size_hint` of 1.
     ///
     /// # Example
     ///
@@ -393,11 +393,11 @@ impl AsyncFile {
         Write::all(&self.descriptor, data.into())
     }
 
-    /// Waits until a read would not wait, because bytes are buffered, or poll(2) has said IN, HUP
-    /// or ERR. It takes nothing and does not queue. It serves for a listener's accept, for example.
-    /// When accept(2) fails with EMFILE or ENFILE the client is still there, and the listener stays
-    /// readable: the task waits for a [`sleep`](crate::sleep) before it tries again, or for one of
-    /// its connections to end (`examples/echo_server.rs`).
+    /// Waits until a read would not wait, because bytes are buffered, or because poll(2) has
+    /// reported IN, HUP or ERR. It consumes nothing and does not queue. It serves for a listener's
+    /// accept, for example. When accept(2) fails with EMFILE or ENFILE the client is still there,
+    /// and the listener stays readable. Before the task tries again, it waits for a
+    /// [`sleep`](crate::sleep), or for one of its connections to end (`examples/echo_server.rs`).
     ///
     /// # Example
     ///
@@ -465,7 +465,7 @@ impl AsyncFile {
 
     /// Waits until poll(2) reports any of these events, or POLLHUP, POLLERR or POLLNVAL, which it
     /// reports in any case; [`Task::revents`](crate::Task::revents) has the answer. With 0 it waits
-    /// for those three alone. It takes nothing, does not queue, and does not look at the buffer. It
+    /// for those three alone. It consumes nothing, does not queue, and ignores the buffer. It
     /// serves for urgent data (POLLPRI), a sysfs attribute, or a peer that goes (POLLRDHUP) while
     /// no task reads.
     ///
@@ -489,10 +489,10 @@ impl AsyncFile {
         Ready::for_events(&self.descriptor, events)
     }
 
-    /// Ends the writing to a socket: its peer reads the end of file. Reading goes on. The operation
-    /// takes its place after the writes for which tasks wait already, then calls shutdown(2);
-    /// [`Task::ok`](crate::Task::ok) confirms it. Later writes fail with
-    /// [`io::ErrorKind::BrokenPipe`].
+    /// Ends the writing to a socket, so that its peer reads an end of file. Reading is still
+    /// possible. The operation queues after the writes for which tasks wait already, then calls
+    /// shutdown(2). [`Task::ok`](crate::Task::ok) tells whether it has succeeded. Later writes fail
+    /// with [`io::ErrorKind::BrokenPipe`].
     ///
     /// # Errors
     ///

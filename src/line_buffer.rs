@@ -106,7 +106,7 @@ impl LineBuffer {
         self.line_until(b'\n', limit)
     }
 
-    /// All whole lines at the front, as many as fit into `limit` bytes; if not even the first does,
+    /// All whole lines at the front that fit into `limit` bytes. If not even the first line fits,
     /// its first `limit` bytes. None if there is no newline yet and there are fewer than `limit`
     /// bytes.
     pub fn lines(&mut self, limit: usize) -> Option<Found> {

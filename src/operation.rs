@@ -1,4 +1,4 @@
-//! The values that operations hand over to ordinary code, which owns them: for
+//! The values that operations hand over to ordinary code, which owns these values: see
 //! [`Scheduler::block_on`](crate::Scheduler::block_on).
 
 use std::io;

@@ -72,12 +72,14 @@ pub(crate) struct Reactor {
     notes: Notes,
     /// The files that were closed, for an observer. None if there is no observer.
     closed: RefCell<Option<Vec<RawFd>>>,
-    /// A request that the drive ends after this advance. Other threads and signal handlers set it.
+    /// Whether another thread or a signal handler has asked for the end of the drive. The drive
+    /// then ends after this advance.
     pub stop: Arc<AtomicBool>,
     /// How many sources outside this thread may wake a task. The wake pipe is one, while a task or
     /// a Remote waits for other threads. While there is a source, no task is stalled.
     pub outside: Cell<usize>,
-    /// When the turn under way began, which is after poll(2) has answered. `turns` is its number.
+    /// The moment at which the turn under way began. A turn begins after poll(2) has answered.
+    /// `turns` is the number of this turn.
     pub turn_began: Cell<Moment>,
     pub turns: Cell<u64>,
     /// The values that annexes keep beside this reactor, one of each type, until the scheduler is
@@ -119,8 +121,8 @@ impl Reactor {
         drop(owner); // while nothing is borrowed, because a watch may be the last owner of a file
     }
 
-    /// Whether the poll set has an entry whose watch is hidden, or, if `is_hidden` is false, one
-    /// whose watch is not.
+    /// Whether the poll set has an entry with a hidden watch. If `is_hidden` is false: whether it
+    /// has one with a watch that is not hidden.
     pub fn is_watching(&self, is_hidden: bool) -> bool {
         let set = self.poll_set.borrow();
         let mut owners = set.owners.iter().flatten();

@@ -10,9 +10,9 @@ use crate::task::{again, done, wait, Flow, Task};
 /// The result of a state function.
 pub type StateFlow<S> = io::Result<Next<S>>;
 
-/// A state of a protocol. It is called with the outcome of the operation that the state before has
-/// named, and names the next operation and the next state. It must work for every `'t`, so the
-/// tasks that it spawns must own what they use.
+/// A function for one state of a protocol. It is called with the outcome of the operation that the
+/// previous state has named. It names the next operation and the next state. It must work for every
+/// `'t`, so the tasks that it spawns must own what they use.
 pub type StateFn<S> = for<'a, 'e, 't> fn(&'a mut S, &'a mut Task<'e, 't>) -> StateFlow<S>;
 
 /// How a task goes on after a state function: see [`then`], [`Next::again`] and [`Next::done`].

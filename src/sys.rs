@@ -29,7 +29,7 @@ pub(crate) enum Wait {
     /// poll(2) does not sleep.
     Not,
     /// poll(2) sleeps until this moment, unless it has an answer before. It never returns early
-    /// without one.
+    /// without an answer.
     Until(Moment),
     Forever,
 }
@@ -68,7 +68,7 @@ fn poll_once(set: &mut [pollfd], timeout: Duration, forever: bool) -> io::Result
     check(answer as isize)
 }
 
-/// The time in milliseconds, rounded up, and at most what poll(2) takes (24 days).
+/// The time in milliseconds, rounded up, but no more than poll(2) accepts (24 days).
 fn milliseconds(time: Duration) -> c_int {
     let up = clock::nanoseconds(time).saturating_add(999_999) / 1_000_000;
     c_int::try_from(up).unwrap_or(c_int::MAX)
@@ -407,7 +407,8 @@ pub(crate) fn status_flags(fd: RawFd) -> io::Result<c_int> {
     check(unsafe { libc::fcntl(fd, libc::F_GETFL) } as isize).map(|flags| flags as c_int)
 }
 
-/// Changes the status flags of the open file description, for all who share it.
+/// Changes the status flags of the open file description. This affects every process that shares
+/// the description.
 pub(crate) fn set_status_flags(fd: RawFd, flags: c_int) -> io::Result<()> {
     #[cfg(any(test, fuzzing))]
     if let Some(answer) = sim::set_status_flags(fd, flags) {

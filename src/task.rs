@@ -164,7 +164,7 @@ pub fn done<T>(value: T) -> Flow<T> {
 pub struct Task<'e, 't> {
     pub(crate) scheduler: &'e mut Scheduler<'t>,
     pub(crate) key: Key,
-    /// The operation that has ended; the next one takes its place.
+    /// The operation that has ended. The next operation of the task takes its place.
     pub(crate) op: &'e mut Op,
     pub(crate) end: End,
     value: &'e Value,
@@ -356,10 +356,10 @@ impl<'e, 't> Task<'e, 't> {
     }
 
     /// After an operation that hands over no data, such as write, sleep, yield_now, join, readiness
-    /// and shutdown_write. After a write that took only a part it returns an error that says how
-    /// much: [`io::ErrorKind::TimedOut`] if its timeout came first, and
-    /// [`io::ErrorKind::WriteZero`] otherwise. After a plain write [`written`](Task::written) gives
-    /// the count; [`write_all`](crate::AsyncFile::write_all) writes all.
+    /// and shutdown_write. If a write took only a part, the error says how much: it is
+    /// [`io::ErrorKind::TimedOut`] if the timeout came first, and [`io::ErrorKind::WriteZero`]
+    /// otherwise. After a plain write [`written`](Task::written) gives the count;
+    /// [`write_all`](crate::AsyncFile::write_all) writes all.
     ///
     /// # Example
     ///
@@ -468,9 +468,9 @@ impl<'e, 't> Task<'e, 't> {
         TaskId(self.key)
     }
 
-    /// The time at which this turn began, after poll(2) had answered. It is the same for all tasks
-    /// of a turn, and costs no system call. It is meant for deadlines that need not be exact, as
-    /// `task.clock() + SECOND`, and to note when a peer last sent something.
+    /// The moment at which this turn began, after poll(2) had answered. All tasks of a turn get the
+    /// same moment, and asking for it costs no system call. Use it for deadlines that need not be
+    /// exact, such as `task.clock() + SECOND`, and to note when a peer last sent something.
     ///
     /// The clock lags behind the present moment by the time that the bodies of this turn have taken
     /// so far. To measure the work of a body, or for a bound that is shorter than a turn, use

@@ -1,4 +1,5 @@
-//! Tasks by key: a slot for each, and the generation that tells its successive owners apart.
+//! The table of tasks. A key names a slot of the table, and a generation, which tells the
+//! successive tasks of the slot apart.
 //!
 //! A key that outlives its task names no task. Wait lists, the ready queue and the heap of
 //! deadlines may hold such keys, and the table finds no task for them.
@@ -20,8 +21,8 @@ thread_local! {
     static NEXT_GENERATION: Cell<NonZeroU32> = const { Cell::new(FIRST) };
 }
 
-/// Generations begin again after 4 billion tasks. A key that is so old then names the new task of
-/// that generation, if it is in the same slot.
+/// A generation comes again after 4 billion tasks. A key that was kept for so long then names the
+/// new task of its generation, if that task is in the same slot.
 const FIRST: NonZeroU32 = match NonZeroU32::new(1) {
     Some(one) => one,
     None => unreachable!(),

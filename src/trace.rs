@@ -35,7 +35,8 @@ pub enum Event<'a> {
     Asked {
         /// How many descriptors poll(2) is given for the tasks.
         entries: usize,
-        /// How long poll(2) sleeps at most: zero if it only looks, None if there is no bound.
+        /// How long poll(2) sleeps at most. With zero it does not sleep, with None there is no
+        /// bound.
         timeout: Option<Duration>,
     },
     /// poll(2) has answered for these descriptors. Only descriptors of tasks are shown, so the
@@ -81,8 +82,8 @@ pub enum By {
     ForeignLoop(RawFd),
     /// The deadline of the task's operation, which is due.
     Deadline,
-    /// A task: by what its body did, by leaving a queue in which the woken task came next, or by
-    /// its end.
+    /// A task. It has caused the event by what its body did, by its end, or by leaving a queue in
+    /// which the woken task came next.
     Task(TaskId),
     /// Another thread or a signal handler: through a channel or a Remote.
     Thread,

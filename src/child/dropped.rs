@@ -91,9 +91,9 @@ impl Dropped {
         }
     }
 
-    /// Puts the child into `watched`, and its pidfd into a poll set, if there is room and a poll
-    /// set takes it. Returns whether the child is watched. A poll set has the pidfd already if a
-    /// task waits for the exit of a child whose pipe was closed.
+    /// Puts the child into `watched`, and its pidfd into a poll set. Returns false if there is no
+    /// room, or if no poll set takes the pidfd. A poll set has the pidfd already if a task waits
+    /// for the exit of a child whose pipe was closed.
     fn watch(&self, child: &Rc<ChildProcess>) -> bool {
         let watch = |reactor| child.watch(&reactor);
         let is_watched = child.status() == Status::Running

@@ -33,8 +33,9 @@ use crate::sys::process::{Process, Stderr};
 /// handle, and keeps only that stream open. A child that lives on is neither waited for nor killed
 /// (see [`kill_on_drop`](AsyncPipe::kill_on_drop)), but dies of SIGPIPE when it writes to a stdout
 /// that nobody can read. A later turn or spawn on this thread reaps it. Once this thread has ended,
-/// a later turn on any thread does. A host that reaps the children of others, as PID 1 must, looks
-/// with waitid(2) and WNOWAIT, and reaps only what is not in [`ids`](AsyncPipe::ids).
+/// a later turn on any thread does. A host that reaps the children of others, as PID 1 must, asks
+/// waitid(2) with WNOWAIT which child has ended, and reaps only children that are not in
+/// [`ids`](AsyncPipe::ids).
 ///
 /// # Example
 ///
@@ -60,8 +61,8 @@ impl AsyncPipe {
     ///
     /// # Errors
     ///
-    /// Errors of fstat(2) and fcntl(2), with the stream named. The child lives on, its streams
-    /// closed, and is reaped by a later turn.
+    /// Errors of fstat(2) and fcntl(2), with the stream named. After an error the child lives on
+    /// with its streams closed, and a later turn reaps it.
     ///
     /// # Example
     ///
@@ -417,7 +418,8 @@ impl AsyncPipe {
     ///
     /// # Errors
     ///
-    /// TimedOut; `Other` if something else has reaped the child: its status is unknown.
+    /// [`io::ErrorKind::TimedOut`] at the timeout. `Other` if something else has reaped the child,
+    /// because its status is then unknown.
     ///
     /// # Example
     ///
@@ -536,8 +538,8 @@ impl AsyncPipe {
         self.processes.status().map_err(named)
     }
 
-    /// Each child's status, in the order of the pipeline, without waiting: None if it has not
-    /// ended, or something else has reaped it.
+    /// Each child's status, in the order of the pipeline, without waiting. None for a child that
+    /// has not ended, or that something else has reaped.
     ///
     /// # Example
     ///
@@ -568,9 +570,9 @@ impl AsyncPipe {
         children.iter().map(|child| child.id()).collect()
     }
 
-    /// Closes all streams. Operations that wait on one end with an error. The children are not
-    /// killed. Those that live on are reaped by a later turn, and [`exit`](AsyncPipe::exit) can
-    /// still wait for the last one.
+    /// Closes all streams. An operation that waits on a stream ends with an error. The children are
+    /// not killed. A later turn reaps those that live on, and [`exit`](AsyncPipe::exit) can still
+    /// wait for the last one.
     pub fn close(&self) {
         self.processes.close();
     }
@@ -632,11 +634,11 @@ impl AsyncPipe {
     ///
     /// # Errors
     ///
-    /// InvalidInput if no child leads a group. `Other` if something else has reaped a leader (the
-    /// host's own waitpid(2), or the kernel where SIGCHLD is ignored): nothing is sent to its
-    /// group, because the number may be another group's. Errors of kill(2): EINVAL, EPERM. All
-    /// groups are tried, and the first error is returned. A group of which nothing is left is no
-    /// error.
+    /// [`io::ErrorKind::InvalidInput`] if no child leads a group. `Other` if something else has
+    /// reaped a leader (the host's own waitpid(2), or the kernel where SIGCHLD is ignored). Nothing
+    /// is sent to its group then, because the number may be another group's. Errors of kill(2):
+    /// EINVAL, EPERM. All groups are tried, and the first error is returned. It is no error if a
+    /// group has no process left.
     ///
     /// # Example
     ///

@@ -65,8 +65,8 @@ enum Notice {
     Ready,
 }
 
-/// For this many nanoseconds after a child's start its number is no other process's, even if the
-/// child was reaped, because the kernel gives all other numbers first.
+/// For this many nanoseconds after a child's start, no other process can have its number, even if
+/// the child was reaped. The kernel gives all other numbers first.
 const FRESH: u64 = 1_000_000_000;
 
 impl ChildProcess {

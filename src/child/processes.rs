@@ -29,8 +29,8 @@ pub(crate) struct Processes {
     pub stderr: AsyncFile,
     /// The children, in the order of the pipeline. The list is never empty.
     children: Vec<Rc<ChildProcess>>,
-    /// The conversation, which outlives a communicate. None before the first one: a program that
-    /// never communicates does not link it.
+    /// The conversation, which outlives a communicate. None before the first one. Its type is not
+    /// named here, so a program that never communicates does not link it.
     pub conversation: RefCell<Option<Rc<dyn Any>>>,
     /// The number of the process in which the drop of the last handle kills the children. In a fork
     /// of that process the drop kills nothing. The number is 0 if the drop never kills.

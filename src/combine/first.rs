@@ -179,8 +179,9 @@ impl Operate for First {
         Progress::Blocked(soonest.min(self.deadline.begin(cx)))
     }
 
-    /// All members but the winner leave their queues. The winner has left by itself, or keeps its
-    /// place until the task waits anew.
+    /// All members but the winner leave their queues. Most winners have left by themselves when
+    /// they ended. Only the `ready` or `room` of a queue keeps its place, until the task waits
+    /// again.
     fn leave(&mut self) {
         let winner = self.winner;
         let members = self.members.iter_mut().enumerate();

@@ -61,7 +61,7 @@ impl<T> JoinHandle<T> {
 
 impl Join {
     /// The longest time that the operation may take, counted from when it first has to wait. After
-    /// that it fails with [`io::ErrorKind::TimedOut`], and the task goes on.
+    /// that it fails with [`io::ErrorKind::TimedOut`], and the task that it waits for goes on.
     pub fn timeout(mut self, after: Duration) -> Join {
         self.timeout.set_after(after);
         self

@@ -293,7 +293,8 @@ struct Gate {
     waiters: WaitList,
     /// The reactor of the tasks that wait. None if no task waits.
     reactor: Option<Rc<Reactor>>,
-    /// Whether the front has its turn: it was woken, or its operation has ended.
+    /// Whether the front has its turn. The turn begins when the front is woken, or when its
+    /// operation ends, and lasts until the front leaves the queue.
     is_passing: bool,
 }
 
@@ -374,7 +375,8 @@ impl Waiter {
         }
     }
 
-    /// Takes its place at the back. False if the tasks that wait are another scheduler's.
+    /// Puts the task at the back of the gate's queue. False if the tasks in that queue are another
+    /// scheduler's.
     fn take_place(&mut self, (reactor, key): At<'_>) -> bool {
         let mut gate = self.gates.gate(self.side).borrow_mut();
         let ours = gate.reactor.get_or_insert_with(|| Rc::clone(reactor));

@@ -78,8 +78,8 @@ impl Descriptor {
         }
     }
 
-    /// Wakes the tasks that poll(2)'s answer concerns. HUP, ERR and NVAL wake both directions: the
-    /// next read or write shows what has happened.
+    /// Wakes the tasks that poll(2)'s answer concerns. HUP, ERR and NVAL wake both directions,
+    /// because the next read or write shows what has happened.
     #[inline]
     fn take_answer(&self, state: &mut State, revents: c_short) {
         let asked = state.parked.events();

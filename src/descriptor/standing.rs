@@ -15,9 +15,9 @@ use crate::wait_list::Ticket;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     Open,
-    /// Closed behind the library's back: poll(2) answered NVAL, or other code uses the number by
-    /// now. No call is made under that number any more, not even close(2). Bytes that were read
-    /// ahead are still there.
+    /// The descriptor was closed behind the library's back: poll(2) answered NVAL, or other code
+    /// uses the number by now. No call is made under that number any more, not even close(2). Bytes
+    /// that were read ahead are still there.
     Lost,
     Closed,
     /// There is no descriptor: this standard stream was not piped, or the child's stdin was taken.

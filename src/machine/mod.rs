@@ -25,7 +25,7 @@ use std::io;
 pub enum End {
     /// The operation has done what it was asked to do.
     Complete,
-    /// The end of file came first. The bytes before it are handed over, which may be none.
+    /// The end of file came first. The bytes before it, if there are any, are handed over.
     Eof,
     /// The deadline came. A part that has come is handed over if it is of use without the rest, as
     /// with a read. Otherwise the outcome is an error, [`io::ErrorKind::TimedOut`], and what was

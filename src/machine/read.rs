@@ -232,8 +232,8 @@ impl Reader {
         self.is_peek
     }
 
-    /// Limits how many bytes a reader of lines takes from the source at a time. 0 stands for the
-    /// default.
+    /// Limits how many bytes a reader of lines takes from the source at a time. 0, the default,
+    /// sets no limit but the room in the buffer.
     #[inline]
     pub fn set_window(&mut self, window: usize) {
         // A window of 4 GiB or more is larger than any buffer. It is no limit, so it becomes 0.
@@ -351,8 +351,8 @@ impl Reader {
         Advance::Failed(error)
     }
 
-    /// Ends the reader at its deadline. If a part of what it wants is of use, it hands over the
-    /// buffered bytes.
+    /// Ends the reader at its deadline. A reader to which a part is of use hands over the buffered
+    /// bytes. Every other reader fails.
     pub fn time_out(&mut self, inflow: &Inflow) -> Advance {
         match self.want {
             Want::Some(size) | Want::Full(size) | Want::ToEnd(size)

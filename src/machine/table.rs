@@ -1,5 +1,6 @@
-//! Tables of transitions, in test and fuzzing builds: what a machine may do, what it has done on
-//! this thread, and the diagram that stands above it.
+//! Tables of transitions, in test and fuzzing builds. A table lists the edges that a machine may
+//! take. This file notes which of them were taken on this thread, and compares the diagram above
+//! the machine with the table.
 //!
 //! Each machine has a state type of its own, and one table.
 
@@ -93,7 +94,7 @@ pub fn assert_drawn<S: Copy + Debug>(table: &[Edge<S>], file: &str) {
     );
 }
 
-/// The diagram of a table, as it stands above the machine: a line for each edge.
+/// Draws a table, with a line for each edge, as the diagram above the machine must be.
 fn drawing<S: Copy + Debug>(table: &[Edge<S>]) -> String {
     let lines: Vec<String> = table
         .iter()

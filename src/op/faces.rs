@@ -306,8 +306,8 @@ impl Write {
     }
 
     /// How long the whole operation may take, counted from when it first has to wait, even if only
-    /// for its turn in the queue. After that the outcome is the count so far. It is
-    /// [`io::ErrorKind::TimedOut`] if the count is 0, and always for `write_all`.
+    /// for its turn in the queue. After that the outcome is the number of bytes written so far. If
+    /// that is 0, and always for `write_all`, the outcome is [`io::ErrorKind::TimedOut`].
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Write {
         self.0.timeout.set_after(after);

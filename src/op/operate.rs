@@ -46,7 +46,7 @@ pub(crate) enum Kind {
     Other(Box<dyn Operate>),
 }
 
-/// An operation that is not an everyday one.
+/// An operation that is none of the everyday ones (read, write, sleep, yield).
 pub(crate) trait Operate {
     /// Puts the operation into the queues in which it waits, before its first advance.
     fn enter(&mut self, _: At<'_>) {}
@@ -148,7 +148,7 @@ pub(crate) enum Value {
     Bytes(Lent),
     /// The bytes of a peek. They stay in the file.
     Shown(Lent),
-    /// How many bytes were written, and whether they are all.
+    /// How many bytes were written, and whether these are all bytes of the data.
     Written(usize, bool),
     Exit(ExitStatus),
     Exits(Box<[ExitStatus]>),

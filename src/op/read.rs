@@ -146,9 +146,9 @@ impl Reading {
         is_refused || self.machine.wants_nothing()
     }
 
-    /// Lends the bytes at the front of the buffer to the task, where they lie. That is why the
-    /// buffer's memory is an Rc: the body may close the file, or read on, while it looks at the
-    /// bytes. The buffer then takes other memory.
+    /// Lends the bytes at the front of the buffer to the task, without copying them. The buffer's
+    /// memory is an Rc, because the body may close the file, or read on, while it uses the bytes.
+    /// The buffer then takes other memory.
     #[inline]
     fn hand_over(&self, state: &mut State, end: End, len: usize) -> Value {
         let lent = state.inflow.buffer.lend(len);
@@ -166,7 +166,7 @@ impl Reading {
 
     /// Lends the bytes of a peek, which stay where they were. The bytes of a stream are in the
     /// buffer, and so is a message that was put back (`is_held`). Any other message is still in the
-    /// kernel. The buffer has only a copy, which is lent.
+    /// kernel. The buffer has only a copy of it, which is taken out and lent.
     #[cold]
     fn show(&self, state: &mut State, len: usize, is_held: bool) -> Value {
         let buffer = &mut state.inflow.buffer;

@@ -29,7 +29,7 @@ pub(crate) trait Readiness {
     /// Enters the queue, if tasks queue for this readiness.
     fn enter(&mut self, _: At<'_>) {}
 
-    /// How the wait ended. None if it goes on. The first call makes the task wait.
+    /// Returns how the wait has ended, or None if it goes on. The first call makes the task wait.
     fn end(&mut self, cx: &Context<'_>) -> Result<Option<End>, Cause>;
 
     /// Ends the task's wait. Idempotent.

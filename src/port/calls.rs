@@ -219,8 +219,8 @@ impl Source for Calls<'_> {
             answer => answer,
         };
         let is_ready = match &answer {
-            // A read of a full pipe's 64 KiB shows that there may be more. After a shorter read a
-            // second one would mostly meet EAGAIN.
+            // A read that returns a full pipe's 64 KiB shows that there may be more. After a
+            // shorter read, another one would mostly meet EAGAIN.
             Ok(read) => *read >= CHUNK || port.is_hung_up.get(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
             Err(_) => {

@@ -140,8 +140,8 @@ impl<'t> Scheduler<'t> {
     ///
     /// # Errors
     ///
-    /// The failure of the operation. A read that its timeout ends early is
-    /// [`TimedOut`](std::io::ErrorKind::TimedOut), and its bytes stay in the file.
+    /// The failure of the operation. If a timeout ends a read early, the error is
+    /// [`TimedOut`](std::io::ErrorKind::TimedOut), and the bytes of the read stay in the file.
     ///
     /// # Example
     ///
@@ -166,12 +166,12 @@ impl<'t> Scheduler<'t> {
     }
 
     /// Makes one turn: sleeps at most `timeout` until something can be done, and does it. With None
-    /// it sleeps as long as it takes. Returns how many tasks are alive. If none is, the turn only
-    /// makes the calls that Remotes have sent, and does not sleep.
+    /// the sleep has no bound. Returns how many tasks are alive. If none is, the turn only makes
+    /// the calls that Remotes have sent, and does not sleep.
     ///
     /// # Errors
     ///
-    /// The same as those of [`run`](Scheduler::run), but [`TaskError::Stalled`] only without a
+    /// The same as those of [`run`](Scheduler::run). [`TaskError::Stalled`] comes only without a
     /// timeout, or with one that never ends.
     ///
     /// # Example

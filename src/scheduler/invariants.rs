@@ -1,8 +1,8 @@
 //! Invariants that hold between turns, for the simulation and the fuzz targets. They are checked by
 //! looking at the state, without running a task.
 //!
-//! The most important one: a task that is alive is ready, or waits where something will wake it. A
-//! deadline is not enough for that, because it would hide a wake-up that was lost.
+//! The most important invariant: a task that is alive is ready, or waits where something will wake
+//! it. Its deadline does not count here, because a deadline would hide that a wake-up was lost.
 
 use super::Scheduler;
 use crate::op::operate::Standing;

@@ -2,8 +2,9 @@
 //! step, to find the tasks that were woken and cancelled. The cause follows from the step of the
 //! turn.
 //!
-//! The observed variants of the turn's steps are behind pointers that only `observe` sets, so a
-//! program that never observes does not link them, and pays for none of them.
+//! The steps of the turn have variants that show events to the observer. Only `observe` sets the
+//! pointers to these variants. So a program that never observes does not link them, and pays for
+//! none of them.
 
 use std::io;
 use std::os::unix::io::RawFd;
@@ -26,7 +27,7 @@ pub(super) struct Observer<'t> {
     pub hooks: Hooks<'t>,
 }
 
-/// The observed variants of the turn's steps.
+/// The variants of the turn's steps that show events to the observer.
 #[derive(Clone, Copy)]
 pub(super) struct Hooks<'t> {
     pub ask: fn(&mut Scheduler<'t>, Wait) -> io::Result<()>,
@@ -259,7 +260,7 @@ impl<'t> Scheduler<'t> {
 
 /// The answers of one poll(2). The observer is called when their owners have taken all of them.
 struct Answers {
-    /// The answers, without those of hidden watches.
+    /// The entries for which poll(2) has answered, without those of hidden watches.
     entries: Vec<pollfd>,
     woken: Vec<(Key, By)>,
     seen: Seen,

@@ -20,7 +20,7 @@ const TIME: u64 = 1_000_000;
 /// The clock is first looked at after this many resumes.
 const FIRST_LOOK: u32 = 8;
 
-/// Resumes that take longer than this many nanoseconds are each followed by a look.
+/// Resumes that take longer than this many nanoseconds are each followed by a look at the clock.
 const SLOW: u64 = 50_000;
 
 /// See the head of this file.
@@ -30,9 +30,9 @@ pub(crate) struct Share {
     pub resumes: u32,
     /// How often the task may be resumed after the next look.
     left: u32,
-    /// How many resumes lie between the last look and the next one.
+    /// How many resumes lie between the last look at the clock and the next one.
     distance: u32,
-    /// When the last look was made.
+    /// When the last look at the clock was made.
     looked: Moment,
     /// When the share is used up.
     ends: Moment,
@@ -77,7 +77,8 @@ impl Share {
 }
 
 impl Scheduler<'_> {
-    /// Looks at the share of the running task. Returns whether the task may be resumed once more.
+    /// Checks whether the running task has used up its share. Returns true if the task may be
+    /// resumed once more.
     #[cold]
     pub(crate) fn look(&mut self) -> bool {
         self.share.look(self.reactor.turn_began.get())

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 #[cfg(any(test, fuzzing))]
 use crate::sim;
 
-/// A moment of the monotonic clock, in nanoseconds. A moment is one word, and
-/// std's `Instant` is two: each task holds moments, and so do some operations.
+/// A moment of the monotonic clock, in nanoseconds. A moment takes one word, and std's `Instant`
+/// two. The difference counts, because each task holds moments, and so do some operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 

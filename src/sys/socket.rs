@@ -44,7 +44,7 @@ pub(crate) fn receive(fd: RawFd, bytes: &mut [u8], is_peek: bool) -> io::Result<
     header.msg_iov = &mut part;
     header.msg_iovlen = 1;
     let flags = libc::MSG_DONTWAIT | if is_peek { libc::MSG_PEEK } else { 0 };
-    // SAFETY: the vector is one part, and that is a live, exclusive slice.
+    // SAFETY: the vector has one part, which is a live, exclusive slice.
     let len = check(unsafe { libc::recvmsg(fd, &mut header, flags) } as isize)?;
     Ok((len, header.msg_flags & libc::MSG_TRUNC != 0))
 }

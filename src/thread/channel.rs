@@ -24,8 +24,8 @@ use crate::op::Ready;
 ///
 /// While a sender lives, a task that waits on the receiver is not
 /// [`Stalled`](crate::TaskError::Stalled): a message may come at any time. The library cannot tell
-/// a sender that the waiting task itself holds from one that another thread holds: drop the senders
-/// that are not used, as with the ends of pipes.
+/// a sender that the waiting task itself holds from one that another thread holds. So drop the
+/// senders that are not used, as one closes the unused ends of a pipe.
 ///
 /// # Bounded use
 ///
@@ -78,7 +78,8 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
 /// The part that the two ends of a channel share.
 struct Shared<T> {
     messages: Mutex<VecDeque<T>>,
-    /// The part that is not generic, so that operations can hold it.
+    /// The part of the channel that does not depend on the type of the messages, so that operations
+    /// can hold it.
     waiting: Arc<WaitQueue>,
 }
 
@@ -165,8 +166,8 @@ impl<T> Receiver<T> {
     /// receiver are gone, the wait ends with [`End::Eof`](crate::End::Eof). The operation takes no
     /// message. Tasks do not queue for it: all that wait are resumed.
     ///
-    /// It fails only at its timeout, or if the wake pipe cannot be made (EMFILE) when a task of the
-    /// scheduler waits for other threads for the first time.
+    /// The wait fails only at its timeout, or if the wake pipe cannot be made (EMFILE) when a task
+    /// of the scheduler waits for other threads for the first time.
     pub fn ready(&self) -> Ready {
         Ready::of(MessageReady::new(&self.shared.waiting))
     }

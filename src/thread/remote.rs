@@ -156,8 +156,8 @@ impl Remote {
     /// * [`join`](Scheduler::join) returns [`TaskError::Stopped`](crate::TaskError::Stopped) and
     ///   detaches the task. If the task has ended already, `join` returns its result, and the stop
     ///   ends the next drive;
-    /// * [`block_on`](Scheduler::block_on) returns the same as an error, and what its operation had
-    ///   read stays in the file.
+    /// * [`block_on`](Scheduler::block_on) returns `Stopped` as an `io::Error`, and the bytes that
+    ///   its operation had read stay in the file.
     ///
     /// If a detached task has failed, that failure comes out of this drive, and the stop ends the
     /// next one.

@@ -2,9 +2,9 @@
 //!
 //! A wake sets the flag, and writes one byte into the pipe if the flag was not set. The byte ends
 //! poll(2)'s sleep. The reader then does three steps: it takes the bytes out of the pipe, resets
-//! the flag, and makes the tasks ready whose keys were left. Because of the flag, any number of
-//! wakes between two polls costs one byte. Because of the order of the steps, no wake is lost, not
-//! even if the pipe is full. A byte too many only makes poll(2) look once more.
+//! the flag, and makes ready the tasks whose keys were left for it. Because of the flag, any number
+//! of wakes between two polls costs one byte. Because of the order of the steps, no wake is lost,
+//! not even if the pipe is full. A superfluous byte costs no more than one superfluous poll(2).
 //!
 //! The reader is a hidden watch: by itself it does not count as something that can wake a task. The
 //! pipe is in the poll set while a task or a Remote waits for other threads, and no task is stalled
