@@ -11,8 +11,8 @@ use crate::pool::{self, Storage};
 pub struct Data(Bytes);
 
 enum Bytes {
-    /// Up to 15 bytes. The sixteenth byte says how many there are. They lie in two words, because
-    /// the compiler would move an array of bytes byte by byte.
+    /// Up to 15 bytes, with their count in the sixteenth byte. The type is two words, because the
+    /// compiler would move an array of bytes byte by byte.
     Few([u64; 2]),
     Copied {
         storage: Storage,
@@ -79,7 +79,8 @@ impl fmt::Debug for Data {
 }
 
 impl Data {
-    /// Gives the buffer of a copy back to the pool. Out of line, because few bytes need no buffer.
+    /// Gives the buffer of a copy back to the pool. This is not inlined, because a few bytes need
+    /// no buffer.
     #[cold]
     #[inline(never)]
     fn recycle(&mut self) {

@@ -291,7 +291,7 @@ pub(crate) fn system(operation: &'static str, fd: RawFd, error: io::Error) -> io
     named(operation, fd, Cause::System(error))
 }
 
-/// An InvalidInput error for a call without a descriptor, such as `join`, that was misused.
+/// An InvalidInput error for the misuse of a call that has no descriptor, such as `join`.
 #[cold]
 pub(crate) fn invalid(operation: &'static str, text: &'static str) -> io::Error {
     named(

@@ -178,7 +178,8 @@ impl AsyncFile {
     /// # Errors
     ///
     /// [`io::ErrorKind::UnexpectedEof`] if the end of file comes first, even if no byte came;
-    /// [`io::ErrorKind::TimedOut`] if the deadline does. The bytes that came stay in the file.
+    /// [`io::ErrorKind::TimedOut`] if the deadline comes first. The bytes that came stay in the
+    /// file.
     ///
     /// # Example
     ///

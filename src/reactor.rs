@@ -4,8 +4,8 @@
 //! in the middle of a turn; none of these reaches into the scheduler. Each leaves its note here,
 //! and the turn reads it at a point where nothing is borrowed.
 //!
-//! A descriptor that nothing waits on is not in the poll set. poll(2) reports HUP, ERR and NVAL
-//! without being asked, so a dead peer would make the loop spin.
+//! A descriptor that nothing waits on is not in the poll set. If it were there, a dead peer would
+//! make the loop spin, because poll(2) reports HUP, ERR and NVAL without being asked.
 //!
 //! The reactor knows neither files nor children nor threads. It knows the owner of an entry of the
 //! poll set only as a [`Watch`].
@@ -70,7 +70,8 @@ pub(crate) struct Reactor {
     /// one.
     later: RefCell<Vec<Key>>,
     notes: Notes,
-    /// The files that were closed, for an observer. None if there is no observer.
+    /// The descriptors of the files that were closed, for an observer. None if there is no
+    /// observer.
     closed: RefCell<Option<Vec<RawFd>>>,
     /// Whether another thread or a signal handler has asked for the end of the drive. The drive
     /// then ends after this advance.

@@ -439,7 +439,8 @@ pub(crate) fn reopen_tty(fd: RawFd) -> io::Result<Owned> {
         return Err(io::ErrorKind::Unsupported.into());
     }
     // A pseudo-terminal's master also has a name, but opening it makes another pseudo-terminal.
-    // SAFETY: takes a number; the static name that it may return is not looked at.
+    // SAFETY: ptsname takes a number. The static name that it may return is only compared with
+    // null.
     if !unsafe { libc::ptsname(fd) }.is_null() {
         return Err(io::ErrorKind::Unsupported.into());
     }
@@ -486,7 +487,7 @@ mod tests {
     fn no_child_inherits_a_wake_pipe() {
         let (reader, writer) = wake_pipe().unwrap();
         for end in [reader, writer] {
-            // SAFETY: these take no third argument.
+            // SAFETY: F_GETFD and F_GETFL take no third argument.
             let (fd, fl) = unsafe {
                 (
                     libc::fcntl(end.number(), libc::F_GETFD),

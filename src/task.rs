@@ -520,7 +520,7 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// Gives the bytes that were handed over back to the file, as if the operation had not ended.
+    /// Puts the bytes that were handed over back into the file, as if the operation had not ended.
     /// Returns how many there are.
     pub(crate) fn put_back(&mut self) -> io::Result<usize> {
         match self.value {

@@ -291,8 +291,8 @@ impl ChildProcess {
     }
 
     /// Sends a signal to the group that the child leads, even after the child's end. The leader is
-    /// checked first, because the number of a leader that something else has reaped may be another
-    /// group's.
+    /// checked first. If something else has reaped it, its number may be another group's, and no
+    /// signal is sent.
     pub fn signal_group(&self, signal: i32) -> Result<(), Cause> {
         let answer = self.peek();
         let named = |error| Cause::Named {

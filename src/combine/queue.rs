@@ -447,7 +447,8 @@ impl Readiness for Waiter {
         Box::new(Waiter::new(&self.gates, self.side))
     }
 
-    /// Also checks the gate's invariant: if there is something for the front, the front is woken.
+    /// Also checks an invariant of the gate: if there is an item (or a place) for the front, the
+    /// front is woken.
     #[cfg(any(test, fuzzing))]
     fn is_waiting(&self, at: &crate::op::operate::Standing<'_>) -> bool {
         let gate = self.gates.gate(self.side).borrow();

@@ -103,7 +103,7 @@ pub struct Given<'a> {
     /// Whether this is the last advance, because the deadline or the end of the linger time has
     /// come. The machine then collects all that the child has written by now.
     pub is_last: bool,
-    /// The most to collect from both streams together, in bytes.
+    /// The most bytes to collect from both streams together.
     pub limit: usize,
 }
 

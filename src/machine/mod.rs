@@ -31,7 +31,8 @@ pub enum End {
     /// with a read. Otherwise the outcome is an error, [`io::ErrorKind::TimedOut`], and what was
     /// read stays in the file.
     TimedOut,
-    /// The limit was reached. The rest stays in the file, but the rest of a message is gone.
+    /// The limit was reached. The rest of a stream stays in the file. The rest of a message is
+    /// gone.
     Limit,
     /// An error ended the operation.
     Failed,

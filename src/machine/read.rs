@@ -35,7 +35,8 @@ pub enum Want {
     Some(usize),
     /// Exactly this many bytes. The reader gets fewer only at the end or at its deadline.
     Full(usize),
-    /// Exactly this many bytes. An end or a deadline before that is an error, and the bytes stay.
+    /// Exactly this many bytes. If the end or the deadline comes first, the reader fails, and the
+    /// bytes stay in the buffer.
     Exact(usize),
     /// All bytes until the end, at most this many.
     ToEnd(usize),

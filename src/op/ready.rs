@@ -1,5 +1,5 @@
-//! Bare readiness of a channel, of a queue, or of a descriptor. The last is for system calls for
-//! which the library has no operation, like a listener's accept.
+//! Bare readiness of a channel, of a queue, or of a descriptor. The readiness of a descriptor
+//! serves system calls for which the library has no operation, like a listener's accept.
 
 use std::fmt;
 use std::os::unix::io::RawFd;

@@ -16,7 +16,7 @@ use crate::task_table::TaskId;
 use crate::trace::By;
 
 impl<'t> Scheduler<'t> {
-    /// Runs until no task is left, or [`Remote::stop`](crate::Remote::stop) says so.
+    /// Runs until no task is left, or until [`Remote::stop`](crate::Remote::stop) is called.
     ///
     /// # Errors
     ///

@@ -232,7 +232,7 @@ pub(crate) fn kill(process: u32, signal: libc::c_int) -> io::Result<()> {
     if let Some(answer) = sim::kill(process, signal) {
         return answer;
     }
-    // SAFETY: takes two numbers.
+    // SAFETY: kill takes two numbers.
     check(unsafe { libc::kill(process as libc::pid_t, signal) } as isize).map(drop)
 }
 
