@@ -1,5 +1,5 @@
-//! The simulated kernel: in test and fuzzing builds, what stands behind the functions of `sys`
-//! while one is installed on the thread.
+//! The simulated kernel. In test and fuzzing builds it answers in place of the real kernel behind
+//! the functions of `sys`, while it is installed on the thread.
 //!
 //! It has a clock of its own, in which time passes in poll and where a fault says so, and makes
 //! every decision by asking one function: the same answers replay the same run. It does what Linux
@@ -57,11 +57,11 @@ const PIPE_BUF: usize = libc::PIPE_BUF as usize;
 
 /// See the head of this file.
 pub struct Kernel {
-    /// The faults that it makes.
+    /// The faults that the kernel injects.
     pub faults: Faults,
-    /// The faults that it has made so far, by name.
+    /// How often each fault has happened so far, by the name of the fault.
     pub injected: BTreeMap<&'static str, u64>,
-    /// More system calls than these are a loop that spins.
+    /// A run with more system calls than this counts as a loop that spins.
     pub most_calls: u64,
     /// How many system calls were made.
     pub calls: u64,
@@ -78,53 +78,55 @@ pub struct Kernel {
     time: Duration,
     choose: Box<dyn FnMut(u32) -> u32>,
     trace: Option<Trace>,
-    /// What the process's numbers refer to, from the first one on.
+    /// What each number of the process refers to. The first entry is that of the number
+    /// `table::FIRST`.
     numbers: Vec<Option<Id>>,
     descriptions: Vec<Description>,
     streams: Vec<Stream>,
     actors: Vec<Actor>,
-    /// Something has happened that an actor may have waited for.
+    /// Whether something has happened for which an actor may have waited.
     is_stirred: bool,
     /// Whether the finale has begun.
     is_over: bool,
     children: Vec<child::Child>,
     programs: BTreeMap<String, Program>,
-    /// What was true of a number when poll(2) was asked of it last.
+    /// The events that were true of each descriptor when poll(2) was last asked about it.
     at_poll: BTreeMap<RawFd, c_short>,
     /// For each number: when poll(2) was asked of it last, and all events that were true of it at
     /// that time.
     of_late: BTreeMap<RawFd, (Duration, c_short)>,
-    /// Somebody has closed a number behind the library's back: it cannot know what it then calls
-    /// under that number.
+    /// Whether a number was closed behind the library's back. The library cannot know which file
+    /// its calls under that number then reach.
     is_tampered_with: bool,
     changed_flags: usize,
     bad_closes: usize,
     passed: Vec<(RawFd, Passed)>,
 }
 
-/// What has passed by an open file description of the process.
+/// What was moved through an open file description of the process.
 #[derive(Debug)]
 pub enum Passed {
     /// The library has read these bytes; none at the end of file.
     Read(Vec<u8>),
     /// The library has written these bytes.
     Written(Vec<u8>),
-    /// Its second user has read these.
+    /// A second user of the open file description has read these bytes.
     ReadByAnother(Vec<u8>),
-    /// Its second user has written these.
+    /// A second user of the open file description has written these bytes.
     WrittenByAnother(Vec<u8>),
-    /// The library has received this message, or the beginning of it that came, or was shown it.
+    /// The library has received this message or its beginning, or a peek has shown it.
     Message {
-        /// All of it.
+        /// The whole message.
         message: Vec<u8>,
         /// How many bytes of the message were received.
         came: usize,
-        /// Whether it was shown, and stays.
+        /// Whether this was a peek, which leaves the message in the socket.
         is_peek: bool,
     },
-    /// The messages that were to be received are lost: a send has found that the peer is gone.
+    /// The messages that were still to be received are lost, because a send has found that the peer
+    /// is gone.
     Lost,
-    /// The library has shut its sending side down.
+    /// The library has shut the sending side of the socket down.
     ShutDown,
 }
 
@@ -141,7 +143,8 @@ thread_local! {
 }
 
 impl Kernel {
-    /// A kernel at time 0 with nothing open. `choose(n)`, n at least 1, is any number below n.
+    /// A kernel at time 0 in which nothing is open. `choose(n)` returns any number below n, and n
+    /// is at least 1.
     pub fn new(choose: impl FnMut(u32) -> u32 + 'static) -> Kernel {
         Kernel {
             faults: Faults::none(),
@@ -173,10 +176,10 @@ impl Kernel {
         }
     }
 
-    /// Runs `f` with this kernel behind `sys` on this thread, and gives it back. What `f` leaves
-    /// open must not be used afterwards.
+    /// Runs `f` on this thread with this kernel behind `sys`, then returns the kernel and the
+    /// result. A descriptor that `f` leaves open must not be used afterwards.
     pub fn run<R>(self, f: impl FnOnce() -> R) -> (Kernel, R) {
-        /// Takes the kernel out also when `f` unwinds.
+        /// Takes the kernel out again, also when `f` panics.
         struct Installed;
         impl Drop for Installed {
             fn drop(&mut self) {
@@ -199,19 +202,19 @@ impl Kernel {
         (kernel, result)
     }
 
-    /// How long it has run, by its own clock.
+    /// How long the kernel has run, by its own clock.
     pub fn time(&self) -> Duration {
         self.time
     }
 
-    /// Any number below `below`.
+    /// Chooses a number below `below`.
     pub fn choose(&mut self, below: u32) -> u32 {
         let chosen = (self.choose)(below);
         assert!(chosen < below, "chose {chosen}, which is not below {below}");
         chosen
     }
 
-    /// Has every call and every act of an actor told from here on, a line each.
+    /// Calls `to` with a line for every call and every act of an actor, from here on.
     pub fn trace(&mut self, to: impl FnMut(&str) + 'static) {
         self.trace = Some(Box::new(to));
     }
@@ -228,7 +231,8 @@ impl Kernel {
         (self.number(one), self.number(other))
     }
 
-    /// A pair of sockets that keep messages apart, which have an end (seqpacket) or not (datagram).
+    /// A pair of sockets that keep messages apart. With `has_end` they have an end of file
+    /// (seqpacket), otherwise not (datagram).
     pub fn message_pair(&mut self, capacity: usize, has_end: bool) -> (RawFd, RawFd) {
         let (one, other) = self.describe_socketpair(capacity, message_kind(has_end));
         (self.number(one), self.number(other))
@@ -246,7 +250,7 @@ impl Kernel {
         self.opposite(writer, reader, acts)
     }
 
-    /// A socket. Its peer is an actor's end 0.
+    /// A socket that the process has. An actor has the peer, as its end 0.
     pub fn socket(&mut self, capacity: usize, acts: Vec<Act>) -> RawFd {
         let (one, other) = self.describe_socketpair(capacity, Kind::Socket);
         self.opposite(one, other, acts)
@@ -290,12 +294,12 @@ impl Kernel {
         self.number(id)
     }
 
-    /// What a command of this name starts from here on.
+    /// Sets the program that a command of this name starts from here on.
     pub fn program(&mut self, name: &str, program: Program) {
         self.programs.insert(name.to_owned(), program);
     }
 
-    /// Closes it behind the library's back.
+    /// Closes the number behind the library's back.
     pub fn close_behind(&mut self, fd: RawFd) {
         self.is_tampered_with = true;
         self.note(|| format!("somebody closes fd {fd}"));
@@ -324,14 +328,14 @@ impl Kernel {
         self.changed_flags
     }
 
-    /// How many times the library closed a number that was not open: after
-    /// [`close_behind`](Kernel::close_behind) it may, otherwise not.
+    /// How many times the library closed a number that was not open. It may do so only after
+    /// [`close_behind`](Kernel::close_behind).
     pub fn bad_closes(&self) -> usize {
         self.bad_closes
     }
 
-    /// What each call has read or written since this was asked last, in order, with the number that
-    /// the library used.
+    /// Takes the record of all reads and writes since the last call of this function, in order.
+    /// Each has the number that the library used.
     pub fn take_passed(&mut self) -> Vec<(RawFd, Passed)> {
         std::mem::take(&mut self.passed)
     }
@@ -341,7 +345,7 @@ impl Kernel {
         self.is_true(fd, POLLIN)
     }
 
-    /// Whether a read would not have waited when poll(2) was asked last.
+    /// Whether a read would not have waited when poll(2) was last asked about this descriptor.
     pub fn was_readable_at_poll(&self, fd: RawFd) -> bool {
         self.was_true_at_poll(fd, POLLIN | polling::UNASKED)
     }
@@ -352,7 +356,8 @@ impl Kernel {
         then & self.lookup(fd).map_or(0, |id| self.truth(id))
     }
 
-    /// The events of this descriptor at any poll of the moment at which poll(2) was asked of it last.
+    /// The events of this descriptor at the time of the last poll(2) of it. If there were several
+    /// polls at that time, all their events.
     pub fn truth_of_late(&self, fd: RawFd) -> c_short {
         self.of_late.get(&fd).map_or(0, |(_, truth)| *truth)
     }
@@ -369,7 +374,7 @@ impl Kernel {
         }
     }
 
-    /// Whether nobody could write to it any more when poll(2) was asked of it last.
+    /// Whether no writer was left when poll(2) was last asked about this descriptor.
     pub fn was_hung_up_at_poll(&self, fd: RawFd) -> bool {
         self.was_true_at_poll(fd, POLLHUP)
     }
@@ -380,7 +385,7 @@ impl Kernel {
             .map_or(false, |truth| truth & events != 0)
     }
 
-    /// Whether poll(2) would truthfully wake who waits to write.
+    /// Whether poll(2), without faults, would wake a task that waits to write.
     pub fn is_writable_now(&self, fd: RawFd) -> bool {
         self.is_true(fd, POLLOUT)
     }
@@ -397,7 +402,7 @@ impl Kernel {
         self.end_actors();
     }
 
-    /// A system call begins.
+    /// Begins a system call.
     fn enter(&mut self) {
         // A second panic during a panic would abort the process.
         if self.calls >= self.most_calls && !std::thread::panicking() {
@@ -406,7 +411,7 @@ impl Kernel {
         self.enter_close();
     }
 
-    /// The same for close, which must not panic: drops call it while a panic unwinds.
+    /// Begins a close. This must not panic, because drops call it while a panic unwinds.
     fn enter_close(&mut self) {
         self.calls += 1;
         if self.hit(self.faults.clock_jumps, "clock jumps") {
@@ -419,7 +424,7 @@ impl Kernel {
         }
     }
 
-    /// Whether this goes wrong this time.
+    /// Decides whether the fault happens this time.
     fn hit(&mut self, rate: u8, name: &'static str) -> bool {
         if rate == 0 || self.choose(256) < 256 - u32::from(rate) {
             return false;
@@ -437,7 +442,7 @@ impl Kernel {
         hit.map(|(_, _, error)| errno(*error))
     }
 
-    /// A line of the trace.
+    /// Adds a line to the trace.
     fn note(&mut self, line: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
             trace(&format!("{:>12.6} {}", self.time.as_secs_f64(), line()));
@@ -456,7 +461,8 @@ fn errno(error: c_int) -> io::Error {
     io::Error::from_raw_os_error(error)
 }
 
-/// The kernel that is installed on this thread. None: the real one.
+/// Calls `f` with the kernel that is installed on this thread. Returns None if none is installed:
+/// the real kernel is in use.
 pub fn with<R>(f: impl FnOnce(&mut Kernel) -> R) -> Option<R> {
     KERNEL
         .try_with(|kernel| kernel.borrow_mut().as_mut().map(f))
@@ -474,7 +480,7 @@ pub(crate) fn now() -> Option<Duration> {
     with(|kernel| kernel.time)
 }
 
-/// A time of the simulated clock as std's `Instant`, as `Task::clock` gives it.
+/// Translates a time of the simulated clock into an `Instant` of std, as `Task::clock` returns it.
 pub fn instant(time: Duration) -> Instant {
     use crate::sys::clock::{nanoseconds, Epoch, Moment};
     Epoch::of_thread().instant(Moment::ZERO.after(nanoseconds(time)))
@@ -547,7 +553,7 @@ pub(crate) fn wake_pipe() -> Option<io::Result<(RawFd, RawFd)>> {
     with(Kernel::wake_pipe)
 }
 
-/// Whether there was a kernel to take the byte.
+/// Writes the byte of a wake. Returns false if no kernel is installed on this thread.
 pub(crate) fn wake(fd: RawFd) -> bool {
     with(|kernel| kernel.wake(fd)).is_some()
 }

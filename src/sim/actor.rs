@@ -1,4 +1,4 @@
-//! Those at the other ends: sequential programs in virtual time.
+//! Actors: the programs at the other ends, which run one act after another in simulated time.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,8 +8,8 @@ use super::table::{Id, Object};
 use super::Kernel;
 use crate::sys::Kind;
 
-/// One act of an actor. Ends are numbered as the actor was given them; to use one that it has
-/// closed is an end of file, or nothing.
+/// One act of an actor. Ends are the indices into the list that the actor was given. Reading an end
+/// that it has closed gives an end of file, and writing to it does nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Does nothing for this long.
@@ -19,11 +19,11 @@ pub enum Act {
     Write(usize, Vec<u8>),
     /// Reads once from an end: 1 to this many bytes, one message, or the end of file.
     Read(usize, usize),
-    /// Sends no more to a socket, and goes on reading.
+    /// Shuts the sending side of a socket down, and goes on reading.
     ShutDown(usize),
-    /// Sends urgent data to a stream socket: its peer is POLLPRI until it reads.
+    /// Sends urgent data to a stream socket. Its peer has POLLPRI until it reads.
     Urge(usize),
-    /// Reads an end until its end of file.
+    /// Reads from an end until its end of file.
     Drain(usize),
     /// Copies all bytes from one end to another, until the end of file, as cat does.
     Copy {
@@ -39,11 +39,11 @@ pub enum Act {
     /// Starts another actor that shares all ends which are open by then. It stands for a
     /// grandchild, which outlives the child.
     Leave(Vec<Act>),
-    /// Ends, with this exit code. The last act is followed by one of code 0.
+    /// Ends, with this exit code. An actor with no acts left ends with code 0.
     Exit(i32),
 }
 
-/// What Copy takes at a time.
+/// How many bytes a `Copy` moves at a time.
 const CHUNK: usize = 4096;
 
 #[derive(Debug, Default)]
@@ -52,9 +52,9 @@ pub(super) struct Actor {
     ends: Vec<Option<Id>>,
     /// The actor sleeps until this time.
     wake: Option<Duration>,
-    /// Of a Copy: what was read and not written.
+    /// Only for a `Copy`: the bytes that were read and not yet written.
     held: Vec<u8>,
-    /// How many bytes of `held` or of a Write are written.
+    /// How many bytes of `held`, or of the bytes of a `Write`, are written.
     written: usize,
     /// The number of the child that this actor is. None for an actor that is no child.
     pub child: Option<u32>,
@@ -65,15 +65,15 @@ pub(super) struct Actor {
     is_over: bool,
 }
 
-/// How a step went.
+/// The result of one step of an actor.
 enum Step {
     /// The act is done, and the next one begins.
     Next,
     /// A part of the act was done.
     Part,
-    /// Nothing can be done.
+    /// The actor must wait.
     Blocked,
-    /// It is over, with this status as waitpid(2) has it.
+    /// The actor has ended. The number is its status as waitpid(2) returns it.
     Over(i32),
 }
 
@@ -98,13 +98,14 @@ impl Kernel {
         self.is_stirred = true;
     }
 
-    /// When the next actor wakes that sleeps.
+    /// When the first of the sleeping actors wakes.
     pub(super) fn next_wake(&self) -> Option<Duration> {
         let awake = self.actors.iter().filter(|actor| !actor.is_stopped);
         awake.filter_map(|actor| actor.wake).min()
     }
 
-    /// Lets all actors go on as far as they can by now. Whether any did something.
+    /// Lets all actors go on as far as they can at the present time. Returns whether any of them
+    /// has done something.
     pub(super) fn run_actors(&mut self) -> bool {
         let is_time = self.next_wake().map_or(false, |at| at <= self.time);
         if !self.is_stirred && !is_time {
@@ -243,7 +244,8 @@ impl Kernel {
         }
     }
 
-    /// Part: there are bytes in `held`. Next: it has ended.
+    /// Reads for an actor. Returns `Part` if bytes or a message are in `held`, and `Next` if the
+    /// act has ended.
     fn read_part(
         &mut self,
         end: Option<Id>,
@@ -290,7 +292,7 @@ impl Kernel {
         }
     }
 
-    /// Next: all is written.
+    /// Writes for an actor. Returns `Next` when all bytes are written.
     fn write_part(
         &mut self,
         end: Option<Id>,
@@ -312,7 +314,8 @@ impl Kernel {
         match self.put(id, &rest[..size]) {
             Ok(size) => {
                 *written += size;
-                // Not if it can do nothing: then the time would go on for ever.
+                // The actor pauses only if it could do something. Otherwise time would pass for
+                // ever.
                 *wake = pause;
                 match *written == bytes.len() {
                     true => Step::Next,

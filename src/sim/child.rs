@@ -1,4 +1,4 @@
-//! Children: programs that are started, end, are noticed and reaped.
+//! Children: programs that are started, exit, and are reaped.
 
 use std::io;
 use std::os::unix::io::RawFd;
@@ -25,14 +25,14 @@ pub struct Program {
     pub group: bool,
 }
 
-/// The first child's number: above all that the real kernel gives (PID_MAX_LIMIT), so that no real
-/// process is ever meant.
+/// The first child's number. It is greater than every number of the real kernel (PID_MAX_LIMIT), so
+/// no signal reaches a real process.
 const FIRST: u32 = 100_000_000;
 
-/// How often at most waitpid(2) says that a child runs that has exited.
+/// waitpid(2) says at most this often that a child still runs although it has exited.
 const MOST_NOT_YETS: u8 = 3;
 
-/// Nobody is killed later than this after a sleep has begun.
+/// After a sleep has begun, no child is killed later than this.
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(super) struct Child {
     state: State,
     leads_group: bool,
     not_yets: u8,
-    /// How and when it has exited.
+    /// The status with which the child has exited, and when.
     exit: Option<(c_int, Duration)>,
 }
 
@@ -52,13 +52,13 @@ enum State {
     Reaped,
 }
 
-/// A child, as the library has it: the counterpart of std's.
+/// A child as the library holds it. It takes the place of std's `Child`.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    /// The kernel that it is a child in. In another one it is nobody's.
+    /// The kernel that has started the child. In any other kernel the child does not exist.
     kernel: u64,
     pub id: u32,
-    /// stdin, stdout, stderr.
+    /// The parent's ends of stdin, stdout and stderr.
     pub streams: [Option<Owned>; 3],
 }
 
@@ -181,7 +181,7 @@ impl Kernel {
         child.ok_or_else(|| errno(libc::ESRCH))
     }
 
-    /// It has exited.
+    /// The child exits with this status.
     pub(super) fn exit_child(&mut self, process: u32, status: c_int) {
         self.is_stirred = true;
         let time = self.time;
@@ -280,7 +280,7 @@ impl Kernel {
         leads
     }
 
-    /// A signal to these.
+    /// Sends a signal to the actors for which `is_meant` is true.
     fn signal(&mut self, signal: c_int, is_meant: impl Fn(&Actor) -> bool) -> io::Result<()> {
         if !(0..=64).contains(&signal) {
             return Err(errno(libc::EINVAL));
@@ -306,8 +306,8 @@ impl Kernel {
         meant.for_each(|actor| actor.is_stopped = is_stopped);
     }
 
-    /// Somebody else kills one of those that run. Whether one was killed, after a part of this
-    /// time.
+    /// Kills one of the running children, after a part of the time `within`. Returns whether it has
+    /// killed one.
     pub(super) fn kill_somebody(&mut self, within: Duration) -> bool {
         if self.faults.child_killed == 0 || self.children().0 == 0 {
             return false;
@@ -364,7 +364,7 @@ impl Kernel {
         }
     }
 
-    /// How and when a child has exited. None: it runs.
+    /// The status with which a child has exited, and when. None if it runs.
     pub fn exit_of(&self, process: u32) -> Option<(ExitStatus, Duration)> {
         let child = self.children.get(process.checked_sub(FIRST)? as usize)?;
         child

@@ -1,5 +1,5 @@
-//! The simulated kernel answers as the real one: the same random calls on both, where Linux is
-//! deterministic.
+//! The simulated kernel against the real one: both get the same random calls, and must answer the
+//! same. Only calls are made of which Linux's answers are deterministic.
 
 #![cfg(target_os = "linux")]
 
@@ -14,7 +14,7 @@ use crate::sys::{self, Kind, Wait, POLLRDHUP};
 /// another thread may use by then.
 const NOBODY: RawFd = 2_000_000;
 
-/// splitmix64
+/// The generator splitmix64.
 struct Random(u64);
 
 impl Random {
@@ -43,7 +43,7 @@ impl End {
     }
 }
 
-/// Reader and writer of a pipe, two sockets of each kind of pair: none of them waits.
+/// The ends of a pipe (the reader first) and of three pairs of sockets, all with O_NONBLOCK.
 fn ends(pairs: [(RawFd, RawFd); 4]) -> Vec<End> {
     let end = |fd| {
         let flags = sys::status_flags(fd).unwrap();
@@ -110,7 +110,8 @@ fn play(seed: u64, mut ends: Vec<End>) -> Vec<String> {
             }
             3..=5 if writes_left > 0 => {
                 writes_left -= 1;
-                // Kernels differ in whether an unread empty message makes a close a reset.
+                // An empty message to a seqpacket socket is not sent here: if it is unread at a
+                // close, some kernels make that a reset and others do not.
                 let least = usize::from(end.kind == Kind::Seqpacket);
                 let bytes: Vec<u8> = (0..least + random.range(90))
                     .map(|_| random.range(256) as u8)
@@ -202,8 +203,8 @@ fn the_simulated_kernel_answers_as_the_real_one() {
     }
 }
 
-/// Fills a pipe by pages, empties it by parts of one: when there is room again is a matter of
-/// pages.
+/// Fills a pipe page by page, and empties it by less than a page at a time. The pipe has room again
+/// only when a whole page is free.
 fn fill((reader, writer): (RawFd, RawFd)) -> (usize, Vec<(usize, c_short)>) {
     for fd in [reader, writer] {
         sys::set_status_flags(fd, sys::status_flags(fd).unwrap() | libc::O_NONBLOCK).unwrap();

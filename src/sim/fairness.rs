@@ -1,4 +1,4 @@
-//! Fairness in time: how long a task goes on whose body takes its time, by the simulated clock.
+//! Fairness in time, by the simulated clock: how long a task goes on if its body takes long.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use crate::{again, done, sleep, wait, yield_now, AsyncFile, Scheduler};
 const MS: Duration = Duration::from_millis(1);
 const US: Duration = Duration::from_micros(1);
 
-/// How far the clock is.
+/// The time by the simulated clock.
 fn now() -> Duration {
     with(|kernel| kernel.time).expect("a kernel is installed")
 }
@@ -20,7 +20,7 @@ fn work(time: Duration) {
     with(|kernel| kernel.time += time).expect("a kernel is installed");
 }
 
-/// Runs this with a file that holds so many lines.
+/// Runs `run` with a file that holds `lines` lines.
 fn beside_lines<R>(lines: usize, run: impl FnOnce(AsyncFile) -> R) -> R {
     let mut kernel = Kernel::new(|_| 0);
     let fd = kernel.regular(b"\n".repeat(lines));
@@ -28,8 +28,9 @@ fn beside_lines<R>(lines: usize, run: impl FnOnce(AsyncFile) -> R) -> R {
     result
 }
 
-/// The longest time and the most lines without another task's resume, of a reader that works on
-/// the n-th line for `cost(n)`. `is_new`: it waits for a new readline each time.
+/// Runs a reader that works for `cost(n)` on the n-th line. Returns the longest time, and the most
+/// lines, that the reader had without a resume of another task. With `is_new` the reader waits for
+/// a new readline each time.
 fn longest_share(
     lines: usize,
     is_new: bool,
@@ -135,7 +136,8 @@ fn lines_that_become_slow_are_noticed() {
     assert!(time <= 260 * MS, "{time:?}");
 }
 
-/// Also where the other tasks have taken long before it in the same turn: a fast one has its 512.
+/// A fast task has its 512 resumes even if other tasks have taken a long time before it in the same
+/// turn.
 #[test]
 fn a_fast_task_in_a_long_turn_has_its_share() {
     let longest = beside_lines(2000, |file| {
@@ -162,7 +164,7 @@ fn a_fast_task_in_a_long_turn_has_its_share() {
     assert_eq!(longest, 512);
 }
 
-/// The same of what is resumed without lines: reads of a file, a `sleep` of nothing, a queue.
+/// The same for a task that is resumed without lines: it reads a file byte by byte.
 #[test]
 fn the_share_of_other_operations_is_a_millisecond_too() {
     let longest = beside_lines(3000, |file| {

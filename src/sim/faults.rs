@@ -1,6 +1,7 @@
 //! What the simulated kernel may do wrong, and how often.
 
-/// How often each thing goes wrong: a probability in 256ths. 0 is never, and asks nobody to choose.
+/// How often each fault happens: a probability in 256ths. A fault of 0 never happens, and costs no
+/// choice.
 ///
 /// Each fault is allowed by a manual page, or was seen in a kernel. An error does not stay: the
 /// next call may succeed. Several faults let time pass. An operation can also miss bytes that came
@@ -14,16 +15,17 @@ pub struct Faults {
     pub poll_enomem: u8,
     /// poll: EAGAIN, which other Unixes return for a lack of memory.
     pub poll_eagain: u8,
-    /// poll: says what is asked for and not true. Not of a pipe without O_NONBLOCK, where only a
-    /// true answer keeps a call from waiting.
+    /// poll: reports an event that was asked for and is not true. It does not do so for a pipe
+    /// without O_NONBLOCK, where only a true answer keeps a call from waiting.
     pub poll_spurious: u8,
-    /// poll: does not say all that is true. If that leaves nothing before its time is over, it says
-    /// EINTR a little later.
+    /// poll: leaves out some of the true events. If that leaves no event before its time is over,
+    /// it fails with EINTR a little later.
     pub poll_withheld: u8,
-    /// poll: returns later than it could, by up to 50 ms.
+    /// poll: returns up to 50 ms later than it could.
     pub poll_oversleeps: u8,
 
-    /// poll: says ERR of a socket, and no call reports an error; until it is so again.
+    /// poll: reports ERR for a socket, although no call on the socket fails. This lasts until the
+    /// fault happens again.
     pub error_queue: u8,
 
     /// read: EINTR.
@@ -49,10 +51,10 @@ pub struct Faults {
 
     /// write: EINTR.
     pub write_eintr: u8,
-    /// write: EAGAIN although something fits, from what never waits.
+    /// write: EAGAIN although something fits. This happens only to calls that never wait.
     pub write_eagain: u8,
-    /// write: fewer bytes than fit; not of what a pipe or a message socket takes whole or not at
-    /// all.
+    /// write: fewer bytes than fit. This does not happen where a pipe or a message socket takes all
+    /// bytes or none.
     pub write_short: u8,
     /// write: EIO.
     pub write_eio: u8,
@@ -69,9 +71,9 @@ pub struct Faults {
     /// shutdown: ENOTCONN.
     pub shutdown_enotconn: u8,
 
-    /// Any call: the clock goes forward by up to three seconds.
+    /// Any call: the clock jumps forward by up to three seconds before it.
     pub clock_jumps: u8,
-    /// Any call: the actors get no time before it.
+    /// Any call: the actors do not run before it.
     pub actors_lag: u8,
     /// An actor moves only a part of its bytes, and then sleeps for up to 2 ms.
     pub actors_pause: u8,
@@ -79,7 +81,7 @@ pub struct Faults {
     /// A read: the second user of the open file description reads before it. This rate and the next
     /// one are no faults, so a swarm does not choose them.
     pub second_user_reads: u8,
-    /// A write: the second user of the open file description writes before it.
+    /// A write: a second user of the open file description writes before it.
     pub second_user_writes: u8,
 
     /// fstat: ENOMEM.
@@ -109,13 +111,13 @@ pub struct Faults {
     pub pidfd_enomem: u8,
     /// waitpid: says that a child runs although it has exited. That happens a few times at most.
     pub wait_not_yet: u8,
-    /// waitpid: ECHILD, somebody else was faster.
+    /// waitpid: ECHILD, because something else has reaped the child.
     pub wait_echild: u8,
     /// waitpid: EPERM, of a sandbox.
     pub wait_eperm: u8,
     /// kill: EPERM.
     pub kill_eperm: u8,
-    /// Any call: a child is killed by somebody else.
+    /// Any call: before it, something else kills a child.
     pub child_killed: u8,
 }
 

@@ -1,6 +1,6 @@
-//! Every short sequence of events for a task that waits for the first of a line, two bytes and a
-//! second's sleep, again and again: beside an oracle that is told the same. (For the machines
-//! alone: `tests/small_scope`.)
+//! Runs every short sequence of events for a task that waits, again and again, for the first of a
+//! line, two bytes and a sleep of a second. An oracle is given the same events, and must agree.
+//! (For the machines alone: `tests/small_scope`.)
 
 use std::cell::RefCell;
 use std::os::unix::io::RawFd;
@@ -13,13 +13,13 @@ use crate::{first, sleep, sys, wait, AsyncFile, End, JoinHandle, Op, Scheduler};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What can happen between two turns.
+/// An event that can happen between two turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
     /// These bytes come in on the file from which a line is read.
     Line(&'static [u8]),
     LineEnds,
-    /// One byte more where two are waited for.
+    /// One more byte comes in on the file on which two bytes are waited for.
     Byte,
     BytesEnd,
     /// Three fifths of a second pass, or less if the task is woken.
@@ -51,7 +51,7 @@ fn shows(before: Option<Event>, event: Option<Event>) -> bool {
     )
 }
 
-/// What the task was resumed with.
+/// The outcome with which the task was resumed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Outcome {
     Line(Option<Vec<u8>>, End),
@@ -73,7 +73,7 @@ struct Oracle {
 }
 
 impl Oracle {
-    /// How a `first` that waits since then ends, if it does; then another one waits.
+    /// If the present `first` ends now, returns its outcome. The task then waits for another one.
     fn next(&mut self, now: Duration) -> Option<Outcome> {
         let outcome = self
             .line()
@@ -118,13 +118,14 @@ impl Oracle {
         if !self.have_bytes_ended {
             return None;
         }
-        // As long as there is a byte to hand over, the end itself is told by the read after it.
+        // While a byte is left to be handed over, this read has it. The read after it reports the
+        // end alone.
         self.are_bytes_over = self.bytes.is_empty();
         Some(Outcome::Bytes(std::mem::take(&mut self.bytes), End::Eof))
     }
 }
 
-/// The two files, and what is waited for on them.
+/// The two files, and whether their ends were reported.
 struct Files {
     line: AsyncFile,
     bytes: AsyncFile,

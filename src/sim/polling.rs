@@ -33,7 +33,7 @@ impl Kernel {
     }
 
     fn poll_once(&mut self, set: &mut [pollfd], timeout: Option<Duration>) -> io::Result<usize> {
-        // None: never.
+        // With None there is no end.
         let end = timeout.and_then(|timeout| self.time.checked_add(timeout));
         let faults = &self.faults;
         let errors = [
@@ -61,7 +61,7 @@ impl Kernel {
             if end.map_or(false, |end| self.time >= end) {
                 return Ok(0);
             }
-            // They may have lagged behind.
+            // The actors may have lagged behind.
             if self.run_actors() {
                 continue;
             }
@@ -198,7 +198,7 @@ fn count(set: &[pollfd]) -> usize {
     set.iter().filter(|entry| entry.revents != 0).count()
 }
 
-/// The library's set has one entry a descriptor.
+/// Fails if the set has two entries for one descriptor.
 fn assert_no_twins(set: &[pollfd]) {
     if set.len() < 2 {
         return;
@@ -215,7 +215,7 @@ fn assert_no_twins(set: &[pollfd]) {
     );
 }
 
-/// The set, to be read by people.
+/// Prints the set for people.
 fn list(set: &[pollfd]) -> String {
     let names = [
         (POLLIN, "IN"),

@@ -1,26 +1,26 @@
 //! Another process that has an open file description of the library's, and is faster: between
 //! poll(2) and the library's call it takes bytes that poll(2) has answered for, or the room.
 //!
-//! Its bytes are real: what it reads is gone from the stream, and what it writes the peer reads.
-//! Where the library's call would wait in the kernel, it leaves a byte, or the room that POLLOUT
-//! stands for: such a call can block, says the documentation of `duplicate`, so nothing is promised
-//! of it that a simulation could check.
+//! The bytes of the second user are real: what it reads is gone from the stream, and the peer reads
+//! what it writes. If the library's call could then wait in the kernel, the second user leaves a
+//! byte, or the room that POLLOUT stands for. In reality such a call can block, as the
+//! documentation of `duplicate` says, so there is no promise that the simulation could check.
 
 use std::os::unix::io::RawFd;
 
 use super::table::{Id, Object};
 use super::{Act, Kernel, Passed};
 
-/// The most that it writes to a regular file at a time.
+/// The most bytes that a second user writes to a regular file at a time.
 const LONGEST: usize = 20;
 
-/// The most that it writes to a stream at a time: a reader that takes a few bytes with each call
-/// would otherwise make more calls than a loop that spins.
+/// The most bytes that a second user writes to a stream at a time. With more, a reader that takes a
+/// few bytes with each call would make so many calls that it looks like a loop that spins.
 const MOST: usize = 64 * 1024;
 
 impl Kernel {
-    /// Gives the open file description to a second user, until these acts are over. How often it is
-    /// faster than the library is told by `faults`.
+    /// Gives the open file description to a second user, until these acts are over. `faults` says
+    /// how often that user is faster than the library.
     pub fn share(&mut self, fd: RawFd, acts: Vec<Act>) {
         let id = self.lookup(fd).expect("what is shared is open");
         self.add_actor(acts, vec![Some(id)], None, None);
@@ -33,7 +33,7 @@ impl Kernel {
         description.has_actor() && !description.is_own && !description.is_wake
     }
 
-    /// The library is about to read: the second user may read before it.
+    /// The library is about to read. A second user of the open file description may read before it.
     pub(super) fn read_before(&mut self, fd: RawFd, id: Id, may_wait: bool) {
         let keeps_messages = self.keeps_messages(id);
         let there = match &self.descriptions[id].object {
@@ -67,7 +67,8 @@ impl Kernel {
         self.passed.push((fd, Passed::ReadByAnother(bytes)));
     }
 
-    /// The library is about to write: the second user may write before it.
+    /// The library is about to write. A second user of the open file description may write before
+    /// it.
     pub(super) fn write_before(&mut self, fd: RawFd, id: Id, may_wait: bool) {
         let room = match self.descriptions[id].object {
             Object::Writer(stream) | Object::Socket { output: stream, .. } => {

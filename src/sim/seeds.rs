@@ -24,7 +24,7 @@ use std::time::Instant;
 
 use simulation::Report;
 
-/// How many, unless SIMULATION_SEEDS says.
+/// How many seeds are run, unless SIMULATION_SEEDS says how many.
 const SEEDS: u64 = 10_000;
 
 /// What all programs together must have met: operations and how they ended, and the states of the
@@ -80,7 +80,7 @@ const MET: [(&str, &[&str]); 32] = [
     ("queue room", &["Complete", "Eof", "TimedOut"]),
     ("on_failure", &["told"]),
     ("cancel_on_drop", &["Dropped", "GivenBack"]),
-    // The operations that a moment has cut.
+    // The operations that an `until` has ended.
     (
         "until",
         &[
@@ -122,7 +122,7 @@ const MET: [(&str, &[&str]); 32] = [
     ),
 ];
 
-/// Each of MET that these programs have not met.
+/// The entries of MET that these programs have not met.
 fn missing(report: &Report) -> Vec<(&'static str, String)> {
     let all = MET.iter().flat_map(|(name, ends)| {
         let ends = ends.iter();
@@ -144,7 +144,7 @@ fn run(seed: u64, traces: bool) -> Report {
     simulation::run(move |below| random.u32(..below), traces)
 }
 
-/// The choices of one seed, as an input of the corpus.
+/// The choices of one seed, written as an input of the fuzzing corpus.
 fn input(seed: u64) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
     let data = Rc::new(RefCell::new(Vec::new()));

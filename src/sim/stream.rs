@@ -1,5 +1,5 @@
-//! A stream: one direction of a pipe or of a pair of sockets, with its bytes in order, and the
-//! users at its two ends.
+//! A stream: one direction of a pipe or of a pair of sockets. It has the bytes in order, and knows
+//! whether there are users at its two ends.
 
 use std::collections::VecDeque;
 
@@ -17,10 +17,10 @@ pub(super) struct Stream {
     /// gets an error once. It comes after the bytes of a stream, but before the messages that are
     /// left.
     pub is_reset: bool,
-    /// Of sockets that keep messages apart: how long each message is whose bytes are here, in
-    /// order.
+    /// Only for sockets that keep messages apart: the lengths of the messages whose bytes are in
+    /// `bytes`, in order.
     pub messages: VecDeque<usize>,
-    /// Of sockets: urgent data has come, and nothing was read since.
+    /// Only for sockets: urgent data has come, and no read was made since.
     pub is_urgent: bool,
 }
 
@@ -61,12 +61,13 @@ impl Stream {
         PIPE_BUF.min(self.capacity)
     }
 
-    /// Whether poll(2) says OUT of a pipe: one page is free (Linux's pipe_poll).
+    /// Whether poll(2) reports OUT for a pipe: one page of it is free (Linux's pipe_poll).
     pub fn pipe_has_room(&self) -> bool {
         self.room() >= self.whole()
     }
 
-    /// Whether poll(2) says OUT of a socket: three quarters are free (Linux's unix_writable).
+    /// Whether poll(2) reports OUT for a socket: three quarters of it are free (Linux's
+    /// unix_writable).
     pub fn socket_has_room(&self) -> bool {
         self.used() * 4 <= self.capacity
     }
@@ -78,8 +79,8 @@ impl Stream {
         size
     }
 
-    /// Puts in all of them as one message, if there is any room (Linux's sock_alloc_send_pskb), and
-    /// says whether there was.
+    /// Puts all bytes in as one message, if there is any room (Linux's sock_alloc_send_pskb).
+    /// Returns whether there was room.
     pub fn put_message(&mut self, bytes: &[u8]) -> bool {
         let has_room = self.room() > 0;
         if has_room {
@@ -95,7 +96,7 @@ impl Stream {
         Some(self.bytes.iter().take(length).copied().collect())
     }
 
-    /// Takes the next message out.
+    /// Takes the next message out of the stream.
     pub fn take_message(&mut self) -> Option<Vec<u8>> {
         let message = self.message()?;
         self.messages.pop_front();
@@ -103,13 +104,13 @@ impl Stream {
         Some(message)
     }
 
-    /// Nobody reads what is in it.
+    /// Drops the bytes and messages, because nobody will read them.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.messages.clear();
     }
 
-    /// Takes out as many as there are, and says how many.
+    /// Takes out as many bytes as there are and as fit. Returns how many.
     pub fn take(&mut self, into: &mut [u8]) -> usize {
         let size = into.len().min(self.bytes.len());
         let (front, back) = self.bytes.as_slices();

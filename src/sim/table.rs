@@ -1,4 +1,4 @@
-//! Numbers, open file descriptions, and what is behind them.
+//! The numbers of the process, the open file descriptions, and the objects to which they refer.
 //!
 //! ```text
 //!     number of the process ──┐
@@ -15,10 +15,10 @@ use super::stream::Stream;
 use super::{errno, Kernel, Passed};
 use crate::sys::Kind;
 
-/// The first number that the process gets: far from those of the real kernel.
+/// The first number that the process gets. It is far from the numbers of the real kernel.
 pub(super) const FIRST: RawFd = 1000;
 
-/// The place of an open file description.
+/// The index of an open file description.
 pub(super) type Id = usize;
 
 /// What an open file description stands for. Streams are named by their place.
@@ -40,23 +40,23 @@ pub(super) enum Object {
     Null,
 }
 
-/// The kind of file for which the process takes the reader of a stream.
+/// The kind of file that the reader of a stream seems to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guise {
     /// An end of a pipe.
     Pipe,
     /// A file whose mode says that it is regular, but whose reader may have to wait.
     File,
-    /// A terminal: its end is EIO, and a read of more than there is waits for the rest.
+    /// A terminal. Its end is EIO, and a read of more bytes than there are waits for the rest.
     Terminal,
 }
 
 #[derive(Debug)]
 pub(super) struct Description {
     pub object: Object,
-    /// Access mode and O_NONBLOCK.
+    /// The access mode and O_NONBLOCK.
     pub flags: c_int,
-    /// As they were when the process got it.
+    /// The flags that the description had when the process got it.
     found: c_int,
     /// How many numbers of the process and ends of actors refer to the description.
     holders: usize,
@@ -64,16 +64,16 @@ pub(super) struct Description {
     numbers: usize,
     /// Whether the description takes RWF_NOWAIT. None until it was asked for.
     pub has_nowait: Option<bool>,
-    /// Whether the description is an end of a wake pipe, whose bytes are no data.
+    /// Whether the description is an end of a wake pipe. The bytes in a wake pipe are no data.
     pub is_wake: bool,
-    /// Whether the description is an end of a pipe that the library has made for a child, so that
-    /// nobody else has its flags.
+    /// Whether the description is an end of a pipe that the library has made for a child. Nobody
+    /// else shares the flags of such an end.
     pub is_own: bool,
     /// The kind of file as which a reader appears.
     pub guise: Guise,
     /// Of a socket: poll(2) says ERR, and no call reports it.
     pub has_error_queue: bool,
-    /// Of a socket: it sends no more.
+    /// Only for a socket: its sending side was shut down.
     pub is_shut: bool,
     /// Of a datagram socket: a send has found that its peer is gone.
     pub has_lost_peer: bool,
@@ -84,7 +84,7 @@ impl Description {
         self.flags & libc::O_NONBLOCK != 0
     }
 
-    /// Somebody besides the process refers to it.
+    /// Whether an actor refers to the description, too.
     pub fn has_actor(&self) -> bool {
         self.holders > self.numbers
     }
@@ -196,8 +196,8 @@ impl Kernel {
                 output,
                 kind,
             } => {
-                // Linux's unix_release_sock: the peer learns that its bytes were not read, but for
-                // the peer of a datagram socket.
+                // Linux's unix_release_sock: the peer learns that its bytes were not read. Only the
+                // peer of a datagram socket does not.
                 self.streams[output].is_reset =
                     !self.streams[input].is_empty() && kind != Kind::Datagram;
                 self.streams[input].clear();
@@ -269,7 +269,8 @@ impl Kernel {
         answer
     }
 
-    /// The peer of a datagram socket is not told (Linux's unix_shutdown). For actors, too.
+    /// Shuts the sending side down. The peer of a datagram socket does not learn of it (Linux's
+    /// unix_shutdown). Actors call this, too.
     pub(super) fn shut_down(&mut self, id: Id) -> io::Result<()> {
         match self.descriptions[id].object {
             Object::Socket { output, kind, .. } => {
@@ -311,7 +312,7 @@ impl Kernel {
         answer
     }
 
-    /// Reader first.
+    /// Makes a wake pipe. Returns the reader first.
     pub(super) fn wake_pipe(&mut self) -> io::Result<(RawFd, RawFd)> {
         self.enter();
         if self.hit(self.faults.wake_pipe_emfile, "wake pipe EMFILE") {
@@ -332,7 +333,7 @@ impl Kernel {
         Ok(ends)
     }
 
-    /// fstat(2), and of a socket getsockopt(2) with SO_TYPE.
+    /// fstat(2). For a socket also getsockopt(2) with SO_TYPE.
     pub(super) fn kind(&mut self, fd: RawFd) -> io::Result<Kind> {
         self.enter();
         let id = self.lookup(fd);

@@ -14,7 +14,7 @@ fn kernel() -> Kernel {
     Kernel::new(|_| 0)
 }
 
-/// What can go wrong in it does, of what `faults` allows.
+/// A kernel in which every fault happens whose rate in `faults` is not 0.
 fn unlucky() -> Kernel {
     Kernel::new(|below| below - 1)
 }
@@ -211,7 +211,7 @@ fn the_same_choices_replay_the_same_run() {
     assert_ne!(run(7), run(8));
 }
 
-/// Numbers below from a seed: Knuth's MMIX generator.
+/// A function that returns numbers below its argument, from a seed: Knuth's MMIX generator.
 fn choose(seed: u64) -> impl FnMut(u32) -> u32 {
     let mut state = seed;
     move |below| {
@@ -344,7 +344,8 @@ fn a_duplicate_never_blocks_and_never_changes_flags() {
     }
 }
 
-/// A kernel whose second users are faster than the library so many times, and take all.
+/// A kernel in which second users are faster than the library this many times, and then take all
+/// bytes.
 fn raced(times: u32) -> Kernel {
     let mut left = times;
     let mut kernel = Kernel::new(move |below| {
@@ -752,7 +753,7 @@ fn messages(kernel: Kernel, fd: RawFd, reads: &[(usize, Duration)]) -> Vec<(usiz
     ends
 }
 
-/// Between any two calls of the library the sender may go on, and end.
+/// The sender may go on, and end, between any two calls of the library.
 #[test]
 fn an_empty_message_is_no_end_when_its_sender_goes_on_and_ends() {
     for nth in 1..20 {
@@ -789,8 +790,8 @@ fn a_long_message_is_whole_when_it_comes_at_the_last_moment() {
     }
 }
 
-/// A half line that is put back into the buffer tells nothing to a watcher, who knows nothing of
-/// the buffer.
+/// A half line that is put back into the buffer does not wake a task that waits for `readiness`,
+/// which ignores the buffer.
 #[test]
 fn readiness_beside_a_half_line_in_one_first_does_not_spin() {
     let mut kernel = kernel();

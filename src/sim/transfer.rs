@@ -12,7 +12,7 @@ use crate::sys::Kind;
 /// The call by which bytes are moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
-    /// read or write: waits where the open file description says so.
+    /// read(2) or write(2), which wait if the open file description has no O_NONBLOCK.
     Plain,
     /// recv or send with MSG_DONTWAIT.
     Socket,
@@ -48,7 +48,8 @@ impl Kernel {
         answer
     }
 
-    /// recvmsg(2): the beginning of the next message, and whether its rest is cut off.
+    /// recvmsg(2): returns how many bytes of the next message were received, and whether the rest
+    /// of the message was cut off.
     pub(super) fn receive(
         &mut self,
         fd: RawFd,
@@ -126,7 +127,7 @@ impl Kernel {
         matches!(object, Object::Socket { kind, .. } if *kind != Kind::Socket)
     }
 
-    /// EIO, where a pipe would be at its end.
+    /// Whether the answer is the EIO that a terminal returns where a pipe would be at its end.
     fn is_end_of_terminal(&self, fd: RawFd, answer: &io::Result<usize>) -> bool {
         let is_eio = matches!(answer, Err(error) if error.raw_os_error() == Some(libc::EIO));
         is_eio
@@ -189,7 +190,7 @@ impl Kernel {
             &self.descriptions[id].object,
         ) {
             (Some(has_nowait), _) => has_nowait,
-            // Of all pipes to children the same: what is drawn does not depend on them.
+            // The answer is the same for all pipes to children, so these pipes cost no choice.
             _ if self.descriptions[id].is_own => self.faults.nowait_unsupported < 64,
             (None, Object::Reader(_) | Object::Regular { .. }) => {
                 let has_nowait =
@@ -238,7 +239,7 @@ impl Kernel {
         }
     }
 
-    /// Reads what there is. For actors, too.
+    /// Reads as many bytes as there are. Actors call this, too.
     pub(super) fn take(&mut self, id: Id, bytes: &mut [u8]) -> io::Result<usize> {
         let is_terminal = self.descriptions[id].guise == Guise::Terminal;
         if self.keeps_messages(id) {
@@ -341,7 +342,7 @@ impl Kernel {
         }
         if let Some(stream) = stream {
             let stream = &self.streams[stream];
-            // A pipe's write of nothing asks nobody (Linux's pipe_write: "Null write succeeds").
+            // A pipe's write of nothing makes no check (Linux's pipe_write: "Null write succeeds").
             if size == 0 && !is_socket {
                 return Ok(0);
             }
@@ -412,7 +413,7 @@ impl Kernel {
             })
     }
 
-    /// Writes what fits. For actors, too.
+    /// Writes as many bytes as fit. Actors call this, too.
     pub(super) fn put(&mut self, id: Id, bytes: &[u8]) -> io::Result<usize> {
         if self.keeps_messages(id) {
             return self.put_message(id, bytes);
@@ -446,7 +447,8 @@ impl Kernel {
         }
     }
 
-    /// All of it as one message, in the order in which Linux's unix_dgram_sendmsg asks.
+    /// Puts all bytes in as one message. The errors are checked in the order of Linux's
+    /// unix_dgram_sendmsg.
     fn put_message(&mut self, id: Id, bytes: &[u8]) -> io::Result<usize> {
         let description = &mut self.descriptions[id];
         let (input, output, kind) = match description.object {
