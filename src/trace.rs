@@ -53,13 +53,11 @@ pub enum Event<'a> {
         /// The state after.
         to: &'static str,
     },
-    /// The task goes on in the next turn, because it has used up its share of this one, or because
-    /// it yields.
+    /// The task was resumed with an outcome, and waits for this operation.
     Resumed(End, &'a Op),
     /// The task goes on in the next turn: it has had its share of this one, or it yields.
     Yielded,
-    /// The task was marked as cancelled. It is dropped before another task is resumed, and a
-    /// `Failed` shows the drop.
+    /// The task was resumed with an outcome, and has ended with a value.
     Done(End),
     /// The task was marked as cancelled. It is dropped before another task is resumed. The drop is
     /// shown as a `Failed`.

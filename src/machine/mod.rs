@@ -63,7 +63,8 @@ pub trait Source {
         None
     }
 
-    /// The same as read(2): 0 is the end. The error `WouldBlock` also says "not now".
+    /// Whether a read may be tried. False says "not now": the read would wait, or poll(2) must be
+    /// asked first.
     fn is_ready(&mut self) -> bool;
 
     /// The same as read(2): 0 is the end. `WouldBlock` says "not now" as well.
