@@ -103,8 +103,8 @@ impl ChildProcess {
     }
 
     /// Asks the kernel whether the child has ended, unless its end is known already. waitpid(2)
-    /// also reaps a child that has ended. A leader that must not be reaped yet is asked about by
-    /// waitid(2), which reaps nothing.
+    /// also reaps a child that has ended. For a leader that must not be reaped yet, waitid(2) is
+    /// called instead, which reaps nothing.
     pub fn try_wait(&self) -> io::Result<Status> {
         if self.status.get() == Status::Running {
             let answer = match self.is_held() {

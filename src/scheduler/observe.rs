@@ -62,8 +62,8 @@ impl<'t> Scheduler<'t> {
     ///   no task is left.
     ///
     /// A task that `f` cancels is dropped before another task is advanced. Only the task whose
-    /// event `f` was called with may go on before that. A task that `f` itself wakes, or a file
-    /// that it closes, may not be shown.
+    /// event `f` was called with may go on before that. The observer is perhaps not shown a task
+    /// that `f` itself wakes, or a file that `f` closes.
     ///
     /// # What it costs
     ///
