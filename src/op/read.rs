@@ -60,15 +60,16 @@ impl Reading {
 
     #[inline]
     pub fn advance(&mut self, cx: &Context<'_>) -> Progress {
-        let mut state = self.file.state();
-        let is_idle = !cx.may_look && self.file.is_idle(&state, cx.reactor);
-        if is_idle && self.machine.block_at_once() {
-            self.file
-                .enter(&mut state, &mut self.ticket, cx.at(), Direction::Read);
-            self.file.park(&mut state, Direction::Read);
-            return Progress::Blocked(self.timeout.deadline(cx));
+        let is_new = self.ticket == Ticket::NONE;
+        if is_new && !cx.may_look {
+            let mut state = self.file.state();
+            if self.file.is_idle(&state, cx.reactor) && self.machine.block_at_once() {
+                self.file
+                    .enter(&mut state, &mut self.ticket, cx.at(), Direction::Read);
+                self.file.park(&mut state, Direction::Read);
+                return Progress::Blocked(self.timeout.deadline(cx));
+            }
         }
-        drop(state);
         self.advance_further(cx)
     }
 
@@ -108,11 +109,10 @@ impl Reading {
         match advance {
             Advance::Ended(end, len) => {
                 file.leave(&mut state, &mut self.ticket, Direction::Read);
-                let value = match self.machine.is_peek() {
+                match self.machine.is_peek() {
                     false => self.hand_over(&mut state, end, len),
-                    true => self.show(&mut state, len, is_held),
-                };
-                Progress::Ended(end, value)
+                    true => Progress::Ended(end, self.show(&mut state, len, is_held)),
+                }
             }
             Advance::Failed(error) => {
                 let kept = match error.kind() {
@@ -150,17 +150,19 @@ impl Reading {
     /// memory is an Rc, because the body may close the file, or read on, while it uses the bytes.
     /// The buffer then takes other memory.
     #[inline]
-    fn hand_over(&self, state: &mut State, end: End, len: usize) -> Value {
+    fn hand_over(&self, state: &mut State, end: End, len: usize) -> Progress {
         let lent = state.inflow.buffer.lend(len);
         match self.machine.want() {
             Want::Line(_) => {
                 if lent.is_shared() && end == End::Complete {
                     self.file.begin_run(state);
                 }
-                Value::Line(lent)
+                Progress::Ended(end, Value::Line(lent))
             }
-            Want::Lines(_) => Value::Lines(lent, Cell::new(0)),
-            Want::Some(_) | Want::Full(_) | Want::Exact(_) | Want::ToEnd(_) => Value::Bytes(lent),
+            Want::Lines(_) => Progress::Ended(end, Value::Lines(lent, Cell::new(0))),
+            Want::Some(_) | Want::Full(_) | Want::Exact(_) | Want::ToEnd(_) => {
+                Progress::Ended(end, Value::Bytes(lent))
+            }
         }
     }
 

@@ -160,8 +160,10 @@ impl<'t> Scheduler<'t> {
         let handle = self.spawn(op, |task| done(O::output(task)?));
         let key = handle.id().0;
         let result = self.join(handle);
-        self.reactor.cancel(key); // it lives if it has stalled, was stopped, or poll(2) failed
-        self.drop_cancelled(None);
+        if result.is_err() {
+            self.reactor.cancel(key); // it lives if it has stalled, was stopped, or poll(2) failed
+            self.drop_cancelled(None);
+        }
         Ok(result?)
     }
 

@@ -2,6 +2,7 @@
 //! nothing of ours is borrowed while it does.
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::rc::Rc;
 
 use super::observe::by;
 use super::{message, Running, Scheduler};
@@ -36,10 +37,10 @@ impl<'t> Scheduler<'t> {
         let mut view = Task::new(self, key, &mut task.op, end, value);
         let body = &mut task.body;
         let resumed = catch_unwind(AssertUnwindSafe(|| body.resume(&mut view)));
-        if view.is_put_back {
-            put_back(&task.op, end, value);
-        } else if let Some(file) = file {
-            take_back(&file, value);
+        match (view.is_put_back, file) {
+            (false, None) => {}
+            (true, _) => put_back(&task.op, end, value),
+            (false, Some(file)) => take_back(file, value),
         }
         let outcome = match resumed {
             Ok(Resumed::Waits) if !self.reactor.has_notes() => return Ok(()),
@@ -85,7 +86,7 @@ impl<'t> Scheduler<'t> {
 
 /// Gives the file back the memory that it has lent, and the lines that the task has not taken.
 #[cold]
-fn take_back(file: &Descriptor, value: &mut Value) {
+fn take_back(file: Rc<Descriptor>, value: &mut Value) {
     match value {
         Value::Lines(lent, taken) => {
             let rest = lent.len() - taken.get();
