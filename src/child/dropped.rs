@@ -15,6 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use super::process::{ChildProcess, Status};
 use crate::chore;
 use crate::reactor::Reactor;
+use crate::scheduler::Calls;
 use crate::sys::process::Process;
 
 /// The most pidfds that a thread watches. The number of descriptors is limited, and the host
@@ -33,6 +34,9 @@ pub(super) struct Dropped {
     pub(super) asked: RefCell<Vec<Rc<ChildProcess>>>,
     /// The index of the child to check next.
     next: Cell<usize>,
+    /// How many children were dropped and not checked since. A call that waits to be made has a
+    /// clone.
+    new: Rc<Cell<usize>>,
 }
 
 thread_local! {
@@ -74,6 +78,19 @@ impl Dropped {
     fn add(&self, child: Rc<ChildProcess>) {
         self.asked.borrow_mut().push(child);
         chore::set(Some(reap));
+        self.new.set(self.new.get() + 1);
+        if Rc::strong_count(&self.new) == 1 {
+            self.look_at_new_ones();
+        }
+    }
+
+    /// Has the new children checked at the end of the turn. If a body has dropped them, poll(2) may
+    /// sleep long after that turn, and those that live on must be watched.
+    fn look_at_new_ones(&self) {
+        if let Some(calls) = Reactor::any().and_then(|reactor| Calls::of(&reactor)) {
+            let new = Rc::clone(&self.new);
+            calls.leave(move |_| (0..new.take()).step_by(ASKED).for_each(|_| reap()));
+        }
     }
 
     fn reap(&self) {

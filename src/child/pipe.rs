@@ -78,7 +78,7 @@ impl AsyncPipe {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn new(child: Child) -> io::Result<AsyncPipe> {
-        AsyncPipe::of_host(vec![Process::of(child)])
+        AsyncPipe::of_host(vec![child])
     }
 
     /// Takes over a pipeline of two children that the caller has connected: the stdout of `first`
@@ -107,12 +107,14 @@ impl AsyncPipe {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn chain(first: Child, last: Child) -> io::Result<AsyncPipe> {
-        AsyncPipe::of_host(vec![Process::of(first), Process::of(last)])
+        AsyncPipe::of_host(vec![first, last])
     }
 
-    fn of_host(children: Vec<Process>) -> io::Result<AsyncPipe> {
+    fn of_host(children: Vec<Child>) -> io::Result<AsyncPipe> {
         dropped::reap();
-        Processes::new(children, None).map(AsyncPipe::of)
+        let child = |child| Rc::new(ChildProcess::new(Process::of(child), None));
+        let children = children.into_iter().map(child).collect();
+        Processes::new(children, false).map(AsyncPipe::of)
     }
 
     fn of(processes: Processes) -> AsyncPipe {

@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
+use std::os::unix::io::RawFd;
 use std::process::ExitStatus;
 use std::rc::Rc;
 
@@ -90,6 +91,11 @@ impl ChildProcess {
 
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// Takes the parent's end of the child's stdin, stdout or stderr: see [`Process::take`].
+    pub fn take(&self, stream: RawFd) -> Option<Owned> {
+        self.process.borrow_mut().take(stream)
     }
 
     /// The status as far as the library knows it, without a system call.

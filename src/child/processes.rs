@@ -15,8 +15,6 @@ use crate::descriptor::{Descriptor, Stream};
 use crate::error::{self, Cause};
 use crate::file::AsyncFile;
 use crate::port::{Direction, Port};
-use crate::sys::clock::Moment;
-use crate::sys::process::Process;
 use crate::sys::Owned;
 
 /// See the head of this file.
@@ -38,23 +36,19 @@ pub(crate) struct Processes {
 }
 
 impl Processes {
-    /// Takes over the streams that were piped. `began` is when the library has started the
-    /// children, or None if the host has started them. The pipes to children of the library belong
-    /// to nobody else, so taking them over cannot fail. If it fails for children of the host, these
-    /// live on without a pipe.
-    pub fn new(mut children: Vec<Process>, began: Option<Moment>) -> io::Result<Processes> {
-        let end = |child: Option<&mut Process>, stream| child.and_then(|child| child.take(stream));
-        let stdin = end(children.first_mut(), STDIN_FILENO);
-        let stdout = end(children.last_mut(), STDOUT_FILENO);
-        let stderr = end(children.last_mut(), STDERR_FILENO);
+    /// Takes over the streams that were piped. `is_own` says that the library has started the
+    /// children. The pipes to such children belong to nobody else, so taking them over cannot fail.
+    /// If it fails for children of the host, these live on without a pipe.
+    pub fn new(children: Vec<Rc<ChildProcess>>, is_own: bool) -> io::Result<Processes> {
+        let end = |child: Option<&Rc<ChildProcess>>, stream| child.and_then(|c| c.take(stream));
+        let stdin = end(children.first(), STDIN_FILENO);
+        let stdout = end(children.last(), STDOUT_FILENO);
+        let stderr = end(children.last(), STDERR_FILENO);
         // A stream that lies between two children and was not handed on is closed, because nobody
         // reads or writes it.
-        for child in &mut children {
+        for child in &children {
             drop((child.take(STDIN_FILENO), child.take(STDOUT_FILENO)));
         }
-        let child = |process| Rc::new(ChildProcess::new(process, began));
-        let children: Vec<_> = children.into_iter().map(child).collect();
-        let is_own = began.is_some();
         let streams = || -> io::Result<_> {
             Ok([
                 stream(Stream::Stdin, stdin, is_own)?,

@@ -19,7 +19,12 @@ type Stage = (usize, usize);
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Processes> {
     dropped::reap();
     let child = Process::spawn(command).map_err(|error| failed(command, (0, 1), error))?;
-    Processes::new(vec![child], Some(clock::now()))
+    Processes::new(vec![own(child)], true)
+}
+
+/// A child that the library has just started.
+fn own(process: Process) -> Rc<ChildProcess> {
+    Rc::new(ChildProcess::new(process, Some(clock::now())))
 }
 
 /// Starts the commands of a pipeline. The stdout of each one is the stdin of the next one, and both
@@ -28,19 +33,18 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<Processes> {
 pub(crate) fn pipeline(commands: &mut [&mut Command], stderr: Stderr) -> io::Result<Processes> {
     dropped::reap();
     let count = commands.len();
-    let mut started: Vec<Process> = Vec::new();
+    let mut started: Vec<Rc<ChildProcess>> = Vec::with_capacity(count);
     for (index, command) in commands.iter_mut().enumerate() {
-        let stdin = match started.last_mut() {
+        let stdin = match started.last() {
             None => Stdin::Piped,
             Some(before) => before
                 .take(libc::STDOUT_FILENO)
                 .map_or(Stdin::Null, Stdin::From),
         };
         match Process::piped(command, stdin, stderr) {
-            Ok(child) => started.push(child),
+            Ok(child) => started.push(own(child)),
             Err(error) => {
-                let child = |process| Rc::new(ChildProcess::new(process, None));
-                started.into_iter().map(child).for_each(kill);
+                started.into_iter().for_each(kill);
                 return Err(failed(command, (index, count), error));
             }
         }
@@ -48,7 +52,7 @@ pub(crate) fn pipeline(commands: &mut [&mut Command], stderr: Stderr) -> io::Res
     if started.is_empty() {
         return Err(error::invalid("spawn", "a pipeline of no commands"));
     }
-    Processes::new(started, Some(clock::now()))
+    Processes::new(started, true)
 }
 
 /// The error of a command that cannot be started. A missing working directory gives the same error

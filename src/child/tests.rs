@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::sim::{with, Act, Kernel, Program};
-use crate::{again, done, first, sleep, yield_now, AsyncPipe, OperationError, Scheduler};
+use crate::{again, done, first, sleep, wait, yield_now, AsyncPipe, OperationError, Scheduler};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -107,6 +107,30 @@ fn a_dropped_child_costs_a_turn_nothing() {
         sched.block_on(sleep(100 * SECOND)).unwrap();
         assert_eq!(children(), (0, 0), "each was reaped when it ended");
         assert_eq!(with(|kernel| kernel.pidfds()), Some(0));
+    });
+}
+
+#[test]
+fn children_that_a_body_drops_are_watched_before_the_loop_sleeps() {
+    let (kernel, _) = kernel();
+    kernel.run(|| {
+        let mut sched = Scheduler::new();
+        let mut pipes: Vec<_> = (0..40).map(|_| nap()).collect();
+        sched.spawn(yield_now(), move |task| {
+            task.ok()?;
+            if pipes.is_empty() {
+                return done(());
+            }
+            pipes.clear();
+            wait(sleep(3600 * SECOND))
+        });
+        sched.turn(Some(Duration::ZERO)).unwrap();
+        assert_eq!(with(|kernel| kernel.pidfds()), Some(40));
+        let mut set = Vec::new();
+        sched.pollfds(&mut set);
+        assert_eq!(set.len(), 40, "each wakes the loop at its end");
+        sched.run().unwrap();
+        assert_eq!(children(), (0, 0));
     });
 }
 
