@@ -1,12 +1,12 @@
 //! Children whose pipe was dropped while they lived. They are neither killed nor waited for, but
 //! they are reaped when they have ended.
 //!
-//! Each thread has a list of its dropped children. The thread's [`chore`](crate::chore) and each
-//! spawn check some of them with waitpid(2), a bounded number at a time. Up to 64 of those that
-//! live on are watched: their pidfds are hidden entries in the poll set of one of the thread's
-//! schedulers. A watched child is not checked any more, and costs nothing until it ends. Children
-//! that outlive their thread go to one list of the whole process. The chore of every thread checks
-//! that list.
+//! Each thread has a list of its dropped children. Some of them are checked with waitpid(2), a
+//! bounded number at a time: at the end of the turn in which they were dropped, at each spawn, and
+//! by the thread's [`chore`](crate::chore). Up to 64 of those that live on are watched: their
+//! pidfds are hidden entries in the poll set of one of the thread's schedulers. A watched child is
+//! not checked any more, and costs nothing until it ends. Children that outlive their thread go to
+//! one list of the whole process. The chore of every thread checks that list.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
