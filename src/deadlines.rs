@@ -3,8 +3,8 @@
 //! An entry stays in the heap when its task's operation ends in time, or gets a later deadline.
 //! When it is popped, the scheduler checks whether its task is due. A timeout that is armed anew
 //! with each read therefore costs the heap nothing, because the entry of the first read serves the
-//! later reads. Each turn looks whether entries that no task relies on are most of the heap, and
-//! drops them then.
+//! later reads. If most entries of the heap are entries that no task relies on, the turn drops
+//! these.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -24,8 +24,8 @@ pub(crate) struct Deadlines {
 pub(crate) struct Deadline {
     /// When the task is due.
     at: Moment,
-    /// The time of the entry in the heap on which the task relies; NEVER if there is none. While
-    /// the task has a deadline, this time is not later than `at`.
+    /// The task relies on its heap entry of this time. NEVER if it relies on no entry. While the
+    /// task has a deadline, this time is not later than `at`.
     listed: Moment,
 }
 
@@ -45,8 +45,8 @@ impl Deadline {
         self.at != Moment::NEVER
     }
 
-    /// Whether the task still relies on its heap entry of this time. If it does not, the heap may
-    /// drop the entry.
+    /// Whether the task relies on its heap entry of the time `entry`. If it does not, the heap may
+    /// drop the entry. A task without a deadline relies on no entry.
     pub fn relies_on(&mut self, entry: Moment) -> bool {
         if self.listed == entry && !self.is_armed() {
             self.listed = Moment::NEVER;

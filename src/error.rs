@@ -1,4 +1,4 @@
-//! Errors: a code and a few numbers until they are printed.
+//! The errors. An error holds a code, names and numbers. Its text is made when it is printed.
 
 use std::error::Error;
 use std::fmt;

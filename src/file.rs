@@ -309,9 +309,9 @@ impl AsyncFile {
 
     /// Reads all whole lines that are there, at least one; [`Task::lines`](crate::Task::lines) has
     /// them. At end of file any rest without newline is the last line, and after it there is none.
-    /// An end is not for ever: see [`readline`](AsyncFile::readline). The operation reads ahead,
-    /// and throws away descriptors that are passed meanwhile (SCM_RIGHTS). If descriptors may be
-    /// passed, use `readline` with a `size_hint` of 1.
+    /// More lines may come after an end of file: see [`readline`](AsyncFile::readline). The
+    /// operation reads ahead, and throws away descriptors that are passed meanwhile (SCM_RIGHTS).
+    /// If descriptors may be passed, use `readline` with a `size_hint` of 1.
     ///
     /// # Example
     ///
@@ -375,7 +375,7 @@ impl AsyncFile {
     ///
     /// # Example
     ///
-    /// This shows how to write more than a socket has room for, with a second for all of it:
+    /// This shows a write of more bytes than a socket has room for, with a timeout of one second:
     ///
     /// ```
     /// use asyncfile::{AsyncFile, Scheduler};

@@ -82,7 +82,7 @@
 //! 2. Nothing hangs: a deadline is kept, a closed file wakes the tasks that wait on it, a stalled
 //!    scheduler says so.
 //! 3. Errors do not pass silently.
-//! 4. The cost: no allocation for an everyday operation, a resume, a line.
+//! 4. The cost is small: everyday operations, resumes and lines make no allocation.
 
 #![deny(unsafe_code)]
 #![warn(missing_debug_implementations)]

@@ -93,7 +93,7 @@ impl LineBuffer {
         }
     }
 
-    /// Drops all but the first `len` bytes of those that were not consumed.
+    /// Keeps the first `len` of the bytes that were not consumed, and drops the rest.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.end = self.end.min(self.start + len);
         self.scanned = self.scanned.min(self.end);

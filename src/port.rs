@@ -79,7 +79,8 @@ pub(crate) struct Port {
     pub keeps_messages: bool,
     can_be_read: bool,
     can_be_written: bool,
-    /// Whether a read is worth a call, and whether a write is.
+    /// `is_readable` says whether a read is worth a system call, and `is_writable` whether a write
+    /// is.
     is_readable: Cell<bool>,
     is_writable: Cell<bool>,
     /// Whether poll(2) has reported a hangup. Reads do not wait after that.
@@ -127,7 +128,7 @@ impl Port {
         Port::new(fd, Mode::Own, Kind::Pipe, access)
     }
 
-    /// Keeps calls from waiting in another way, because the kernel refuses RWF_NOWAIT.
+    /// Changes to a mode without RWF_NOWAIT, because the kernel refuses that flag.
     #[cold]
     fn do_without_nowait(&self) -> io::Result<()> {
         if self.mode.get() != Mode::Own {
@@ -214,8 +215,8 @@ impl Port {
         self.ready(direction).get()
     }
 
-    /// Notes whether another call is worth making. It always is for a regular file, and for a
-    /// descriptor on which every call fails at once.
+    /// Notes whether another call is worth making. For a regular file a call is always worth
+    /// making, and also for a descriptor on which every call fails at once.
     #[inline]
     fn set_ready(&self, direction: Direction, is_ready: bool) {
         let never_waits = self.mode.get() == Mode::Regular || !self.is_opened_for(direction);
@@ -276,7 +277,7 @@ impl Port {
         }
     }
 
-    /// Whether the descriptor's number is open. It may be another file's by now.
+    /// Whether the descriptor's number is open. The number may belong to another file by now.
     pub fn is_there(&self) -> bool {
         !self.is_lost.get() && sys::is_open(self.fd)
     }

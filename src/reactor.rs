@@ -1,8 +1,8 @@
 //! The reactor: what poll(2) is asked, which tasks are ready, and the clock.
 //!
-//! Files and the scheduler share it. A task's body may close a file, cancel a task or drop a handle
-//! in the middle of a turn; none of these reaches into the scheduler. Each leaves its note here,
-//! and the turn reads it at a point where nothing is borrowed.
+//! Files and the scheduler share the reactor. A task's body may close a file, cancel a task or drop
+//! a handle in the middle of a turn. None of these calls reaches into the scheduler. Each call
+//! leaves a note in the reactor, and the turn reads the note at a point where nothing is borrowed.
 //!
 //! A descriptor that nothing waits on is not in the poll set. If it were there, a dead peer would
 //! make the loop spin, because poll(2) reports HUP, ERR and NVAL without being asked.
@@ -41,8 +41,8 @@ pub(crate) use seen::Seen;
 
 /// The owner of an entry of the poll set.
 pub(crate) trait Watch {
-    /// Takes the answer of poll(2). It is called once for each registration, so an owner that has
-    /// more to wait for registers again. No `RefCell` of the library is borrowed during the call.
+    /// Takes the answer of poll(2). Each registration gives one call. To wait longer, the owner
+    /// registers again. No `RefCell` of the library is borrowed during the call.
     fn on_ready(self: Rc<Self>, revents: c_short);
 
     /// Called when another owner has registered the same descriptor number. The descriptor of this
@@ -153,8 +153,8 @@ impl Reactor {
         drop(set);
         let mut place = 0;
         while answers > 0 {
-            // No entry moves while an owner is called, because an entry that the owner registers
-            // takes its old place, or a new one at the end.
+            // No entry moves while an owner is called. If the owner registers a descriptor then,
+            // the descriptor keeps the entry that it has, or gets a new one at the end of the set.
             let next = self.poll_set.borrow_mut().next_answer(&mut place);
             match next {
                 Some((Some(owner), revents)) => answer(place, owner, revents),
@@ -274,9 +274,9 @@ impl Reactor {
         self.is_closed.get()
     }
 
-    /// Empties the reactor of a scheduler that is dropped, so that it holds no value of the user's.
-    /// Files and handles may still have the reactor. What they leave in it from here on has no
-    /// effect.
+    /// Empties the reactor when its scheduler is dropped. The reactor then holds no value of the
+    /// user's. Files and handles may still have the reactor. Notes and entries that they add from
+    /// here on have no effect.
     pub fn close(&self) {
         self.is_closed.set(true);
         drop(self.poll_set.take());

@@ -4,8 +4,8 @@
 //! same file, mostly finds it in the same buffer. Then the line is handed over here, where the
 //! compiler sees the closure and can inline it. No operation is advanced, no queue is entered, and
 //! nothing is borrowed. The task takes the line from the slice of bytes after its present line. All
-//! these lines are whole, so [`end`](Task::end) stays `Complete`. They leave the file's buffer when
-//! its state is next borrowed (a *run of lines*: see `descriptor/run`).
+//! these lines are whole, so [`end`](Task::end) stays `Complete`. The lines leave the file's buffer
+//! when the file's state is next borrowed (a *run of lines*: see `descriptor/run`).
 //!
 //! A line goes through the scheduler if it is not whole in the buffer, if it is longer than the
 //! limit, or if the task's share has ended. So does every line if another reader waits, a task was

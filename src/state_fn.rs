@@ -26,7 +26,7 @@ pub enum Next<S> {
 }
 
 impl<S> Next<S> {
-    /// Ends the task. Whoever joins it gets the state.
+    /// Ends the task. The state is the task's value, which `join` returns.
     pub fn done() -> StateFlow<S> {
         Ok(Next::Done)
     }

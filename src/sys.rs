@@ -305,9 +305,9 @@ impl Drop for Owned {
     }
 }
 
-/// Makes an `OwnedFd` of the number. Its drop closes the descriptor.
+/// Makes an `OwnedFd` of the descriptor with this number. The drop of the `OwnedFd` closes it.
 pub(crate) fn owned(fd: RawFd) -> OwnedFd {
-    // SAFETY: the caller hands over the only descriptor of this number that the library has.
+    // SAFETY: the caller hands over the descriptor, and does not close it itself.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 

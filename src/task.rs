@@ -252,7 +252,7 @@ impl<'e, 't> Task<'e, 't> {
     ///
     /// # Example
     ///
-    /// This shows how to leave lines to whoever reads next:
+    /// This shows how to leave lines to the next reader of the file:
     ///
     /// ```
     /// use asyncfile::{done, AsyncFile, Scheduler};
@@ -328,8 +328,9 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// After [`AsyncFile::readiness`](crate::AsyncFile::readiness): the events of the operation
-    /// that poll(2) has reported, and POLLHUP, POLLERR and POLLNVAL, which it reports in any case.
+    /// After [`AsyncFile::readiness`](crate::AsyncFile::readiness): the events that poll(2) has
+    /// reported. They are among those that the operation has named, and POLLHUP, POLLERR and
+    /// POLLNVAL, which poll(2) reports in any case.
     pub fn revents(&mut self) -> io::Result<c_short> {
         match self.value {
             Value::Revents(revents) => Ok(*revents),

@@ -30,8 +30,8 @@ pub struct Trace<'a> {
 pub enum Event<'a> {
     /// The task was spawned, and waits for this operation.
     Spawned(&'a Op),
-    /// poll(2) is asked, or [`pollfds`](crate::Scheduler::pollfds) has given a foreign loop its
-    /// entries. The event belongs to no task.
+    /// poll(2) is asked, or [`pollfds`](crate::Scheduler::pollfds) has given the entries of the
+    /// poll set to a foreign loop. The event belongs to no task.
     Asked {
         /// How many descriptors poll(2) is given for the tasks.
         entries: usize,
@@ -48,9 +48,9 @@ pub enum Event<'a> {
     Advanced {
         /// The operation.
         op: &'a Op,
-        /// The state before.
+        /// The state before the advance.
         from: &'static str,
-        /// The state after.
+        /// The state after the advance.
         to: &'static str,
     },
     /// The task was resumed with an outcome, and waits for this operation.
@@ -85,6 +85,6 @@ pub enum By {
     Task(TaskId),
     /// Another thread or a signal handler: through a channel or a Remote.
     Thread,
-    /// The program, between two turns.
+    /// The program's own code, between two turns.
     Program,
 }

@@ -252,8 +252,8 @@ impl Communicate {
     fn converse(&mut self, child: Child, is_due: bool, cx: &Context<'_>) -> Answer {
         let Streams { stdout, stderr, .. } = &self.streams;
         let child = match child {
-            // The output is handed over only to a task that is the front of both queues. For any
-            // other task the child counts as running.
+            // Only a task that is the front of both queues, of stdout and of stderr, gets the
+            // output. For any other task the child counts as running.
             Child::Exited if !stdout.is_front(cx.key) || !stderr.is_front(cx.key) => Child::Running,
             child => child,
         };

@@ -1,5 +1,5 @@
-//! A conversation with a child. It outlives a communicate that ends before the child does. The
-//! output that was collected is in the buffers of the streams.
+//! A conversation with a child. The conversation outlives a `communicate` that ends before the
+//! child ends. The output that was collected is in the buffers of the streams.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -12,7 +12,7 @@ use super::waiters::Waiters;
 use crate::machine::communicate::{Answer, Child, Communicator, Given, Input, Stdin};
 use crate::task_table::Key;
 
-/// See the head of this file.
+/// A conversation with a child: see the head of this file.
 pub(crate) struct Conversation {
     /// The machine, which knows how far the conversation has come.
     pub machine: Communicator,

@@ -18,8 +18,8 @@ use crate::reactor::Reactor;
 use crate::scheduler::Calls;
 use crate::sys::process::Process;
 
-/// The most pidfds that a thread watches. The number of descriptors is limited, and the host
-/// program needs them for itself.
+/// The most pidfds that a thread watches. A process can open only a limited number of descriptors,
+/// and most of them are left to the rest of the program.
 const WATCHED: usize = 64;
 
 /// How many children are checked at a time.
@@ -167,8 +167,8 @@ impl Drop for Dropped {
     }
 }
 
-/// Puts a child whose thread ends into the list of the whole process. (A child that still has a
-/// pipe is left to that pipe.)
+/// Puts a dropped child into the list of the whole process, because the thread that has dropped it
+/// ends. (A child that still has a pipe is left to that pipe.)
 fn orphan(child: Rc<ChildProcess>) {
     if let Ok(child) = Rc::try_unwrap(child) {
         let mut orphans = ORPHANS.lock().unwrap_or_else(PoisonError::into_inner);

@@ -637,10 +637,10 @@ impl AsyncPipe {
     /// # Errors
     ///
     /// [`io::ErrorKind::InvalidInput`] if no child leads a group. `Other` if something else has
-    /// reaped a leader (the host's own waitpid(2), or the kernel where SIGCHLD is ignored). Nothing
-    /// is sent to its group then, because the number may be another group's. Errors of kill(2):
-    /// EINVAL, EPERM. All groups are tried, and the first error is returned. It is no error if a
-    /// group has no process left.
+    /// reaped a leader (a waitpid(2) of the host program, or the kernel where SIGCHLD is ignored).
+    /// Nothing is sent to that leader's group then, because another group may have its number by
+    /// now. Errors of kill(2): EINVAL, EPERM. All groups are tried, and the first error is
+    /// returned. It is no error if a group has no process left.
     ///
     /// # Example
     ///

@@ -27,8 +27,8 @@ use crate::wait_list::Ticket;
 pub(crate) enum Status {
     Running,
     Exited(ExitStatus),
-    /// Something else has reaped the child: the host's own waitpid(2), or the kernel, because
-    /// SIGCHLD is ignored.
+    /// Something else has reaped the child: a waitpid(2) of the host program, or the kernel,
+    /// because SIGCHLD is ignored.
     Unknown,
 }
 
@@ -45,8 +45,9 @@ pub(crate) struct ChildProcess {
     pub(super) waiters: RefCell<Waiters>,
     /// Whether the list of dropped children has the child.
     pub is_dropped: Cell<bool>,
-    /// Whether the child leads a process group. A leader is not reaped while it has holders. Its
-    /// number is the number of its group, and the kernel must not give it to another group.
+    /// Whether the child leads a process group. A leader's process id is also the id of its group.
+    /// The leader is not reaped while it has holders, so the kernel cannot give the id to another
+    /// group.
     leads_group: bool,
     holders: Cell<usize>,
     /// Whether the child was reaped. The kernel does not know a reaped child any more.
@@ -189,8 +190,8 @@ impl ChildProcess {
         self.is_reaped.get()
     }
 
-    /// Makes the task wait for the child's end. Returns true if the end is known, or if it will
-    /// wake the task. Returns false if the task must ask again.
+    /// Makes the task wait for the child's end. Returns true if that end is known, or if that end
+    /// will wake the task. Returns false if the task must ask again.
     pub fn wait_for(
         self: &Rc<Self>,
         ticket: &mut Ticket,
@@ -241,7 +242,8 @@ impl ChildProcess {
         true
     }
 
-    /// Opens a pidfd. If the number may be another process's by now, waitpid(2) is asked first.
+    /// Opens a pidfd. If another process may have the child's process id by now, waitpid(2) is
+    /// asked first whether the child still runs.
     fn open(&self) -> Option<Owned> {
         let began = self.began.unwrap_or(Moment::ZERO);
         let is_fresh = clock::now() < began.after(FRESH);

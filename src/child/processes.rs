@@ -17,7 +17,7 @@ use crate::file::AsyncFile;
 use crate::port::{Direction, Port};
 use crate::sys::Owned;
 
-/// See the head of this file.
+/// The children and the streams of a pipe: see the head of this file.
 pub(crate) struct Processes {
     /// The first child's stdin.
     pub stdin: AsyncFile,
@@ -27,8 +27,9 @@ pub(crate) struct Processes {
     pub stderr: AsyncFile,
     /// The children, in the order of the pipeline. The list is never empty.
     children: Vec<Rc<ChildProcess>>,
-    /// The conversation, which outlives a communicate. None before the first one. Its type is not
-    /// named here, so a program that never communicates does not link it.
+    /// The conversation, which outlives a `communicate`. None before the first `communicate`. The
+    /// type of the conversation is not named here, so a program that never communicates does not
+    /// link it.
     pub conversation: RefCell<Option<Rc<dyn Any>>>,
     /// The number of the process in which the drop of the last handle kills the children. In a fork
     /// of that process the drop kills nothing. The number is 0 if the drop never kills.

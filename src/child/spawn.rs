@@ -72,7 +72,7 @@ fn failed(command: &Command, stage: Stage, error: io::Error) -> io::Error {
     error::named("spawn", -1, Cause::Named { name, error })
 }
 
-/// The name of the program. In a pipeline of several, its stage is added, counted from 1.
+/// The name of the program. In a pipeline of several commands, the stage is added, counted from 1.
 #[cold]
 fn name(command: &Command, (index, count): Stage) -> String {
     let name = command.get_program().to_string_lossy();

@@ -35,7 +35,7 @@ pub struct Stop {
     processes: Rc<Processes>,
     grace: Duration,
     state: State,
-    /// When the grace is over.
+    /// When the grace is over, and SIGKILL is sent.
     kill_at: Moment,
     waits: ExitWaits,
     deadline: OwnDeadline,
@@ -49,8 +49,8 @@ enum State {
     Killed,
 }
 
-/// A child that leads a process group. It is not reaped while this `Leader` lives, so the number of
-/// the group stays that group's.
+/// A child that leads a process group. The child is not reaped while this `Leader` lives, so no
+/// other group can get the number of its group.
 struct Leader(Rc<ChildProcess>);
 
 impl Stop {
@@ -117,8 +117,9 @@ impl Stop {
         self.processes.signal_all(libc::SIGCONT)
     }
 
-    /// All children have exited in time. If they have left processes in their groups, these have
-    /// the rest of the grace to end.
+    /// Leaves the groups of the children, which have all exited within the grace, to a hidden task.
+    /// When the grace is over, this task sends SIGKILL to the processes that are left in the
+    /// groups.
     fn leave_groups(&self, cx: &Context<'_>) {
         let children = self.processes.children().iter();
         let leaders = children.filter(|child| child.leads_group() && child.signal_group(0).is_ok());

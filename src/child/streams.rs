@@ -51,8 +51,8 @@ impl Streams {
         }
     }
 
-    /// Fails if the task may not wait on one of the streams that it uses. It uses stdin if stdin is
-    /// open, or if there is input (`has_input`).
+    /// Fails if the task may not wait on one of the streams that the operation uses. The operation
+    /// uses stdin if stdin is open, or if there is input (`has_input`).
     pub fn admit(&self, has_input: bool, cx: &Context<'_>) -> Result<(), (Part, Cause)> {
         let is_fed = has_input || self.stdin.file.is_open();
         let used = [
@@ -176,8 +176,8 @@ impl Entry {
     }
 
     /// The file, if it is open and the task is the front of its queue. With `is_last` the advance
-    /// may ask poll(2) itself. With `is_over` it may do so even if poll(2) has just had no answer
-    /// for the file.
+    /// may ask poll(2) about a file that is not parked. With `is_over`, too, it may also ask about
+    /// a parked one, for which the poll(2) of this turn has had no answer.
     pub fn front(&self, key: Key, is_last: bool, is_over: bool) -> Option<Front<'_>> {
         let mut state = self.file.state();
         if !state.is_open() || !state.is_front(key, self.direction) {

@@ -240,7 +240,7 @@ fn of_two_thousand_dropped_children_a_turn_has_64_entries_and_no_call_more() {
     });
 }
 
-/// The simulated kernel asserts that no signal goes to the number of a child that was reaped.
+/// The simulated kernel asserts that no signal goes to the process id of a child that was reaped.
 #[test]
 fn no_signal_goes_to_a_group_whose_leader_was_reaped() {
     let (mut kernel, lines) = kernel();

@@ -6,7 +6,7 @@ use crate::reactor::Reactor;
 use crate::task_table::Key;
 use crate::wait_list::{Ticket, WaitList};
 
-/// See the head of this file.
+/// The tasks that wait for one thing: see the head of this file.
 pub(crate) struct Waiters {
     /// The reactor of the tasks that wait, or were the last to wait.
     reactor: Option<Rc<Reactor>>,

@@ -117,10 +117,11 @@ impl First {
 }
 
 impl Member {
-    /// Advances the operation of this member. The operation is due when its own deadline has come.
-    /// The task itself may not be due then: while another member's data never runs dry, the task
-    /// uses up its share of each turn and waits for no deadline. A sleep until a moment that has
-    /// passed ends in its first advance, also if the body makes a new `first` for each wait.
+    /// Advances the operation of this member. The operation is due when its own deadline has come,
+    /// even if the task is not due. While another member's data never runs dry, the task is not
+    /// due: it uses up its share of each turn, and has no deadline between the turns. A sleep until
+    /// a moment that has passed ends in its first advance, also if the body makes a new `first` for
+    /// each wait.
     fn advance(&mut self, cx: &Context<'_>) -> Progress {
         let turn_began = cx.reactor.turn_began.get();
         let is_due = cx.is_due && self.deadline <= turn_began || self.deadline < turn_began;
@@ -179,9 +180,9 @@ impl Operate for First {
         Progress::Blocked(soonest.min(self.deadline.begin(cx)))
     }
 
-    /// All members but the winner leave their queues. Most winners have left by themselves when
-    /// they ended. Only the `ready` or `room` of a queue keeps its place, until the task waits
-    /// again.
+    /// All members but the winner leave their queues. The winner has left its queue by itself when
+    /// it ended. The exception is the `ready` or `room` of a queue: such a winner keeps its place
+    /// until the task waits again.
     fn leave(&mut self) {
         let winner = self.winner;
         let members = self.members.iter_mut().enumerate();
@@ -240,8 +241,8 @@ impl Operate for First {
 impl Sealed for First {}
 
 impl Operation for First {
-    /// The index of the member that ended. What that member would have handed over stays in its
-    /// file.
+    /// The index of the member that ended. The bytes of its outcome, if there are any, go back to
+    /// its file.
     type Output = usize;
     fn output(task: &mut Task<'_, '_>) -> io::Result<usize> {
         let which = task.which();

@@ -36,8 +36,8 @@ use crate::wait_list::{Ticket, WaitList};
 ///
 /// [`push`](Queue::push) and [`pop`](Queue::pop) never wait: a task waits for
 /// [`ready`](Queue::ready) and then pops, or for [`room`](Queue::room) and then pushes. Of several
-/// tasks that wait, the one that came first is woken. When it waits again or ends, the next one is
-/// woken if something is left.
+/// tasks that wait, the one that came first is woken. When that task waits again or ends, the next
+/// one is woken if an item, or a free place, is left.
 ///
 /// Clones are handles to one queue. A drop of the handles does not close the queue. A task that
 /// waits for a queue that nothing can fill any more is [`Stalled`](crate::TaskError::Stalled). The
@@ -240,9 +240,9 @@ impl<T> Queue<T> {
     /// empty, the wait ends with [`End::Eof`]. The operation takes no item and reserves none, so
     /// other code may pop the item first.
     ///
-    /// The turn lasts until the task waits for this operation again, waits for something else, or
-    /// ends. The wait fails only at its timeout, or if tasks of another scheduler wait for the
-    /// queue at the same time ([`io::ErrorKind::InvalidInput`]).
+    /// The task's turn lasts until the task waits for this operation again, waits for something
+    /// else, or ends. The wait fails only at its timeout, or if tasks of another scheduler wait for
+    /// the queue at the same time ([`io::ErrorKind::InvalidInput`]).
     pub fn ready(&self) -> Ready {
         Ready::of(Waiter::new(&self.gates, Side::Ready))
     }
@@ -411,7 +411,7 @@ impl Readiness for Waiter {
         Ok(Some(End::Complete).filter(|_| gate.is_passing))
     }
 
-    /// The task's turn lasts until it waits again.
+    /// The task keeps its place, because its turn at the gate lasts until the task waits again.
     fn keeps_its_place(&self) -> bool {
         true
     }

@@ -1,4 +1,4 @@
-//! A beat that does not drift.
+//! The operation `ticks`: a wait for each multiple of a period. The beat does not drift.
 
 use std::cell::Cell;
 use std::fmt;
@@ -22,7 +22,7 @@ pub struct Ticks {
     period: u64,
     /// When `ticks` was called. This moment is multiple 0 of the period.
     began: Moment,
-    /// The last multiple that ended a wait. Clones share it.
+    /// The last multiple of the period that ended a wait. Clones share this value.
     last: Rc<Cell<u64>>,
     deadline: OwnDeadline,
 }
@@ -79,7 +79,8 @@ impl Ticks {
         self
     }
 
-    /// When the next multiple comes. None if one has passed, which ends this wait.
+    /// When the next multiple of the period comes. None if a multiple has passed since the last one
+    /// that ended a wait. This wait then ends.
     fn next(&self, now: Moment) -> Option<Moment> {
         let last = self.last.get();
         let passed = now.periods_since(self.began, self.period);

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use super::{Descriptor, State};
 use crate::line_buffer::{Lent, LineBuffer};
 
-/// See the head of this file.
+/// A run of lines: see the head of this file.
 pub(crate) struct Run {
     /// How many bytes the task has taken in this run. `OFF` if there is no run.
     taken: Cell<u32>,
@@ -63,8 +63,9 @@ impl Descriptor {
         }
     }
 
-    /// Takes back what was lent. The last `rest` bytes of it were not taken, and are buffered again
-    /// if the file is still open. An emptied buffer goes back to the pool.
+    /// Takes back the bytes that were lent to a task. The task has left the last `rest` bytes.
+    /// These are buffered again if the file is still open. The memory of an empty buffer goes back
+    /// to the pool.
     pub fn take_back(&self, lent: &mut Lent, rest: usize) {
         let mut state = self.state();
         if state.is_open() {

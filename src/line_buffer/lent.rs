@@ -75,9 +75,8 @@ impl LineBuffer {
         }
     }
 
-    /// Copies the bytes, and the buffered ones after them, into other storage. This is needed if
-    /// the body has read more of the same file, in another scheduler, while the bytes were lent to
-    /// it.
+    /// Copies `bytes` into other storage, and the buffered bytes after them. This is needed if the
+    /// body has read more of the same file, in another scheduler, while `bytes` were lent to it.
     #[cold]
     fn put_before(&mut self, bytes: &[u8]) {
         let end = bytes.len() + self.len();

@@ -6,7 +6,7 @@
 //!   child's stderr  ->  buffer           what it says is collected
 //! ```
 //!
-//! Its state says how far the conversation has come:
+//! The machine's state says how far the conversation has come:
 //!
 //! ```text
 //! Feeding   ── each part says "not now" ──► Feeding

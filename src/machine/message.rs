@@ -36,9 +36,10 @@ pub enum Message {
 }
 
 impl Reader {
-    /// The same as `advance`, but for one message. A message that was put back comes first: it is
-    /// in the buffer. An empty message has no bytes there, so `ended` is set for it. If the size
-    /// cuts a message, the rest of it is gone.
+    /// The same as `advance`, but for one message. A message that was put back is in the buffer,
+    /// and comes first. An empty message has no bytes in the buffer, so `inflow.ended` stands for
+    /// it. If a message is longer than the wanted size, the rest of it is gone, unless this is a
+    /// peek.
     #[cold]
     pub(super) fn advance_message(
         &mut self,

@@ -27,9 +27,9 @@ pub enum End {
     Complete,
     /// The end of file came first. The bytes before it, if there are any, are handed over.
     Eof,
-    /// The deadline came. A part that has come is handed over if it is of use without the rest, as
-    /// with a read. Otherwise the outcome is an error, [`io::ErrorKind::TimedOut`], and what was
-    /// read stays in the file.
+    /// The deadline came. The bytes that came before it are handed over if they are of use without
+    /// the rest, as with a read. Otherwise the outcome is an error, [`io::ErrorKind::TimedOut`],
+    /// and these bytes stay in the file.
     TimedOut,
     /// The limit was reached. The rest of a stream stays in the file. The rest of a message is
     /// gone.
@@ -67,7 +67,7 @@ pub trait Source {
     /// asked first.
     fn is_ready(&mut self) -> bool;
 
-    /// The same as read(2): 0 is the end. `WouldBlock` says "not now" as well.
+    /// The same as read(2): 0 is the end. The error `WouldBlock` also says "not now".
     fn read(&mut self, window: &mut [u8]) -> io::Result<usize>;
 }
 

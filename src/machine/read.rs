@@ -1,7 +1,7 @@
 //! The reading machine: read, read full, read_exact, peek, read_to_end, readline and readlines.
 //!
 //! The readers differ in the bytes that satisfy them (see [`Want`]), and a peek leaves the bytes in
-//! the buffer. The rest is one machine:
+//! the buffer. In all else they are the same machine:
 //!
 //! ```text
 //! Looking   ── the limit is 0 ──► Ended

@@ -94,7 +94,8 @@ pub fn assert_drawn<S: Copy + Debug>(table: &[Edge<S>], file: &str) {
     );
 }
 
-/// Draws a table, with a line for each edge, as the diagram above the machine must be.
+/// Draws a table, with a line for each edge. The diagram in the head of the machine's file must
+/// have the same lines.
 fn drawing<S: Copy + Debug>(table: &[Edge<S>]) -> String {
     let lines: Vec<String> = table
         .iter()

@@ -96,7 +96,7 @@ pub struct Writer {
 pub enum Extent {
     /// After one write, even if it took only a part.
     Once,
-    /// When all bytes are written. It ends with fewer only at its deadline.
+    /// When all bytes are written. The writer ends with fewer bytes only at its deadline.
     Full,
     /// When all bytes are written. Before that it ends only with an error.
     All,

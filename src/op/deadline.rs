@@ -27,7 +27,8 @@ impl OwnDeadline {
         self.at
     }
 
-    /// Whether this deadline has come. The task may have been woken for another moment.
+    /// Whether this deadline has come. The task may be due for another of the moments that the
+    /// operation waits for.
     pub fn has_come(&self, cx: &Context<'_>) -> bool {
         cx.is_due && self.at <= cx.reactor.turn_began.get()
     }

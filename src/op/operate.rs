@@ -267,7 +267,7 @@ impl Op {
         }
     }
 
-    /// Whether it is a read of 0 bytes, which takes no message.
+    /// Whether the operation is a read of 0 bytes. Such a read takes no message.
     pub(crate) fn wants_nothing(&self) -> bool {
         matches!(&self.ended().0, Kind::Read(op) if op.machine.wants_nothing())
     }

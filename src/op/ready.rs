@@ -220,7 +220,7 @@ impl Readiness for FileReady {
     }
 }
 
-/// The events that poll(2) reports for a descriptor, whatever is buffered.
+/// The events that poll(2) reports for a descriptor. Buffered bytes do not count.
 struct FileEvents {
     file: Rc<Descriptor>,
     events: c_short,

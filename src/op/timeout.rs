@@ -50,7 +50,7 @@ impl Timeout {
         timeout
     }
 
-    /// Sets the span. The moment stays.
+    /// Sets the span (`timeout`). A moment that was set before (`until`) stays.
     #[inline]
     pub fn set_after(&mut self, time: Duration) {
         self.after = nanoseconds(time);

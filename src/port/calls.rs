@@ -50,8 +50,9 @@ impl Port {
 }
 
 impl Calls<'_> {
-    /// Asks poll(2) at a deadline, because data and room that are there by then still count. It is
-    /// asked again after a call that has moved bytes, because more bytes or the end may follow.
+    /// Asks poll(2) at a deadline, because data and room that are there by then still count. After
+    /// a call that has moved bytes, poll(2) is asked again, because more bytes or the end may
+    /// follow.
     #[cold]
     fn look(&mut self, direction: Direction) -> bool {
         if self.looks == 0 {

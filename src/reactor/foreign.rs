@@ -8,7 +8,7 @@ use libc::{c_short, pollfd};
 use super::{Reactor, Watch};
 
 impl Reactor {
-    /// Appends the entries to a foreign loop's poll set.
+    /// Appends the entries of the reactor's poll set to `set`, the poll set of a foreign loop.
     pub fn show(&self, set: &mut Vec<pollfd>) {
         self.poll_set.borrow_mut().show(set);
     }

@@ -9,7 +9,7 @@ use super::Reactor;
 use crate::error::TaskError;
 use crate::task_table::Key;
 
-/// See the head of this file.
+/// The notes of a reactor: see the head of this file.
 #[derive(Default)]
 pub(super) struct Notes {
     /// The tasks to be dropped before another task is resumed.

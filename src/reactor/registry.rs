@@ -40,7 +40,8 @@ impl Reactor {
         REACTORS.try_with(find).ok().flatten()
     }
 
-    /// The value of this type that an annex keeps beside the reactor.
+    /// The value of type `T` that another part of the library keeps beside the reactor. None if
+    /// there is none.
     pub fn kept<T: 'static>(&self) -> Option<Rc<T>> {
         let kept = self.kept.borrow();
         kept.iter()

@@ -173,8 +173,8 @@ impl<'t> Scheduler<'t> {
     ///
     /// # Errors
     ///
-    /// The same as those of [`run`](Scheduler::run). [`TaskError::Stalled`] comes only without a
-    /// timeout, or with one that never ends.
+    /// The errors of [`run`](Scheduler::run). [`TaskError::Stalled`] comes only without a timeout,
+    /// or with one that never ends.
     ///
     /// # Example
     ///
@@ -319,7 +319,7 @@ impl<'t> Scheduler<'t> {
         TaskError::Stalled(format!("{self:?}"))
     }
 
-    /// Makes the calls that wait in the queue of `calls`.
+    /// Makes the calls that were left for the scheduler (see `scheduler/calls`), if there are any.
     #[inline]
     pub(super) fn make_calls(&mut self) {
         if self.calls.has_any() {

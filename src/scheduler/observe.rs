@@ -20,7 +20,7 @@ use crate::sys::{clock, Wait};
 use crate::task_table::{Key, TaskId};
 use crate::trace::{By, Event, Trace};
 
-/// An observer, and what it was shown of the queues.
+/// An observer, and how much of the reactor's queues it was shown.
 pub(super) struct Observer<'t> {
     tell: Box<dyn FnMut(&Trace<'_>) + 't>,
     seen: Seen,

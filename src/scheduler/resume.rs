@@ -26,8 +26,8 @@ impl<'t> Scheduler<'t> {
         end: End,
         value: &mut Value,
     ) -> Result<(), Option<TaskError>> {
-        // The file that lent the bytes. It is needed after the resume if it shares their memory, or
-        // if the task may leave some of the lines.
+        // The file that lent the bytes. The file is needed after the resume in two cases: its
+        // buffer shares the memory of the lent bytes, or the task may leave some of the lines.
         let file = match value {
             Value::Lines(..) => task.op.file().cloned(),
             Value::Line(lent) | Value::Bytes(lent) if lent.is_shared() => task.op.file().cloned(),

@@ -2,11 +2,11 @@
 //!
 //! A look at the clock costs more than handing over a line. So the first look comes after 8
 //! resumes. While a look shows that a resume takes less than 50 microseconds, the distance to the
-//! next look is doubled. When a resume takes more, each resume is followed by a look. A resume
-//! itself counts only down to the next look.
+//! next look is doubled. When a resume takes more, each resume is followed by a look. All other
+//! resumes only count down to the next look.
 //!
-//! The millisecond begins with the first look. The time at which the share began is not known,
-//! because most tasks are blocked long before the first look, and no clock is read for them.
+//! The millisecond begins with the first look at the clock, and not with the share. Most tasks are
+//! blocked long before the first look, so the clock is not read when a share begins.
 
 use super::Scheduler;
 use crate::sys::clock::{self, Moment};
@@ -26,9 +26,9 @@ const SLOW: u64 = 50_000;
 /// See the head of this file.
 #[derive(Default)]
 pub(crate) struct Share {
-    /// How often the task may be resumed before the next look.
+    /// How often the task may be resumed before the next look at the clock.
     pub resumes: u32,
-    /// How often the task may be resumed after the next look.
+    /// How many resumes of the share are left for the time after the next look at the clock.
     left: u32,
     /// How many resumes lie between the last look at the clock and the next one.
     distance: u32,

@@ -30,7 +30,7 @@ enum Handle {
 pub(crate) enum Stdin {
     /// A new pipe.
     Piped,
-    /// This descriptor.
+    /// This descriptor, which becomes the child's stdin.
     From(Owned),
     /// The null device.
     Null,
@@ -180,13 +180,13 @@ impl Process {
     }
 }
 
-/// A pipe, reader first, for a child's stdin or stdout. None of its ends has a number from 0 to 2,
-/// because other code takes these numbers for the standard streams. std can even lose such an end:
-/// its dup2(2) of a number to itself changes nothing, so the number is closed on exec. A pipe with
-/// a low number goes to `low`, which the caller holds until the child is started, and another pipe
-/// is made. The kernel gives the lowest free numbers, so two pipes take all three low numbers. A
-/// third pipe is used as it is: it has a low number only if a sandbox or a tracer pretends to call
-/// pipe2.
+/// A pipe for a child's stdin or stdout, reader first. Neither end has a number from 0 to 2,
+/// because other code takes these numbers for the standard streams. A child can even lose such an
+/// end: when std calls dup2(2) from a number to the same number, the descriptor stays
+/// close-on-exec, and the exec closes it. A pipe with a low number goes to `low`, and another pipe
+/// is made. The caller holds `low` until the child is started. The kernel gives the lowest free
+/// numbers, so at most two pipes have a low number. A third such pipe shows that a sandbox or a
+/// tracer makes up the numbers, and it is used as it is.
 fn pipe(low: &mut Vec<(Owned, Owned)>) -> io::Result<(Owned, Owned)> {
     loop {
         let pipe = super::pipe(0)?;
@@ -242,7 +242,7 @@ pub(crate) fn kill_group(leader: u32, signal: libc::c_int) -> io::Result<()> {
     if let Some(answer) = sim::kill_group(leader, signal) {
         return answer;
     }
-    // SAFETY: takes two numbers.
+    // SAFETY: kill takes two numbers.
     check(unsafe { libc::kill(-(leader as libc::pid_t), signal) } as isize).map(drop)
 }
 
@@ -252,7 +252,7 @@ pub(crate) fn leads_group(process: u32) -> bool {
     if let Some(answer) = sim::leads_group(process) {
         return answer;
     }
-    // SAFETY: takes a number.
+    // SAFETY: getpgid takes a number.
     unsafe { libc::getpgid(process as libc::pid_t) == process as libc::pid_t }
 }
 

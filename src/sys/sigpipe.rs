@@ -1,6 +1,6 @@
 //! Writes without SIGPIPE. A write to a pipe without reader fails with EPIPE, and raises SIGPIPE,
-//! which by default ends the process. A Rust program ignores SIGPIPE from the start. A host in C
-//! has it at its default, and a library must not change the dispositions of its host.
+//! which by default ends the process. A Rust program ignores SIGPIPE from the start. A host program
+//! in C does not, and a library must not change the dispositions of its host program.
 
 use std::cell::Cell;
 use std::io;

@@ -28,10 +28,10 @@ type Call = Box<dyn FnOnce(&mut Scheduler<'_>) + Send>;
 /// going: `run` returns when no task is left. To keep it going for other threads, spawn a task that
 /// waits on a [`channel`](crate::channel()), and give the senders of the channel to these threads.
 ///
-/// Each call is kept until a drive (run, join, block_on, turn, dispatch) has seen it, whether it
-/// comes before the drive begins, while the drive sleeps, or while the drive ends. After the last
-/// Remote is dropped, in any thread, its calls are still made, and then tasks may be stalled again.
-/// Signal handlers may `wake` and `stop`, and do nothing else with a Remote.
+/// Each call is kept until a drive (run, join, block_on, turn, dispatch) has seen it. The call may
+/// come before the drive begins, while the drive sleeps, or while the drive ends. When the last
+/// Remote is dropped, in any thread, the calls that are left are still made. Only then may tasks be
+/// stalled again. Signal handlers may `wake` and `stop`, and do nothing else with a Remote.
 ///
 /// # After a fork
 ///
@@ -68,7 +68,7 @@ pub struct Remote {
     wake: Arc<Wake>,
 }
 
-/// The things that the hidden task owns. They are dropped when the task has ended.
+/// The values that the hidden task owns. They are dropped when the task has ended.
 struct Server {
     calls: Receiver<Call>,
     /// While a Remote lives, no task is stalled, and poll(2) watches the wake pipe.

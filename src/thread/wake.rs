@@ -61,8 +61,8 @@ impl Wake {
         self.wake();
     }
 
-    /// Wakes these tasks. In the scheduler's own thread they are ready at once. A system call is
-    /// then needed only if a foreign loop may be about to poll.
+    /// Wakes these tasks. If the caller is in the scheduler's thread, the tasks are ready at once.
+    /// A system call is then needed only if a foreign loop may be about to poll.
     pub fn wake_tasks(&self, tasks: &WaitList) {
         let is_own = |reader: &Rc<WakeReader>| std::ptr::eq(&*reader.wake, self);
         match Reactor::find(|reactor| reactor.kept().filter(is_own)) {
@@ -156,9 +156,9 @@ impl WakeReader {
 
 impl Watch for WakeReader {
     fn on_ready(self: Rc<Self>, revents: c_short) {
-        // The POLLNVAL of a pipe can be trusted on every platform. (Darwin reports a wrong one, but
-        // only for devices.) The pipe has no end of file, because the writer is alive. If a read
-        // meets one, the number belongs to another file by now.
+        // POLLNVAL for a pipe can be trusted on every platform. (Darwin reports a wrong POLLNVAL,
+        // but only for devices.) The pipe has no end of file, because its writer is alive. If a
+        // read meets an end of file, the number belongs to another file by now.
         let is_broken = revents & (POLLNVAL | POLLHUP | POLLERR) != 0;
         if is_broken || matches!(sys::read(self.wake.reader, &mut [0; 64]), Ok(0)) {
             return self.lose();
