@@ -79,8 +79,8 @@ impl fmt::Debug for Data {
 }
 
 impl Data {
-    /// Gives the buffer of a copy back to the pool. This is not inlined, because a few bytes need
-    /// no buffer.
+    /// Gives the buffer of a copy back to the pool. This is not inlined, so that the drop of a few
+    /// bytes, which have no buffer, stays small.
     #[cold]
     #[inline(never)]
     fn recycle(&mut self) {

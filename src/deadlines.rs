@@ -24,8 +24,8 @@ pub(crate) struct Deadlines {
 pub(crate) struct Deadline {
     /// When the task is due.
     at: Moment,
-    /// The task relies on its heap entry of this time. NEVER if it relies on no entry. While the
-    /// task has a deadline, this time is not later than `at`.
+    /// The time of the heap entry on which the task relies; NEVER if it relies on none. While the
+    /// task has a deadline, this time is not later than `at`, so the entry is popped in time.
     listed: Moment,
 }
 

@@ -46,7 +46,8 @@ pub(crate) struct State {
     /// The tasks that wait for bare readiness. None if there are none: most programs never use
     /// `readable` or `writable`.
     watchers: Option<Box<Watchers>>,
-    /// The reactor of the tasks that wait on the file, or were the last to wait on it.
+    /// The reactor of the tasks that wait on the file. If no task waits, the reactor of those that
+    /// waited last.
     reactor: Option<Rc<Reactor>>,
     /// The events that poll(2) is to be asked for, for the fronts of the two queues.
     parked: Interest,

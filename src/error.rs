@@ -237,7 +237,8 @@ impl fmt::Display for OperationError {
 }
 
 impl fmt::Debug for OperationError {
-    /// Debug prints the same text as Display, because the fields are only codes.
+    /// Debug prints the same text as Display, because the values of the fields do not explain the
+    /// error.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }

@@ -375,7 +375,8 @@ impl AsyncFile {
     ///
     /// # Example
     ///
-    /// This shows a write of more bytes than a socket has room for, with a timeout of one second:
+    /// This shows how to write more bytes than a socket has room for. The timeout gives the whole
+    /// write one second:
     ///
     /// ```
     /// use asyncfile::{AsyncFile, Scheduler};

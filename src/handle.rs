@@ -63,10 +63,10 @@ impl<T> Slot<T> {
     }
 }
 
-/// A handle to a task, for its result. A drop of the handle detaches the task, which goes on. A
-/// failure that nobody has taken then, or that comes later, goes to
-/// [`on_failure`](crate::Scheduler::on_failure). Without `on_failure` it comes out of
-/// [`run`](crate::Scheduler::run), `turn` or `dispatch`.
+/// A handle to a task, for its result. A drop of the handle detaches the task, which goes on. If
+/// the task fails later, or has failed already and the handle has not taken the failure, the
+/// failure goes to [`on_failure`](crate::Scheduler::on_failure). Without `on_failure` it comes out
+/// of [`run`](crate::Scheduler::run), `turn` or `dispatch`.
 pub struct JoinHandle<T> {
     slot: Rc<Slot<T>>,
     reactor: Rc<Reactor>,
@@ -78,7 +78,7 @@ impl<T> JoinHandle<T> {
     ///
     /// # Example
     ///
-    /// This shows a task that is asked for its value, without waiting:
+    /// This shows how to take the value of a task without waiting for its end:
     ///
     /// ```
     /// use asyncfile::{done, yield_now, Scheduler};

@@ -52,8 +52,9 @@ pub struct Found {
 /// ```
 #[derive(Default)]
 pub struct LineBuffer {
-    /// The memory. An empty buffer that is not in use has none, and costs four words. While a task
-    /// looks at lent bytes, it shares the memory if more bytes are buffered after them.
+    /// The memory. An empty buffer that is not in use has no memory, and costs only these four
+    /// words. While a task looks at lent bytes, the task and the buffer share the memory if more
+    /// bytes are buffered after the lent ones.
     storage: Option<Storage>,
     /// The index of the first byte that is not consumed. It is never greater than `scanned`.
     start: usize,

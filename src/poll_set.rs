@@ -8,7 +8,7 @@ use std::os::unix::io::RawFd;
 
 use libc::{c_short, pollfd};
 
-/// See the head of this file.
+/// The entries, their owners, and the place of each descriptor's entry.
 pub(crate) struct PollSet<O> {
     /// The array that poll(2) is given. In a foreign loop, `revents` marks the entries that were
     /// shown to that loop.
@@ -16,8 +16,8 @@ pub(crate) struct PollSet<O> {
     /// The owner of the entry at the same index. None if poll(2) has answered for the entry, or if
     /// the owner has left the entry. That owner may come back.
     pub owners: Vec<Option<O>>,
-    /// For each descriptor number the place of its entry plus one; 0 if it has no entry. Numbers
-    /// are small, because the kernel gives the lowest free one.
+    /// For each descriptor number: 0 if it has no entry, otherwise the index of its entry, plus 1.
+    /// The vector is short, because the kernel gives the lowest free number to each new descriptor.
     pub places: Vec<u32>,
     /// How many entries have owners.
     pub live: usize,
@@ -135,11 +135,12 @@ impl<O> PollSet<O> {
         }
     }
 
-    /// Fills each place that is still vacant with the last entry. The place of an owner that has
-    /// left and come back since the last poll (its task was served and waits again) is not vacant,
-    /// so busy descriptors do not wander to the end. That matters because poll(2) enters the wait
-    /// queue of every descriptor before the first ready one. This is O(n), as is poll(2) itself,
-    /// and is done only when an owner has left for good.
+    /// Fills each place that is still vacant with the last entry. An owner may leave and come back
+    /// between two polls, because its task was served and waits again. Its place is then not
+    /// vacant. So the entry of a busy descriptor keeps its place, and does not wander to the end. A
+    /// ready entry near the beginning saves work: poll(2) enters the wait queues of the descriptors
+    /// before the first ready one. This function is O(n), as is poll(2) itself, and runs only when
+    /// an owner has left for good.
     pub fn close_up(&mut self) {
         if self.live < self.entries.len() {
             self.fill_vacant();

@@ -21,8 +21,8 @@ pub(crate) const CHUNK: usize = 64 * 1024;
 /// A partial line shorter than this moves to a small buffer while its reader is blocked.
 pub(crate) const SMALL: usize = 4 * 1024;
 
-/// The size of a large buffer. After a partial line shorter than `SMALL` there is room for `CHUNK`
-/// bytes, so one read takes all that a full pipe holds.
+/// The size of a large buffer. It has room for a partial line of `SMALL` bytes and for `CHUNK`
+/// bytes after it. So one read takes all that a full pipe holds, even after such a line.
 pub(crate) const LARGE: usize = CHUNK + SMALL;
 
 /// The size of the smallest buffer. A short partial line fits into it.

@@ -47,9 +47,9 @@ impl Direction {
 enum Mode {
     /// O_NONBLOCK is set on the open file description.
     Nonblocking,
-    /// A pipe that the library made. Each call has RWF_NOWAIT, so no call is needed to set
-    /// O_NONBLOCK. If the kernel refuses RWF_NOWAIT, O_NONBLOCK is set after all, at the first
-    /// call.
+    /// A pipe that the library made. Each read and write has the flag RWF_NOWAIT, which saves the
+    /// fcntl(2) that sets O_NONBLOCK. If the kernel refuses RWF_NOWAIT, the first read or write
+    /// sets O_NONBLOCK.
     Own,
     /// A socket: each call has MSG_DONTWAIT, and the flags of the open file description are left
     /// alone.

@@ -76,8 +76,9 @@ pub(crate) struct Reactor {
     /// Whether another thread or a signal handler has asked for the end of the drive. The drive
     /// then ends after this advance.
     pub stop: Arc<AtomicBool>,
-    /// How many sources outside this thread may wake a task. The wake pipe is one, while a task or
-    /// a Remote waits for other threads. While there is a source, no task is stalled.
+    /// How many sources outside this thread may wake a task. The wake pipe counts as one source
+    /// while a task or a Remote waits for other threads. While there is a source, no task is
+    /// stalled.
     pub outside: Cell<usize>,
     /// The moment at which the turn under way began. A turn begins after poll(2) has answered.
     /// `turns` is the number of this turn.
@@ -153,8 +154,9 @@ impl Reactor {
         drop(set);
         let mut place = 0;
         while answers > 0 {
-            // No entry moves while an owner is called. If the owner registers a descriptor then,
-            // the descriptor keeps the entry that it has, or gets a new one at the end of the set.
+            // No entry moves to another place while an owner is called. If the owner registers its
+            // descriptor again, the entry gets its old place. An entry for a new descriptor goes to
+            // the end.
             let next = self.poll_set.borrow_mut().next_answer(&mut place);
             match next {
                 Some((Some(owner), revents)) => answer(place, owner, revents),
@@ -235,8 +237,8 @@ impl Reactor {
         ready.len()
     }
 
-    /// Whether a task can be advanced or dropped without waiting. A kept failure does not count as
-    /// work, because `join` leaves it for the next drive.
+    /// Whether a task can be advanced or dropped without waiting. A failure that is kept does not
+    /// count as work: `join` may sleep, and leaves the failure for the next drive.
     pub fn has_work(&self) -> bool {
         !self.ready.borrow().is_empty() || !self.later.borrow().is_empty() || self.has_cancelled()
     }
@@ -253,7 +255,7 @@ impl Reactor {
     }
 
     /// The present moment. The clock is read again if a body or poll(2) has run since the last
-    /// reading, so a deadline that begins now is never too early.
+    /// reading, so a deadline that is counted from this moment is never too early.
     #[inline]
     pub fn now(&self) -> Moment {
         if self.clock.get() == Moment::ZERO {

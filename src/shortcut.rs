@@ -56,7 +56,8 @@ where
 impl<'e, 't> Task<'e, 't> {
     /// The same as `takes_next_line`, but for a new operation. The run goes on only if the new
     /// operation is a readline of the same file with the same delimiter. The old delimiter is the
-    /// last byte of the last line. (A readline of another file finds no run on its file.)
+    /// last byte of the last line. The file needs no check here, because there is no run on any
+    /// other file.
     #[inline(never)]
     fn takes_line_of_new_readline(&mut self) -> bool {
         let delimiter = match &self.op.0 {

@@ -28,8 +28,8 @@ pub(crate) use socket::{receive, recv, send, shut_down_write, POLLRDHUP};
 pub(crate) enum Wait {
     /// poll(2) does not sleep.
     Not,
-    /// poll(2) sleeps until this moment, unless it has an answer before. It never returns early
-    /// without an answer.
+    /// poll(2) sleeps until it has an answer, or until this moment. Without an answer it never
+    /// returns before this moment.
     Until(Moment),
     Forever,
 }

@@ -69,10 +69,10 @@ pub fn wait<T>(op: impl Into<Op>) -> Flow<T> {
     Ok(Step::Wait(op.into()))
 }
 
-/// Waits for the same operation once more, with the same file, limits and timeout. The clock of the
-/// timeout starts afresh; an `until` is a moment, and stays. After a [`first`](crate::first), the
-/// member that has ended begins afresh. The other members keep their running clocks, and enter
-/// their queues at the back.
+/// Waits for the same operation once more, with the same file, limits and timeout. A `timeout` is
+/// counted afresh; an `until` stays the same moment. After a [`first`](crate::first), the member
+/// that has ended begins afresh. The other members keep their deadlines, and enter their queues at
+/// the back.
 ///
 /// `again` costs less than [`wait`] with the same operation made anew, because the operation stays
 /// where it is. A line that is in the buffer already is handed over without a return to the
@@ -206,7 +206,8 @@ pub enum Outcome<'e> {
     Taken,
 }
 
-/// The most bytes after a line that a run of lines uses. The run counts its bytes in a `u32`.
+/// The most bytes that a run of lines hands out after its first line. The run counts its bytes in a
+/// `u32`.
 const LONGEST_RUN: usize = 1 << 30;
 
 impl<'e, 't> Task<'e, 't> {

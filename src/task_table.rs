@@ -118,7 +118,7 @@ impl<T: Keyed> TaskTable<T> {
             .filter(|task| task.key() == key)
     }
 
-    /// Frees the slot of a task that was taken and has ended.
+    /// Frees the slot of a task that has ended. The task was taken out of the slot before.
     #[inline]
     pub fn free(&mut self, key: Key) {
         self.free.push(key.index);

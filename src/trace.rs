@@ -80,8 +80,8 @@ pub enum By {
     ForeignLoop(RawFd),
     /// The deadline of the task's operation, which is due.
     Deadline,
-    /// A task. It has caused the event by what its body did, by its end, or by leaving a queue in
-    /// which the woken task came next.
+    /// This task. The event comes from what its body did, from its end, or from its leaving a queue
+    /// in which the woken task came next.
     Task(TaskId),
     /// Another thread or a signal handler: through a channel or a Remote.
     Thread,

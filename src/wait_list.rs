@@ -25,7 +25,7 @@ impl Ticket {
 /// The index that stands for "no node".
 const END: u32 = u32::MAX;
 
-/// See the head of this file.
+/// The list of tasks: the key of the front task, and the tasks behind it.
 #[derive(Debug, Default)]
 pub(crate) struct WaitList {
     /// The front of the queue. None if the list is empty.

@@ -108,9 +108,9 @@ impl Dropped {
         }
     }
 
-    /// Puts the child into `watched`, and its pidfd into a poll set. Returns false if there is no
-    /// room, or if no poll set takes the pidfd. A poll set has the pidfd already if a task waits
-    /// for the exit of a child whose pipe was closed.
+    /// Puts the child into `watched`, and its pidfd into a poll set. Returns false if `watched` is
+    /// full, or if the pidfd cannot be put into a poll set. A poll set has the pidfd already if the
+    /// pipe was closed and not dropped, and a task waits for the exit of this child.
     fn watch(&self, child: &Rc<ChildProcess>) -> bool {
         let watch = |reactor| child.watch(&reactor);
         let is_watched = child.status() == Status::Running

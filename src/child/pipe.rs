@@ -127,8 +127,8 @@ impl AsyncPipe {
     /// are piped. The command is left as it was.
     ///
     /// The child inherits the signal mask of the calling thread. If the command has `uid`, `gid` or
-    /// `pre_exec`, std forks, and the kernel copies the page tables of the host. The whole loop
-    /// waits for that: 200 ms in a host of 2 GiB.
+    /// `pre_exec`, std forks, and the kernel copies the page tables of the calling process. The
+    /// whole loop waits for that copy: about 200 ms if the process has 2 GiB of memory.
     ///
     /// # Errors
     ///
@@ -139,7 +139,7 @@ impl AsyncPipe {
     ///
     /// # Example
     ///
-    /// This shows a child that reads a file, and whose stdout is read here:
+    /// This shows a child whose stdin is a file, and whose stdout is a pipe to this process:
     ///
     /// ```
     /// use asyncfile::{AsyncPipe, Scheduler};
@@ -412,10 +412,10 @@ impl AsyncPipe {
     /// [`exit_all`](AsyncPipe::exit_all).
     ///
     /// Two kinds of children never exit by themselves. The first kind reads its stdin to the end,
-    /// while the pipe keeps stdin open. [`close_stdin`](AsyncPipe::close_stdin) closes it. With
-    /// [`take_stdin`](AsyncPipe::take_stdin) it is closed when its last handle is dropped, also if
-    /// the feeding task is cancelled or fails. The second kind writes more than the 64 KiB that a
-    /// pipe holds to a stdout or stderr that nobody reads, and waits in that write.
+    /// while the pipe keeps stdin open. [`close_stdin`](AsyncPipe::close_stdin) closes it. After
+    /// [`take_stdin`](AsyncPipe::take_stdin), the drop of its last handle closes it, also if the
+    /// feeding task is cancelled or fails. The second kind writes more than the 64 KiB that a pipe
+    /// holds to a stdout or stderr that nobody reads, and waits in that write.
     /// [`communicate`](AsyncPipe::communicate) reads both and closes stdin.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ pub(crate) enum Status {
 pub(crate) struct ChildProcess {
     id: u32,
     pub(super) process: RefCell<Process>,
-    /// When the child was started. None if the host has started it.
+    /// When the child was started. None if the host program has started it.
     began: Option<Moment>,
     status: Cell<Status>,
     /// When the child's end was noticed.
@@ -72,7 +72,7 @@ enum Notice {
 const FRESH: u64 = 1_000_000_000;
 
 impl ChildProcess {
-    /// `began` is when the child was started, or None if the host has started it.
+    /// `began` is when the child was started, or None if the host program has started it.
     pub fn new(process: Process, began: Option<Moment>) -> ChildProcess {
         let id = process.id();
         ChildProcess {
@@ -178,10 +178,10 @@ impl ChildProcess {
         self.leads_group
     }
 
-    /// Reaps the child if it has ended and may be reaped. Returns whether nothing is left to do
-    /// about a child whose pipe is gone. In a fork of its parent this reaps nothing, because
-    /// waitpid(2) says ECHILD there. Where a sandbox refuses waitpid(2) (EPERM), it returns false,
-    /// and the caller checks the child again.
+    /// Reaps the child if it has ended and may be reaped. Returns true if the kernel does not know
+    /// the child any more: then nothing is left to do about it. In a fork of its parent waitpid(2)
+    /// says ECHILD, so this reaps nothing. Where a sandbox refuses waitpid(2) (EPERM), this returns
+    /// false, and the caller checks the child again.
     pub fn is_over(&self) -> bool {
         let is_running = !matches!(self.try_wait(), Ok(Status::Exited(_) | Status::Unknown));
         if !is_running && !self.is_reaped.get() && !self.is_held() {

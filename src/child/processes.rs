@@ -38,8 +38,8 @@ pub(crate) struct Processes {
 
 impl Processes {
     /// Takes over the streams that were piped. `is_own` says that the library has started the
-    /// children. The pipes to such children belong to nobody else, so taking them over cannot fail.
-    /// If it fails for children of the host, these live on without a pipe.
+    /// children. For such children this cannot fail, because only the library has their pipes. If
+    /// it fails for children of the host program, those children live on without an AsyncPipe.
     pub fn new(children: Vec<Rc<ChildProcess>>, is_own: bool) -> io::Result<Processes> {
         let end = |child: Option<&Rc<ChildProcess>>, stream| child.and_then(|c| c.take(stream));
         let stdin = end(children.first(), STDIN_FILENO);

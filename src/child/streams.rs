@@ -13,15 +13,16 @@ use crate::port::{Calls, Direction};
 use crate::task_table::Key;
 use crate::wait_list::Ticket;
 
-/// See the head of this file.
+/// A communicate's places in four queues: those of the child's three streams, and that of the input
+/// file.
 pub(crate) struct Streams {
     pub stdin: Entry,
     pub stdout: Entry,
     pub stderr: Entry,
     /// The file that feeds the child.
     pub source: Option<Entry>,
-    /// The task's place among stdin's watchers while it waits for input, because the reader of
-    /// stdin may go away meanwhile.
+    /// The task's place among the watchers of stdin, while the task waits for bytes of `source`. As
+    /// a watcher the task is woken if the reader of stdin goes away.
     hangup: Option<Place>,
 }
 

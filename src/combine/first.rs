@@ -83,7 +83,7 @@ pub fn first(ops: impl IntoIterator<Item = impl Into<Op>>) -> First {
 
 impl First {
     /// The longest time that the operation may take, counted from when it first has to wait. After
-    /// that it fails with [`io::ErrorKind::TimedOut`], and all members are put back.
+    /// that it fails with [`io::ErrorKind::TimedOut`], and nothing that a member has read is lost.
     pub fn timeout(mut self, after: Duration) -> First {
         self.deadline.timeout.set_after(after);
         self

@@ -28,8 +28,9 @@ pub struct Ticks {
 }
 
 /// Waits for the next multiple of the period, counted from this call. A wait ends at once if a
-/// multiple has passed since the last one that ended a wait; if several have, they count as one.
-/// However late the task comes, the beat stays where it is: it never drifts, and no tick is early.
+/// multiple has passed since the last one that ended a wait. If several multiples have passed, they
+/// count as one. A late task does not move the beat: the multiples stay where they are, and no tick
+/// is early.
 ///
 /// Clones share the last multiple that ended a wait. After a tick of one clone, every clone waits
 /// for the next one, also in a new [`first`](crate::first). A multiple ends one wait, so two tasks

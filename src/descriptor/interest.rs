@@ -20,7 +20,8 @@ pub(crate) struct Interest(c_short);
 
 impl Interest {
     pub const NONE: Interest = Interest(0);
-    /// A bit that is no event. It tells interest in a hangup alone from no interest.
+    /// A bit that stands for no event, and is set in every interest but `NONE`. So interest in
+    /// hangups and errors alone differs from `NONE`, although it has no event.
     pub const SOME: c_short = 1 << 14;
 
     #[inline]
@@ -115,8 +116,8 @@ impl Watch for Descriptor {
     fn on_ready(self: Rc<Self>, revents: c_short) {
         let mut state = self.state();
         state.registered = Interest::NONE;
-        // Darwin's poll(2) answers NVAL also for open devices. The system call then shows the
-        // truth.
+        // Darwin's poll(2) answers NVAL also for open devices. So fcntl(2) is asked whether the
+        // number is open.
         if revents & POLLNVAL != 0 && !self.port.is_there() {
             self.mark_lost(&mut state);
         }

@@ -49,9 +49,9 @@ impl Watchers {
     }
 
     /// Wakes the tasks that wait for `readable`. A task that waits for `readiness` is not woken,
-    /// because buffered bytes do not end its wait. Such a task may wait for the `first` of a
-    /// `readiness` and a read of the same file. If it was woken here, each advance of that read
-    /// would wake it once more, without end.
+    /// because buffered bytes do not end its wait. For example, a task may wait for a `first` of a
+    /// `readiness` and a read of the same file. If buffered bytes woke that task, each advance of
+    /// its read would wake the task once more, without end.
     pub fn wake_readers(&self, reactor: &Reactor) {
         let watchers = self.places.iter().flatten();
         watchers

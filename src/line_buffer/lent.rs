@@ -5,7 +5,8 @@ use std::rc::Rc;
 use super::LineBuffer;
 use crate::pool::{self, Storage};
 
-/// See the head of this file.
+/// Bytes of a line buffer that are lent to a task for one resume, and the storage in which they
+/// lie.
 #[derive(Default)]
 pub(crate) struct Lent {
     pub(super) storage: Option<Storage>,
@@ -16,8 +17,8 @@ pub(crate) struct Lent {
 }
 
 impl LineBuffer {
-    /// Consumes `len` bytes and lends them. If they are all the buffered bytes, the storage goes
-    /// with them, so the buffer has no storage left to give back to the pool.
+    /// Consumes `len` bytes and lends them. If no bytes are left in the buffer, the storage itself
+    /// moves into the `Lent`. The buffer then has no memory until more bytes come in.
     #[inline]
     pub(crate) fn lend(&mut self, len: usize) -> Lent {
         let start = self.start;

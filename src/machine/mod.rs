@@ -25,14 +25,16 @@ use std::io;
 pub enum End {
     /// The operation has done what it was asked to do.
     Complete,
-    /// The end of file came first. The bytes before it, if there are any, are handed over.
+    /// The end of file came before the operation was complete. The bytes before the end, if there
+    /// are any, are handed over.
     Eof,
-    /// The deadline came. The bytes that came before it are handed over if they are of use without
-    /// the rest, as with a read. Otherwise the outcome is an error, [`io::ErrorKind::TimedOut`],
-    /// and these bytes stay in the file.
+    /// The deadline came before the operation was complete. A part that is of use without the rest
+    /// is handed over: the bytes of a read, or the count of a write. For a part that is of no use
+    /// (half a line, for example) the outcome is an error, [`io::ErrorKind::TimedOut`], and what
+    /// was read stays in the file.
     TimedOut,
     /// The limit was reached. The rest of a stream stays in the file. The rest of a message is
-    /// gone.
+    /// gone, but for a peek, which takes nothing.
     Limit,
     /// An error ended the operation.
     Failed,

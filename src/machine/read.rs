@@ -366,8 +366,9 @@ impl Reader {
         }
     }
 
-    /// Ends the reader at its deadline, with nothing. A reader that is not the front of its queue
-    /// ends so, because the buffered bytes belong to the readers before it.
+    /// Ends the reader at its deadline: it fails, and hands over no bytes. A reader that is not the
+    /// front of its queue always ends like this, because the buffered bytes belong to the readers
+    /// before it.
     pub fn give_up(&mut self) -> Advance {
         self.go("the deadline has come", State::Ended);
         Advance::Failed(io::ErrorKind::TimedOut.into())

@@ -1,12 +1,12 @@
-//! The deadline of an operation that waits for other moments, too: a `first` for the deadlines of
-//! its members, an exit for its next check of the child. The task's deadline is the earliest of all
-//! these.
+//! The deadline of an operation that also waits for other moments. A `first` also waits for the
+//! deadlines of its members. An exit also waits for the moment of its next check of the child. The
+//! task's deadline is the earliest of all these moments.
 
 use super::operate::Context;
 use super::timeout::Timeout;
 use crate::sys::clock::Moment;
 
-/// See the head of this file.
+/// The limits of such an operation, and the deadline that they give once the clock has started.
 #[derive(Clone)]
 pub(crate) struct OwnDeadline {
     pub timeout: Timeout,

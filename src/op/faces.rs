@@ -181,9 +181,9 @@ impl Readline {
         self
     }
 
-    /// Asks the kernel for at most `bytes` bytes at a time, so that at most `bytes - 1` bytes after
-    /// the line are read ahead. The default is 0, which stands for as much as the buffer has room
-    /// for: about 64 KiB.
+    /// Asks the kernel for at most `bytes` bytes at a time. Then at most `bytes - 1` bytes after
+    /// the line are read ahead. The default, 0, asks for as many bytes as the buffer has room for:
+    /// about 64 KiB.
     ///
     /// # Example
     ///
@@ -306,8 +306,9 @@ impl Write {
     }
 
     /// How long the whole operation may take, counted from when it first has to wait, even if only
-    /// for its turn in the queue. After that the outcome is the number of bytes written so far. If
-    /// that is 0, and always for `write_all`, the outcome is [`io::ErrorKind::TimedOut`].
+    /// for the writes before it in the queue. After that the outcome is the number of bytes written
+    /// so far. If no bytes were written, and always for `write_all`, the outcome is
+    /// [`io::ErrorKind::TimedOut`].
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Write {
         self.0.timeout.set_after(after);

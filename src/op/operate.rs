@@ -1,4 +1,5 @@
-//! Operations as the scheduler sees them: three verbs, and a few questions.
+//! Operations as the scheduler sees them: three methods that move an operation, and a few that
+//! describe it.
 //!
 //! An operation is a machine, what it works on, and its timeout. Making one does nothing yet. The
 //! scheduler calls:
@@ -108,8 +109,8 @@ pub(crate) struct Context<'a> {
     pub deadline: Moment,
     /// Whether the deadline has come.
     pub is_due: bool,
-    /// Whether the operation may ask poll(2) itself, because a deadline of its task has come. In a
-    /// `first` that may be the deadline of another member.
+    /// Whether the operation may ask poll(2) itself. It may if any deadline of its task has come.
+    /// In a `first` that may be the deadline of another member alone, and `is_due` is false then.
     pub may_look: bool,
 }
 
@@ -178,9 +179,9 @@ impl Op {
         Op(Kind::Other(Box::new(op)))
     }
 
-    /// Puts the operation into its queues without an advance. This is done when a task is spawned
-    /// with it, and when its task has used up its share of this turn. The operation then keeps its
-    /// place before all later ones.
+    /// Puts the operation into its queues without an advance. The scheduler calls this when it
+    /// spawns a task, and when a task has used up its share of this turn. In both cases the first
+    /// advance comes later, and the operation keeps its place before all later operations.
     #[inline]
     pub(crate) fn enter(&mut self, at: At<'_>) {
         match &mut self.0 {

@@ -94,7 +94,7 @@ impl Reading {
             file.has_read(&state);
         }
         if cx.is_due && matches!(advance, Advance::Blocked | Advance::Yield) {
-            // The buffered bytes belong to the front of the queue.
+            // Only the front of the queue may hand over buffered bytes. Any other reader fails.
             advance = match is_front {
                 true => self.machine.time_out(&state.inflow),
                 false => self.machine.give_up(),
@@ -139,7 +139,8 @@ impl Reading {
     }
 
     /// True for a read that ends at once, even if other readers are before it: a read of 0 bytes,
-    /// or a read of a stream from a message socket, which is refused.
+    /// or a read that a message socket refuses, because only a stream can satisfy it (a readline,
+    /// for example).
     fn waits_for_no_other(&self) -> bool {
         let is_refused =
             self.file.port.keeps_messages && !matches!(self.machine.want(), Want::Some(_));
@@ -166,9 +167,10 @@ impl Reading {
         }
     }
 
-    /// Lends the bytes of a peek, which stay where they were. The bytes of a stream are in the
-    /// buffer, and so is a message that was put back (`is_held`). Any other message is still in the
-    /// kernel. The buffer has only a copy of it, which is taken out and lent.
+    /// Lends the bytes of a peek, which the next read finds again. The bytes of a stream stay in
+    /// the buffer, and so does a message that was put back (`is_held`). Any other message is still
+    /// in the kernel. The buffer has only a copy of it: the copy is taken out of the buffer and
+    /// lent.
     #[cold]
     fn show(&self, state: &mut State, len: usize, is_held: bool) -> Value {
         let buffer = &mut state.inflow.buffer;

@@ -35,7 +35,8 @@ pub(crate) trait Readiness {
     /// Ends the task's wait. Idempotent.
     fn leave(&mut self);
 
-    /// Whether the task keeps its place in the queue after the wait, until it waits again.
+    /// Whether the task keeps its place in the queue after the wait has ended. The task leaves the
+    /// queue when its next operation begins, or at the task's end.
     fn keeps_its_place(&self) -> bool {
         false
     }
@@ -50,7 +51,8 @@ pub(crate) trait Readiness {
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 
-    /// The same readiness, for a new wait.
+    /// Makes another wait for the same thing, which has not begun. This is for a clone of the
+    /// operation.
     fn fresh(&self) -> Box<dyn Readiness>;
 
     /// For the simulation: see `Operate::is_waiting`.

@@ -66,9 +66,9 @@ pub fn sleep_until(at: Instant) -> Sleep {
     Sleep::for_time(Timeout::until(at))
 }
 
-/// Never ends by itself. In a [`first`](crate::first) it takes the place of a deadline that is not
-/// set. A task that waits for nothing else can only be cancelled, and a `run` with no other tasks
-/// is [`Stalled`](crate::TaskError::Stalled).
+/// Never ends by itself. In a [`first`](crate::first) it can stand for a deadline that a caller has
+/// not set. A task that waits for nothing else can only be cancelled, and a `run` with no other
+/// tasks is [`Stalled`](crate::TaskError::Stalled).
 ///
 /// # Example
 ///
@@ -144,8 +144,8 @@ pub struct YieldNow {
     began: Option<u64>,
 }
 
-/// Lets all ready tasks go first. poll(2) is asked, too, before the task goes on. If a new task
-/// begins with `yield_now`, that ends at once, because a new task begins after the ready tasks
+/// Lets all ready tasks go first. poll(2) is asked, too, before the task goes on. A `yield_now` as
+/// the first operation of a new task ends at once, because the task begins after the ready tasks
 /// anyway.
 ///
 /// # Example

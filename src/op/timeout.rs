@@ -29,8 +29,8 @@ impl Timeout {
         until: Moment::NEVER,
     };
 
-    /// The value of `after` if there is no span and no moment. An operation without limits looks at
-    /// this one value only.
+    /// The value of `after` if neither `timeout` nor `until` was set. One comparison with this
+    /// value shows that an operation has no limits.
     const NEITHER: u64 = u64::MAX;
     /// The value of `after` if there is a moment, and no span.
     const NO_SPAN: u64 = u64::MAX - 1;
@@ -59,7 +59,7 @@ impl Timeout {
         }
     }
 
-    /// Sets the moment. The span stays.
+    /// Sets the moment (`until`). The span (`timeout`) stays as it was.
     pub fn set_until(&mut self, at: Instant) {
         self.until = Epoch::of_thread().moment(at);
         self.after = self.after.min(Timeout::NO_SPAN);
@@ -75,9 +75,9 @@ impl Timeout {
         self.until.min(cx.reactor.now().after(self.after))
     }
 
-    /// The cause of the failure when an operation was due and had nothing to hand over. `what` says
-    /// whether the bytes were "kept" or "written"; it is empty if the operation moves no bytes. If
-    /// the `until` moment has passed, the cause does not give the length of the timeout.
+    /// The cause of the failure of an operation whose deadline has come. `what` says whether the
+    /// bytes were "kept" or "written"; it is empty if the operation moves no bytes. The cause gives
+    /// the length of the timeout only if the `until` moment has not passed.
     #[cold]
     pub fn cause(self, bytes: usize, what: &'static str) -> Cause {
         let after = Some(self.after).filter(|_| clock::now() < self.until);

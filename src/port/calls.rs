@@ -82,10 +82,10 @@ impl Calls<'_> {
         self.port.ready(direction).get() || (self.is_due && self.is_ready_at_deadline(direction))
     }
 
-    /// Whether to make a call at the deadline. Where a call may be tried without an answer of
-    /// poll(2), it is tried once, because it knows more than poll(2). There may be room that
-    /// POLLOUT does not report (in a datagram socket), and bytes that POLLIN does not report
-    /// (SO_RCVLOWAT).
+    /// Whether to make a call at the deadline. If the port allows a call without an answer of
+    /// poll(2), one such call is tried, because poll(2) does not report everything. POLLOUT may not
+    /// report the room in a datagram socket. POLLIN does not report bytes that are fewer than
+    /// SO_RCVLOWAT.
     #[cold]
     fn is_ready_at_deadline(&mut self, direction: Direction) -> bool {
         let is_tried = self.may_try && self.port.may_be_tried(direction);
@@ -143,9 +143,9 @@ impl Calls<'_> {
     }
 
     /// Reads from a terminal whose reads may wait. A read of more bytes than are there could wait
-    /// for the rest (VMIN, VTIME), so no more are asked for. If no bytes are there, a hangup or a
-    /// ^D has come, or another reader has taken the bytes. In the last case poll(2) has no answer,
-    /// and no read is made.
+    /// for the rest (VMIN, VTIME), so no more are asked for. If no bytes are there, poll(2) is
+    /// asked. If it has an answer, a hangup or a ^D has come, and the read reports it. If it has no
+    /// answer, another reader has taken the bytes, and no read is made.
     #[cold]
     fn read_terminal(&self, window: &mut [u8]) -> io::Result<usize> {
         let there = self.readable_bytes();

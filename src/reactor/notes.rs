@@ -53,7 +53,8 @@ impl Reactor {
         self.notes.any.get() && !self.notes.failures.borrow().is_empty()
     }
 
-    /// Takes the next failure. If `is_a_tasks`, it takes the next one that belongs to a task.
+    /// Takes the next failure. If `is_a_tasks` is true, failures that belong to no task are
+    /// skipped, and stay.
     pub fn next_failure(&self, is_a_tasks: bool) -> Option<(Option<Key>, TaskError)> {
         let mut failures = self.notes.failures.borrow_mut();
         let mut all = failures.iter();

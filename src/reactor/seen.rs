@@ -1,6 +1,7 @@
-//! Changes since the last report to an observer: the tasks that were woken or cancelled,
-//! and the files that were closed. Waking a task leaves no note. Instead, the queues are compared
-//! with their earlier lengths, so a scheduler without observer does nothing here.
+//! Changes since the last report to an observer: the tasks that were woken or cancelled, and the
+//! files that were closed. Waking a task leaves no note. Instead, each report compares the queues
+//! with the lengths that they had at the last report. So a scheduler without observer does no extra
+//! work when it wakes a task.
 
 use std::os::unix::io::RawFd;
 

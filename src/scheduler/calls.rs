@@ -1,6 +1,7 @@
-//! Calls that need the scheduler. Code that has no scheduler at hand leaves them here: an operation
-//! that starts a hidden task, or another thread. They are made at the end of the turn, in the order
-//! in which they were left.
+//! Calls that need the scheduler. Code that cannot make such a call itself leaves it here. For
+//! example, an operation does so to start a hidden task, and the hidden task of a Remote does so
+//! with the calls that other threads have sent. The calls are made at the end of the turn, in the
+//! order in which they were left.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -78,8 +78,9 @@ impl<'t> Scheduler<'t> {
         self.failure()
     }
 
-    /// Looks for work when no task is left: a hidden watch may start a task, so poll(2) is asked
-    /// without sleeping. Returns whether there is work.
+    /// Looks for work when no task is left. The answer for a hidden watch may bring a call of a
+    /// Remote, which may spawn a task. So poll(2) is asked, without sleeping. Returns whether there
+    /// is work.
     fn finds_work(&mut self) -> Result<bool, TaskError> {
         if self.reactor.is_watching(true) {
             self.ask(Wait::Not)?;
@@ -196,8 +197,9 @@ impl<'t> Scheduler<'t> {
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<usize, TaskError> {
         let had_failures = self.reactor.has_failures();
         self.begin_drive(false)?;
-        // `has_work` is asked first, because it looks at a list that `drop_cancelled` empties. A
-        // turn that drops a task or reports a failure has done something, so it must not sleep.
+        // `has_work` is called before `drop_cancelled`, because it looks at the list that
+        // `drop_cancelled` empties. A turn that drops a task or reports a failure has done its
+        // work, so it must not sleep.
         let has_work = had_failures || self.reactor.has_work();
         self.drop_cancelled(None);
         if !self.reactor.take_stop() {
@@ -328,9 +330,9 @@ impl<'t> Scheduler<'t> {
         }
     }
 
-    /// Makes the calls that were left, in their order. A call may itself drive the scheduler. If
-    /// another call is left during that inner drive, the inner drive also makes the calls that are
-    /// still in the queue.
+    /// Makes all calls in the queue, in their order. A call may itself drive the scheduler. If that
+    /// inner drive finds a new call in the queue, it makes all calls in the queue, also the older
+    /// ones.
     #[cold]
     fn make_all_calls(&mut self) {
         let holds_failures = self.holds_failures;

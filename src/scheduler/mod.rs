@@ -111,11 +111,11 @@ impl<'t> Scheduler<'t> {
         }
     }
 
-    /// Starts a task. `body` is called when `op` has ended, and again whenever the operation that
-    /// it has named has ended, until it returns [`done`](crate::done) or an error. To begin at
-    /// once, wait for [`yield_now`](crate::yield_now). Inside a body, see [`Task::spawn`]. If a
-    /// body never returns `done`, the compiler cannot infer `T`. Write such a body as `move |task|
-    /// -> Flow { ... }`.
+    /// Starts a task. `body` is called when `op` has ended, and names the next operation. When that
+    /// operation has ended, `body` is called again, until it returns [`done`](crate::done) or an
+    /// error. A task that begins at once has [`yield_now`](crate::yield_now) as its `op`. Inside a
+    /// body, see [`Task::spawn`]. If a body never returns `done`, the compiler cannot infer `T`.
+    /// Write such a body as `move |task| -> Flow { ... }`.
     ///
     /// # Example
     ///

@@ -38,7 +38,8 @@ pub(super) struct Hooks<'t> {
     show: fn(&mut Scheduler<'t>, Key, Event<'_>),
 }
 
-/// The cause of events that a task brings about. A hidden task works for another thread.
+/// The cause of the events that this task brings about. For a hidden task it is `Thread`, because
+/// the task acts for another thread.
 pub(super) fn by(key: Key, is_hidden: bool) -> By {
     match is_hidden {
         true => By::Thread,
@@ -68,9 +69,9 @@ impl<'t> Scheduler<'t> {
     /// # What it costs
     ///
     /// Observing changes neither the order in which tasks are resumed nor the system calls. It
-    /// switches a short cut off: each line goes through the scheduler, and is shown, even if it is
-    /// in the buffer already and the body has asked for it by `again()`. A scheduler without
-    /// observer does not pay for any of this.
+    /// switches off the short cut by which `again()` gets a line that is in the buffer already:
+    /// each line then goes through the scheduler, and is shown. A scheduler without observer does
+    /// not pay for any of this.
     ///
     /// # Example
     ///

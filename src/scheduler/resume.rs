@@ -16,8 +16,8 @@ use crate::task_table::Key;
 use crate::trace::Event;
 
 impl<'t> Scheduler<'t> {
-    /// Calls the body with the outcome. Returns Err if the task has ended: with a failure, or with
-    /// None if the task has left its value.
+    /// Calls the body with the outcome. Returns Err if the task has ended. The Err has the failure
+    /// of the task, or None if the task has left its value.
     #[inline(always)]
     pub(super) fn resume(
         &mut self,
@@ -97,8 +97,9 @@ fn take_back(file: Rc<Descriptor>, value: &mut Value) {
     }
 }
 
-/// Gives bytes of an outcome back to the file, because `block_on` does not hand them over. They are
-/// those of the winner of a `first`, or those of a read that its timeout has ended.
+/// Gives the bytes of an outcome back to the file. `block_on` needs this in two cases, in which it
+/// does not return the bytes: the winner of a `first` has read them, or the timeout has ended the
+/// read.
 #[cold]
 fn put_back(op: &Op, end: End, value: &mut Value) {
     let lent = match value {

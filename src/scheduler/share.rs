@@ -23,7 +23,7 @@ const FIRST_LOOK: u32 = 8;
 /// Resumes that take longer than this many nanoseconds are each followed by a look at the clock.
 const SLOW: u64 = 50_000;
 
-/// See the head of this file.
+/// What is left of the share of the task that is advanced, and when the clock was last looked at.
 #[derive(Default)]
 pub(crate) struct Share {
     /// How often the task may be resumed before the next look at the clock.

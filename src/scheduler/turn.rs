@@ -22,9 +22,9 @@ const ADVANCES: usize = 1024;
 impl<'t> Scheduler<'t> {
     /// Makes one turn. If there is nothing to do, it sleeps as long as `wait` says.
     pub(super) fn turn_once(&mut self, wait: Wait) -> Result<(), TaskError> {
-        // `has_work` also looks at the list that `drop_cancelled` empties, so it is asked first. A
-        // turn that drops a task must not sleep, because that task may have been the last one that
-        // something could wake.
+        // `has_work` is called before `drop_cancelled`, because it looks at the list that
+        // `drop_cancelled` empties. A turn that drops a task must not sleep: perhaps nothing can
+        // wake the tasks that are left.
         let wait = if self.reactor.has_work() {
             Wait::Not
         } else {
@@ -117,8 +117,9 @@ impl<'t> Scheduler<'t> {
         self.make_calls();
     }
 
-    /// Advances one task until it is blocked, has ended, or has used up its share. The observed
-    /// instance is behind a pointer, so a program that never observes does not link it.
+    /// Advances one task until it is blocked, has ended, or has used up its share.
+    /// `advance::<true>` shows events to the observer. It is called only through a pointer that
+    /// `observe` sets, so a program that never observes does not link it.
     pub(super) fn advance<const OBSERVED: bool>(&mut self, key: Key) {
         if OBSERVED {
             self.mark_seen();

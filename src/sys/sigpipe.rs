@@ -11,9 +11,9 @@ thread_local! {
     static IGNORED: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
-/// Forgets the disposition, because the host may have changed it since the last write. This is
-/// called when a drive begins (run, turn, dispatch), so sigaction(2) is called once in a drive, and
-/// not with every write.
+/// Forgets whether SIGPIPE is ignored, because the host program may have changed that since the
+/// last write. This is called when a drive begins (run, turn, dispatch), so sigaction(2) is called
+/// once in a drive, and not with every write.
 pub(crate) fn forget() {
     let _ = IGNORED.try_with(|ignored| ignored.set(None));
 }

@@ -140,8 +140,9 @@ impl<T> fmt::Debug for Sender<T> {
 
 /// Receives the messages of its [`Sender`]s, in the tasks of one thread: see [`channel`].
 pub struct Receiver<T> {
-    /// The messages that were taken out of the shared queue and are not yet handed out. After each
-    /// `try_recv` this queue is empty only if the shared queue was empty, too.
+    /// The messages that were taken out of the shared queue and are not yet handed out. A
+    /// `try_recv` that empties this queue fills it again from the shared queue. So after a
+    /// `try_recv` this queue is empty only if `try_recv` has found the shared queue empty, too.
     taken: RefCell<VecDeque<T>>,
     shared: Arc<Shared<T>>,
     not_send: PhantomData<Rc<()>>,

@@ -123,10 +123,11 @@ fn serve(scheduler: &mut Scheduler<'_>, server: Rc<Server>) {
 }
 
 impl Remote {
-    /// Has `f` called in the scheduler's thread, at the end of the next turn, in the order of the
-    /// calls from this thread. No lock is held meanwhile: `f` may do anything, even drive the
-    /// scheduler. If `f` panics, the drive returns that as it returns the failure of a detached
-    /// task.
+    /// Has `f` called in the scheduler's thread, at the end of the next turn. Closures from one
+    /// thread are called in the order in which they were sent. No lock is held meanwhile: `f` may
+    /// do anything, even drive the scheduler. If `f` panics, the drive returns
+    /// [`TaskError::Panicked`](crate::TaskError::Panicked); `join` and `block_on` leave this error
+    /// to the next drive.
     ///
     /// Returns true if the scheduler is alive. Returns false if it was dropped; then `f` is dropped
     /// without a call. `f` is also dropped if the scheduler is dropped before a turn has called

@@ -3,8 +3,9 @@
 //!
 //! Two flags see to it that no message is missed. A sender first sets `has_message`, then looks
 //! whether a task waits. An operation first sets `is_waited_on`, then looks whether there is a
-//! message. Both flags are sequentially consistent, so at least one of the two sees the other. A
-//! send to a channel that no task waits on takes no lock of this file and makes no system call.
+//! message. Both flags are sequentially consistent, so at least one of the two sees the other's
+//! flag: the sender sees the task, or the operation sees the message. A send to a channel that no
+//! task waits on takes no lock of this file and makes no system call.
 
 use std::fmt;
 use std::os::unix::io::RawFd;

@@ -47,8 +47,8 @@ impl Wake {
     /// Ends the scheduler's sleep. Never waits. Signal handlers may call it: it uses atomics and at
     /// most one write(2), and errno stays what it was.
     pub fn wake(&self) {
-        // AcqRel: the reader resets the flag by a swap, too. After that swap it sees the keys that
-        // this thread has left before.
+        // AcqRel: the reader resets the flag by a swap, too. After its swap, the reader sees the
+        // keys that a thread has left before that thread's own swap.
         let is_first = !self.is_woken.swap(true, Ordering::AcqRel);
         if is_first && !self.is_lost.load(Ordering::Acquire) {
             sys::wake(self.writer);
