@@ -53,8 +53,8 @@ pub(crate) enum Cause {
     Short { written: usize, of: usize },
     /// A fixed text, and the kind of the error.
     Says(io::ErrorKind, &'static str),
-    /// The deadline came. `after` is the timeout in nanoseconds; None if the deadline was a moment.
-    /// `bytes` is how many bytes were "kept" or "written", as `what` says.
+    /// The deadline came. `after` is the timeout in nanoseconds. It is None if the moment of
+    /// `until` has come. `what` tells whether the `bytes` bytes were "kept" or "written".
     TimedOut {
         after: Option<u64>,
         bytes: usize,

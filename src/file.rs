@@ -39,12 +39,13 @@ use crate::port::{Direction, Port};
 /// | file of a file system that makes its bytes on demand (procfs, sysfs, tracefs, cgroup, ...; Linux), like /proc/kmsg | O_NONBLOCK, and poll(2) is asked, although its mode says that it is regular | one call after poll(2) |
 /// | other devices, eventfd, inotify, ... | O_NONBLOCK | one call after poll(2); a write of at most PIPE_BUF bytes |
 ///
-/// The *one call after poll(2)* can wait, and the whole loop waits with it, in two cases. Another
-/// process that uses the same open file description may take the bytes (or the room) between
-/// poll(2)'s answer and the call. And a device may take less after POLLOUT than it is given. The
-/// call is made when the task is advanced. If a failure or a [stop](crate::Remote::stop) ends the
-/// drive before that, the call is made in the next drive, perhaps much later. A read of a terminal
-/// that cannot be opened again, and a write to a pipe that others fill, can wait in the same way.
+/// The *one call after poll(2)* can wait in the kernel, and the whole loop waits with it. There are
+/// two cases. Another process that uses the same open file description may take the bytes (or the
+/// room) after poll(2) has answered. And a device may take less than it is given, although poll(2)
+/// has reported POLLOUT. The call is made when the task is advanced. If a failure or a
+/// [stop](crate::Remote::stop) ends the drive before the task is advanced, the call is made in the
+/// next drive, perhaps much later. A read of a terminal that cannot be opened again, and a write to
+/// a pipe that others fill, can wait in the same way.
 ///
 /// While a socket's **error queue** (IP_RECVERR, SO_TIMESTAMPING, MSG_ZEROCOPY) is not empty,
 /// poll(2) would answer at once, for ever. So each operation that would have to wait ends with an
@@ -404,8 +405,8 @@ impl AsyncFile {
     /// # Example
     ///
     /// This shows how to accept connections. The program keeps its own listener, and sets it
-    /// nonblocking: a client may have gone again between poll(2) and accept(2), which must not wait
-    /// then.
+    /// nonblocking. A client may go away between poll(2) and accept(2). A blocking accept(2) would
+    /// then wait for the next client.
     ///
     /// ```
     /// use asyncfile::{done, wait, AsyncFile, Flow, Scheduler};
@@ -466,10 +467,10 @@ impl AsyncFile {
     }
 
     /// Waits until poll(2) reports any of these events, or POLLHUP, POLLERR or POLLNVAL, which it
-    /// reports in any case; [`Task::revents`](crate::Task::revents) has the answer. With 0 it waits
-    /// for those three alone. It consumes nothing, does not queue, and ignores the buffer. It
-    /// serves for urgent data (POLLPRI), a sysfs attribute, or a peer that goes (POLLRDHUP) while
-    /// no task reads.
+    /// reports unasked. [`Task::revents`](crate::Task::revents) has the answer. If `events` is 0,
+    /// the task waits for those three alone. The operation takes no bytes, enters no queue, and
+    /// ignores bytes that were read ahead. Use it for urgent data (POLLPRI), for a sysfs attribute,
+    /// or for a peer that goes away (POLLRDHUP) while no task reads.
     ///
     /// # Example
     ///
@@ -502,7 +503,7 @@ impl AsyncFile {
     ///
     /// # Example
     ///
-    /// This shows a peer that reads a request up to its end of file, and answers:
+    /// This shows a peer that reads a request up to the end of file, and then answers:
     ///
     /// ```
     /// use asyncfile::{AsyncFile, Scheduler};
@@ -522,8 +523,8 @@ impl AsyncFile {
         Shutdown::new(&self.descriptor)
     }
 
-    /// Another descriptor of the same open file description, for what the library has no operation
-    /// for: socket options, SO_ERROR, accept. It does not have the bytes that were read ahead. If
+    /// Another descriptor of the same open file description, for calls that no operation makes:
+    /// socket options, SO_ERROR, accept. The bytes that were read ahead cannot be read from it. If
     /// [`AsyncFile::new`] has set O_NONBLOCK, both descriptors have it.
     ///
     /// # Errors
@@ -532,7 +533,7 @@ impl AsyncFile {
     ///
     /// # Example
     ///
-    /// This shows how to set an option of a connection that the library has:
+    /// This shows how to set an option of a socket that is an [`AsyncFile`] already:
     ///
     /// ```
     /// use asyncfile::AsyncFile;

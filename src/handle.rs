@@ -139,7 +139,7 @@ impl<T> JoinHandle<T> {
     ///
     /// # Example
     ///
-    /// This shows a task that does not outlive the task that has started it, however that one ends:
+    /// This shows a task that is cancelled when the task that has started it ends:
     ///
     /// ```
     /// use asyncfile::{again, done, sleep, yield_now, Scheduler};
@@ -252,8 +252,8 @@ pub(crate) trait Body<'t> {
     /// Calls the body with the outcome.
     fn resume(&mut self, task: &mut Task<'_, 't>) -> Resumed;
 
-    /// Ends the task without a value. If no handle is left, the failure is reported as that of
-    /// `task`.
+    /// Ends the task without a value. If no handle is left, the failure is reported, with `task` as
+    /// the task that has failed.
     fn fail(&mut self, error: TaskError, reactor: &Reactor, task: Option<Key>);
 }
 
@@ -266,7 +266,8 @@ pub(crate) enum Resumed {
     Failed(io::Error),
 }
 
-/// A live task: the operation that it waits for, and the body that is called when that has ended.
+/// A live task: the operation that it waits for, and the body that is called when the operation has
+/// ended.
 pub(crate) struct Alive<B: ?Sized> {
     pub key: Key,
     pub op: Op,

@@ -141,7 +141,7 @@ impl LineBuffer {
         let horizon = self.end.min(self.start.saturating_add(limit));
         if self.scanned < horizon {
             // memrchr searches from the end and stops at the last delimiter. `scanned` does not
-            // move, so the bytes after that delimiter are searched a second time, once the lines
+            // move. So the bytes after that delimiter are searched a second time, after the lines
             // before them are taken. They are never searched a third time.
             let newline = memchr::memrchr(delimiter, self.unsearched(horizon));
             self.count(horizon - self.scanned - newline.unwrap_or(0));

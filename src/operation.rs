@@ -33,8 +33,8 @@ impl Sealed for Shutdown {}
 impl Sealed for Sleep {}
 impl Sealed for YieldNow {}
 
-/// All bytes of a read. A read that its timeout has ended early is an error, and its bytes stay in
-/// the file, because ordinary code could not tell them from all bytes.
+/// All bytes of a read. If the timeout has ended the read early, the result is an error, and the
+/// bytes stay in the file. Ordinary code could not tell such a part from all bytes.
 fn whole(task: &mut Task<'_, '_>) -> io::Result<Vec<u8>> {
     let bytes = task.bytes()?;
     if task.end() != End::TimedOut {

@@ -253,7 +253,7 @@ impl Port {
         }
     }
 
-    /// The error with which every call of this direction fails.
+    /// The error of each call in this direction, if the port is lost or not opened for it.
     #[cold]
     pub fn refusal(&self, direction: Direction) -> io::Error {
         let may_wait = self.kind == Kind::Tty && self.mode.get() == Mode::Careful;

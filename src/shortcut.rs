@@ -88,9 +88,9 @@ impl<'e, 't> Task<'e, 't> {
         false
     }
 
-    /// Asks whether the share goes on. The caller has counted a resume already. The count is taken
-    /// back here, because this resume is counted once more: with the next line, or by the scheduler
-    /// if the share has ended.
+    /// Asks the scheduler whether the task may go on. The caller has counted this resume already.
+    /// The count is taken back, because the resume is counted again: by the next `takes_next_line`,
+    /// or by the scheduler if the share has ended.
     #[cold]
     fn looks_at_its_share(&mut self) -> bool {
         let goes_on = self.scheduler.look();

@@ -376,8 +376,8 @@ fn is_made_on_demand(_: RawFd) -> bool {
     false
 }
 
-/// ioctl(2), FIONREAD: how many bytes a reader of a terminal can have. For a message socket it is
-/// at least the length of the next message.
+/// ioctl(2), FIONREAD: how many bytes a read of a terminal can return. For a message socket the
+/// number is at least the length of the next message.
 pub(crate) fn readable_bytes(fd: RawFd) -> io::Result<usize> {
     #[cfg(any(test, fuzzing))]
     if let Some(answer) = sim::readable_bytes(fd) {
@@ -431,8 +431,9 @@ pub(crate) fn duplicate(fd: RawFd) -> io::Result<Owned> {
 }
 
 /// Opens a descriptor's terminal once more, by its name. That gives an open file description of our
-/// own, whose O_NONBLOCK affects no other process. It fails if there is no name, no permission, or
-/// another device of that name (a container's terminal may be of another namespace).
+/// own, whose O_NONBLOCK affects no other process. It fails if the terminal has no name, if the
+/// process may not open it, or if another device has that name (a container's terminal may belong
+/// to another namespace).
 pub(crate) fn reopen_tty(fd: RawFd) -> io::Result<Owned> {
     #[cfg(any(test, fuzzing))]
     if sim::is_open(fd).is_some() {

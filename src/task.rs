@@ -357,11 +357,11 @@ impl<'e, 't> Task<'e, 't> {
         }
     }
 
-    /// After an operation that hands over no data, such as write, sleep, yield_now, join, readiness
-    /// and shutdown_write. If a write took only a part, the error says how much: it is
-    /// [`io::ErrorKind::TimedOut`] if the timeout came first, and [`io::ErrorKind::WriteZero`]
-    /// otherwise. After a plain write [`written`](Task::written) gives the count;
-    /// [`write_all`](crate::AsyncFile::write_all) writes all.
+    /// Confirms the success of an operation that hands over no data, such as write, sleep,
+    /// yield_now, join, readiness and shutdown_write. A write that took only a part of its data is
+    /// an error: [`io::ErrorKind::TimedOut`] if the timeout came first, and
+    /// [`io::ErrorKind::WriteZero`] otherwise. After a plain write [`written`](Task::written) gives
+    /// the count; [`write_all`](crate::AsyncFile::write_all) writes all.
     ///
     /// # Example
     ///
@@ -474,9 +474,9 @@ impl<'e, 't> Task<'e, 't> {
     /// same moment, and asking for it costs no system call. Use it for deadlines that need not be
     /// exact, such as `task.clock() + SECOND`, and to note when a peer last sent something.
     ///
-    /// The clock lags behind the present moment by the time that the bodies of this turn have taken
-    /// so far. To measure the work of a body, or for a bound that is shorter than a turn, use
-    /// [`Instant::now`]. The clock does not change while a body runs, so a loop that waits for it
+    /// This moment is older than the present one, because the bodies of this turn have taken time.
+    /// To measure the work of a body, or to set a bound that is shorter than a turn, use
+    /// [`Instant::now`]. The moment does not change while a body runs, so a loop that waits for it
     /// to pass never ends.
     ///
     /// # Example

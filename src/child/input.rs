@@ -63,8 +63,8 @@ impl From<AsyncFile> for Input {
 }
 
 impl From<File> for Input {
-    /// A file of any kind is fed as an [`AsyncFile`] is. If it has no bytes yet (a FIFO, a
-    /// terminal), the communicate waits for them.
+    /// A file of any kind becomes an asynchronous file, and all its bytes are fed. If no bytes have
+    /// come yet (a FIFO, a terminal), the communicate waits for them.
     fn from(file: File) -> Input {
         Input(match Port::take_over(OwnedFd::from(file)) {
             Ok(port) => Feed::Stream(Rc::new(Descriptor::new(port))),

@@ -32,10 +32,10 @@ impl Processes {
 }
 
 impl Communicate {
-    /// Whether the task is sure to be woken. A task that is not the front of the conversation's
-    /// queue is woken by the front. The front is woken by the child's end, and after that by a
-    /// stream; or it has a deadline. Fails if the task is not in the queue, or if it is the front
-    /// and has left stdin open after all was fed.
+    /// Whether the task is sure to be woken. The front of the conversation's queue wakes the tasks
+    /// behind it. The end of the child wakes the front. After that end, a stream or the deadline
+    /// wakes the front. Fails if the task is not in the queue, or if it is the front and has left
+    /// stdin open although the whole input was fed.
     pub(crate) fn check(&self, at: &Standing<'_>) -> bool {
         let conversation = self.conversation.borrow();
         let mut waiting = conversation.waiters.list.keys().into_iter();

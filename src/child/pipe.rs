@@ -32,10 +32,10 @@ use crate::sys::process::{Process, Stderr};
 /// `stop` and `communicate` are handles, too. A read, a write or an [`AsyncFile`] of a stream is no
 /// handle, and keeps only that stream open. A child that lives on is neither waited for nor killed
 /// (see [`kill_on_drop`](AsyncPipe::kill_on_drop)), but dies of SIGPIPE when it writes to a stdout
-/// that nobody can read. A later turn or spawn on this thread reaps it. Once this thread has ended,
-/// a later turn on any thread does. A host that reaps the children of others, as PID 1 must, asks
-/// waitid(2) with WNOWAIT which child has ended, and reaps only children that are not in
-/// [`ids`](AsyncPipe::ids).
+/// that nobody can read. A later turn or spawn on this thread reaps the child. Once this thread has
+/// ended, a later turn on any thread does. A program may reap children that it has not started, as
+/// PID 1 must. Such a program asks waitid(2) with WNOWAIT which child has ended, and reaps only
+/// children that are not in [`ids`](AsyncPipe::ids).
 ///
 /// # Example
 ///
@@ -83,7 +83,7 @@ impl AsyncPipe {
 
     /// Takes over a pipeline of two children that the caller has connected: the stdout of `first`
     /// is the stdin of `last`. The pipe has the stdin of `first`, and the stdout, stderr and exit
-    /// of `last`. If `first` still has this process's end of its stdout, that end is closed.
+    /// of `last`. If `first.stdout` is Some, this process's end of the connection is closed.
     ///
     /// # Errors
     ///
@@ -372,8 +372,8 @@ impl AsyncPipe {
     ///
     /// Output that was collected and input that was not yet fed stay in the pipe. After a timeout
     /// or a limit, `communicate(())` continues with them, or reading operations take the output.
-    /// New input while some of the old is left is [`io::ErrorKind::InvalidInput`]. After a
-    /// communicate that succeeded, another one gives no output, and the same status.
+    /// New input is [`io::ErrorKind::InvalidInput`] while some of the old input is left. After a
+    /// communicate that has succeeded, the next one gives empty output and the same status.
     ///
     /// # Errors
     ///
@@ -407,9 +407,9 @@ impl AsyncPipe {
         Communicate::new(&self.processes, input.into())
     }
 
-    /// Waits for the last child's exit: [`Task::exit`](crate::Task::exit). It closes nothing, reads
-    /// nothing, and waits for no other child of a pipeline. For that there is
-    /// [`exit_all`](AsyncPipe::exit_all).
+    /// Waits for the last child's exit: [`Task::exit`](crate::Task::exit). The operation closes
+    /// nothing, reads nothing, and waits for no other child of a pipeline. To wait for all
+    /// children, use [`exit_all`](AsyncPipe::exit_all).
     ///
     /// Two kinds of children never exit by themselves. The first kind reads its stdin to the end,
     /// while the pipe keeps stdin open. [`close_stdin`](AsyncPipe::close_stdin) closes it. After
@@ -514,7 +514,8 @@ impl AsyncPipe {
     ///
     /// # Errors
     ///
-    /// `Other` if something else has reaped the child: its status is unknown. Errors of waitpid(2).
+    /// `Other` if something else has reaped the child, because the child's status is then unknown.
+    /// Also the errors of waitpid(2).
     ///
     /// # Example
     ///
@@ -628,11 +629,11 @@ impl AsyncPipe {
     }
 
     /// Sends a signal to the process group of every child that leads one (`process_group(0)` of
-    /// [`CommandExt`](std::os::unix::process::CommandExt), or setsid(2)). It does so even after the
-    /// child itself has exited, because processes that it has left running are in the group. Which
-    /// children are leaders is asked once, when the pipe is made (getpgid(2)). A leader that has
-    /// exited is a zombie until the last handle of the pipe is dropped, so no other process gets
-    /// its number.
+    /// [`CommandExt`](std::os::unix::process::CommandExt), or setsid(2)). The signal is sent even
+    /// after the child itself has exited, because processes that it has left running are in the
+    /// group. The library asks once which children are leaders (getpgid(2)), when the pipe is made.
+    /// A leader that has exited is a zombie until the last handle of the pipe is dropped, so no
+    /// other process gets its number.
     ///
     /// # Errors
     ///

@@ -158,7 +158,7 @@ impl ChildProcess {
         }
     }
 
-    /// Whether it is a leader that must not be reaped yet.
+    /// Whether this child leads a group, and must not be reaped yet.
     fn is_held(&self) -> bool {
         self.leads_group && self.holders.get() > 0
     }

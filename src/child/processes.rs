@@ -112,7 +112,8 @@ impl Processes {
         self.children.iter().enumerate().map(exit).collect()
     }
 
-    /// From here on the last handle's drop kills the children that live, and their groups.
+    /// Makes the drop of the last handle kill the living children, and the groups that children
+    /// lead.
     pub fn kill_on_drop(&self) {
         self.killer.set(std::process::id());
     }

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! In the states Asked and Killed the operation waits for the exits of all children. A leader that
-//! exits in time may leave other processes in its group. These have the rest of the grace, and then
-//! a hidden task sends them SIGKILL.
+//! exits in time may leave other processes in its group. A hidden task sends SIGKILL to these
+//! processes at the end of the grace.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! The streams that a communicate uses at once, and its places in their queues.
+//! The streams that a communicate uses at the same time, and its places in their queues.
 
 use std::cell::RefMut;
 use std::rc::Rc;
@@ -74,7 +74,7 @@ impl Streams {
         entries.any(|entry| Rc::ptr_eq(&entry.file, file))
     }
 
-    /// Enters all queues, also that of the file that feeds the child.
+    /// Enters the queues of all streams, and the queue of the file that feeds the child (`source`).
     pub fn enter(&mut self, source: Option<&Rc<Descriptor>>, at: At<'_>) {
         if self.source.is_none() {
             self.source = source.map(|file| Entry::new(file, Direction::Read));

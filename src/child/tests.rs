@@ -1,4 +1,4 @@
-//! What children cost, on the simulated kernel, which counts the calls.
+//! Tests of how many system calls children cost. The simulated kernel counts the calls.
 
 use std::cell::RefCell;
 use std::process::Command;

@@ -37,9 +37,9 @@ struct Member {
 /// operations of different types, write `Op::from(...)` for the first one and `.into()` for each of
 /// the others.
 ///
-/// For a regular beat beside other operations there is [`ticks`](crate::ticks). If a `first` is
-/// made anew, the `timeout` of each operation in it starts anew. For a deadline over several
-/// `first`s use `until`, or [`again`](crate::again), which keeps the deadlines.
+/// [`ticks`](crate::ticks) gives a regular beat beside other operations. When a `first` is made
+/// anew, the `timeout` of each operation in it starts anew. For one deadline over several `first`s
+/// use `until`, or [`again`](crate::again), which keeps the deadlines.
 ///
 /// A `first` of no operations is [`io::ErrorKind::InvalidInput`]. So is one with a `write`,
 /// `communicate` or `stop`, because half of such an operation cannot be put back.

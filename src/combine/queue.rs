@@ -1,10 +1,10 @@
 //! A bounded queue between the tasks of one thread.
 //!
 //! Tasks wait at two gates: for an item (`ready`), and for a free place (`room`). One gate lets one
-//! task pass at a time, in the order they came. If there is something for the task at the front, it
-//! is woken, and its operation ends. The task then has its turn, and is still at the front. Its
-//! turn lasts until the operation is dropped or waited for again. Then the next task has its turn,
-//! if something is left.
+//! task pass at a time, in the order they came. When there is an item (or a place) for the front
+//! task, the front task is woken, and its operation ends. The task then has its turn, and is still
+//! at the front. The turn lasts until the operation is dropped or waited for again. Then the next
+//! task has its turn, if another item (or place) is left.
 //!
 //! ```text
 //!                        push, or the front has left
@@ -140,7 +140,7 @@ use crate::wait_list::{Ticket, WaitList};
 /// # Latch
 ///
 /// A queue with no places takes no items, so `ready` ends only when the queue is closed. This shows
-/// tasks that all begin when the queue is closed:
+/// three tasks that wait until a queue is closed:
 ///
 /// ```
 /// use asyncfile::{done, queue, sleep, Scheduler};

@@ -32,17 +32,17 @@ pub struct Ticks {
 /// count as one. A late task does not move the beat: the multiples stay where they are, and no tick
 /// is early.
 ///
-/// Clones share the last multiple that ended a wait. After a tick of one clone, every clone waits
-/// for the next one, also in a new [`first`](crate::first). A multiple ends one wait, so two tasks
-/// that both want every tick take two `ticks`.
+/// Clones share the last multiple that ended a wait. After a multiple has ended the wait of one
+/// clone, every clone waits for the next multiple, also in a new [`first`](crate::first). So two
+/// tasks that both want every tick need two `ticks`, each made by a call of this function.
 ///
 /// A period of `Duration::ZERO` fails with [`io::ErrorKind::InvalidInput`] when a task waits for
 /// it. A period of `Duration::MAX` never ticks.
 ///
 /// # Example
 ///
-/// This shows a report every millisecond beside a flood of lines. The beat stands first, so that it
-/// wins; no line is lost when it does:
+/// This shows a report every millisecond while many lines are read. The beat is the first member,
+/// so it wins when a line is ready, too. No line is lost then:
 ///
 /// ```
 /// use asyncfile::{again, done, first, ticks, AsyncFile, Op, Scheduler};
@@ -73,8 +73,8 @@ pub fn ticks(period: Duration) -> Ticks {
 }
 
 impl Ticks {
-    /// The longest time that one wait may take, counted from when it first has to wait. After that
-    /// it fails with [`io::ErrorKind::TimedOut`], and the beat goes on.
+    /// The longest time that one wait may take, counted from when the operation is first blocked. A
+    /// longer wait fails with [`io::ErrorKind::TimedOut`], and the beat goes on.
     pub fn timeout(mut self, after: Duration) -> Ticks {
         self.deadline.timeout.set_after(after);
         self

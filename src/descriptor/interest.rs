@@ -13,8 +13,8 @@ use crate::reactor::Watch;
 /// call shows what has happened.
 pub(crate) const ALWAYS: c_short = POLLHUP | POLLERR | POLLNVAL;
 
-/// The events that poll(2) is asked for, or no interest at all. Interest in no event is still
-/// interest, because poll(2) reports hangups and errors unasked.
+/// The events that poll(2) is asked for, or no interest at all. Interest in no event differs from
+/// no interest: poll(2) then still reports hangups and errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Interest(c_short);
 

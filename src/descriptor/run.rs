@@ -11,8 +11,7 @@ use crate::line_buffer::{Lent, LineBuffer};
 pub(crate) struct Run {
     /// How many bytes the task has taken in this run. `OFF` if there is no run.
     taken: Cell<u32>,
-    /// How many bytes the task has searched, after the bytes that it has taken, without finding the
-    /// delimiter.
+    /// How many bytes, after the taken ones, the task has searched without finding the delimiter.
     searched: Cell<u32>,
 }
 

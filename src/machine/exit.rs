@@ -56,8 +56,8 @@ pub struct Given {
 /// The answer of an advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The child runs. The driver advances the machine again at this time. With None, it does so
-    /// when the child's end wakes the task.
+    /// The child runs. The driver advances the machine again at this time, which counts from the
+    /// same moment as [`Given::now`]. None if the child's end wakes the task.
     Blocked(Option<Duration>),
     /// The child has ended.
     Ended,
@@ -96,7 +96,7 @@ impl Waiter {
         self.state = to;
     }
 
-    /// Advances the machine with what the driver knows. A pause that is not over goes on.
+    /// Advances the machine with what the driver knows. A pause that is under way keeps its end.
     pub fn advance(&mut self, given: Given) -> Answer {
         match self.state {
             State::Running if given.has_ended => {

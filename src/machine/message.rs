@@ -1,7 +1,8 @@
 //! The reading machine for sockets that keep messages apart (datagrams): one read is one message.
 //!
-//! Messages are not put together, so the machine ends with the first one. It goes back to looking
-//! only after EINTR, or when it is advanced again after it was blocked.
+//! A read gets one message, so the machine ends with the first message that comes. The machine
+//! returns to the state `Looking` only after EINTR, or when it is advanced again after it was
+//! blocked.
 
 use std::io;
 

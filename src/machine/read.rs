@@ -148,8 +148,8 @@ pub const TRANSITIONS: &[super::table::Edge<State>] = &[
     ),
 ];
 
-/// A read in progress. All that it has read is in the [`Inflow`], so nothing is lost if it is
-/// dropped, in any state.
+/// A read in progress. All bytes that the reader has taken from the source are in the [`Inflow`].
+/// So a reader may be dropped in any state, and no byte is lost.
 ///
 /// # Example
 ///
@@ -352,8 +352,8 @@ impl Reader {
         Advance::Failed(error)
     }
 
-    /// Ends the reader at its deadline. A reader to which a part is of use hands over the buffered
-    /// bytes. Every other reader fails.
+    /// Ends the reader at its deadline. A reader that may end with fewer bytes than it wants hands
+    /// over the buffered bytes, if there are any. Every other reader fails.
     pub fn time_out(&mut self, inflow: &Inflow) -> Advance {
         match self.want {
             Want::Some(size) | Want::Full(size) | Want::ToEnd(size)

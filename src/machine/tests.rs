@@ -1,5 +1,6 @@
-//! Tests of the machines' tables. All short sequences of events are tried: they take exactly the
-//! edges of a machine's table. The diagram in the head of the machine's file shows that table.
+//! Tests of the machines' tables. The tests try all short sequences of events. The machine must
+//! take exactly the edges of its table. The diagram in the head of the machine's file shows that
+//! table.
 //!
 //! In every test build of the library, a sequence fails if it takes an edge that is not in the
 //! table.
@@ -24,8 +25,8 @@ pub(crate) mod script;
 #[path = "../../tests/small_scope/writing.rs"]
 mod writing;
 
-/// Fails unless the drivers take each edge of the table, and the file's head shows it. A driver
-/// lets all sequences of some events happen, and returns how many there were.
+/// Fails unless the drivers take each edge of the table, and the diagram in the file's head shows
+/// the table. A driver tries all sequences of some events, and returns how many there were.
 fn assert_holds<S>(table: &[Edge<S>], file: &str, drivers: &[fn() -> usize])
 where
     S: Copy + Debug + PartialEq + 'static,

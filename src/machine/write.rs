@@ -98,7 +98,7 @@ pub enum Extent {
     Once,
     /// When all bytes are written. The writer ends with fewer bytes only at its deadline.
     Full,
-    /// When all bytes are written. Before that it ends only with an error.
+    /// When all bytes are written. A writer that cannot write all of them ends with an error.
     All,
 }
 

@@ -10,7 +10,7 @@ use crate::sys::clock::Moment;
 #[derive(Clone)]
 pub(crate) struct OwnDeadline {
     pub timeout: Timeout,
-    /// The deadline. NEVER if the timeout's clock has not started.
+    /// The deadline. NEVER until `begin` sets it.
     at: Moment,
 }
 
@@ -20,7 +20,7 @@ impl OwnDeadline {
         at: Moment::NEVER,
     };
 
-    /// The deadline of an operation that must block. The clock starts with the first call.
+    /// The deadline of an operation that must block. A timeout counts from the first call.
     pub fn begin(&mut self, cx: &Context<'_>) -> Moment {
         let deadline = self.at;
         self.at = self.timeout.deadline(&Context { deadline, ..*cx });
@@ -33,7 +33,7 @@ impl OwnDeadline {
         cx.is_due && self.at <= cx.reactor.turn_began.get()
     }
 
-    /// The deadline. NEVER if the timeout's clock has not started.
+    /// The deadline. NEVER until `begin` sets it.
     pub fn at(&self) -> Moment {
         self.at
     }

@@ -114,8 +114,8 @@ impl Reading {
 }
 
 impl Writing {
-    /// The error of a write that has written only `written` of its bytes. Its deadline came, or
-    /// (`Once`) its one write(2) took no more.
+    /// The error of a write that has written only `written` of its bytes. A plain write (`Once`)
+    /// ends after one write(2). Every other write has met its deadline.
     pub fn cut(&self, written: usize) -> io::Error {
         let cause = match self.machine.extent() {
             Extent::Once => Cause::Short {

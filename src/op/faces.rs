@@ -99,8 +99,8 @@ impl ReadToEnd {
         self
     }
 
-    /// How long the whole operation may take, counted from when it first has to wait, even if only
-    /// for its turn in the queue. After that the outcome is the bytes so far, or
+    /// How long the whole operation may take, counted from when it first has to wait. A wait behind
+    /// other readers in the queue counts, too. After that time the outcome is the bytes so far, or
     /// [`io::ErrorKind::TimedOut`] if there are none.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> ReadToEnd {
@@ -155,8 +155,8 @@ impl Readline {
         read
     }
 
-    /// Limits a line to this many bytes. Of a longer line the first `bytes` bytes come, with
-    /// [`End::Limit`], and the next readline goes on with the rest. A limit of 0 is
+    /// Limits a line to this many bytes. If a line is longer, its first `bytes` bytes are handed
+    /// over, with [`End::Limit`], and the next readline goes on with the rest. A limit of 0 is
     /// [`io::ErrorKind::InvalidInput`].
     ///
     /// # Example

@@ -1,4 +1,5 @@
-//! A socket's half-close. It comes after the writes that have entered the queue before it.
+//! A socket's half-close. The socket is shut down for writing after all writes that are in the
+//! queue before this operation.
 
 use std::fmt;
 use std::rc::Rc;
@@ -12,8 +13,8 @@ use crate::machine::End;
 use crate::port::Direction;
 use crate::wait_list::Ticket;
 
-/// Waits for the writes before it, then tells the peer that no more come: see
-/// [`AsyncFile::shutdown_write`](crate::AsyncFile::shutdown_write).
+/// Waits until the writes before it in the queue have ended, then shuts the socket down for
+/// writing: see [`AsyncFile::shutdown_write`](crate::AsyncFile::shutdown_write).
 #[must_use = "an operation does nothing until a task waits for it"]
 pub struct Shutdown {
     file: Rc<Descriptor>,

@@ -72,7 +72,7 @@ pub fn sleep_until(at: Instant) -> Sleep {
 ///
 /// # Example
 ///
-/// This shows a deadline that not every caller sets:
+/// This shows a deadline that a caller may leave out:
 ///
 /// ```
 /// use asyncfile::{first, never, op, sleep_until, yield_now, Op, Scheduler};
@@ -175,8 +175,8 @@ pub fn yield_now() -> YieldNow {
 }
 
 impl YieldNow {
-    /// Every operation has a timeout. This one has no effect, because the next turn comes before
-    /// any timeout.
+    /// Every operation has a `timeout`. That of a `yield_now` has no effect, because the next turn
+    /// comes before any timeout.
     pub fn timeout(self, _after: Duration) -> YieldNow {
         self
     }
@@ -186,8 +186,9 @@ impl YieldNow {
         self
     }
 
-    /// A task that begins with `yield_now` is advanced after the tasks that were ready when it was
-    /// spawned. So it has yielded already.
+    /// Called for a `yield_now` with which a task begins, or that a task returns at the end of its
+    /// share. In both cases the ready tasks go first anyway, so the operation ends when it is
+    /// advanced.
     pub(crate) fn enter(&mut self) {
         self.began = Some(0);
     }

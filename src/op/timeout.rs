@@ -1,11 +1,11 @@
 //! How long a whole operation may take, and until when.
 //!
-//! The clock of a timeout starts when the operation must block for the first time, and does not
-//! start again: a trickle of bytes does not extend it. An `until` is a moment, and needs no clock.
-//! The deadline that results lies in the task. The operation gets it with each
-//! [`Context`](super::operate::Context). When the deadline is due, the operation is advanced, and
-//! may ask poll(2) itself (`may_look`). So an operation with a timeout of zero gets what it can
-//! have without waiting.
+//! The clock of a timeout starts when the operation must block for the first time. Bytes that
+//! arrive later do not restart the clock, so a trickle of bytes does not extend the timeout. An
+//! `until` is a moment, and needs no clock. The earlier of the two is the deadline, which lies in
+//! the task. The operation gets the deadline with each [`Context`](super::operate::Context). When
+//! the deadline is due, the operation is advanced, and may ask poll(2) itself (`may_look`). So an
+//! operation with a timeout of zero gets what it can have without waiting.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ impl Timeout {
     /// The value of `after` if neither `timeout` nor `until` was set. One comparison with this
     /// value shows that an operation has no limits.
     const NEITHER: u64 = u64::MAX;
-    /// The value of `after` if there is a moment, and no span.
+    /// The value of `after` if the limit is a moment alone, without a span.
     const NO_SPAN: u64 = u64::MAX - 1;
 
     #[inline]

@@ -17,8 +17,8 @@ use crate::sys::{self, Kind, Wait, POLLRDHUP};
 #[allow(clippy::unnecessary_cast)]
 const PIPE_BUF: usize = libc::PIPE_BUF as usize;
 
-/// How often one advance may ask poll(2) itself, at its deadline. This bounds an advance whose peer
-/// writes a few bytes at a time, as fast as they are read.
+/// How often one advance may ask poll(2) by itself, after a deadline has come. The bound ends the
+/// advance even if a peer writes a few bytes at a time, as fast as they are read.
 const LOOKS: u8 = 64;
 
 /// A descriptor as a source and a sink, for one advance of a machine.
@@ -133,8 +133,8 @@ impl Calls<'_> {
     }
 
     /// Whether this EIO is the end of a terminal. Linux's tty_read fails with EIO, for ever, once
-    /// the other side has hung up. Without a hangup, EIO is an error: this is a background process
-    /// that ignores SIGTTIN.
+    /// the other side has hung up. Without a hangup, EIO is an error: the process is in the
+    /// background and ignores SIGTTIN.
     #[cold]
     fn is_end_of_terminal(&self, error: &io::Error) -> bool {
         self.port.kind == Kind::Tty

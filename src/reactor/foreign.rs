@@ -25,9 +25,9 @@ impl Reactor {
         }
     }
 
-    /// The owner of this descriptor, for which a foreign loop's poll(2) has answered. The answer
-    /// counts only for an owner that was in the set shown last, because the number may have been
-    /// used again since.
+    /// Takes the owner of a descriptor for which a foreign loop's poll(2) has answered. None if the
+    /// owner was not in the set shown last. The earlier descriptor of this number was closed then,
+    /// and the answer is for that one.
     pub fn take_shown(&self, fd: RawFd) -> Option<Rc<dyn Watch>> {
         self.poll_set.borrow_mut().take_shown(fd)
     }

@@ -19,7 +19,7 @@ pub(crate) struct Seen {
 }
 
 impl Reactor {
-    /// The lengths of the queues at this moment. They mark all that is in the queues as shown.
+    /// The lengths of the queues at this moment. All that is in the queues now counts as shown.
     pub fn seen(&self) -> Seen {
         Seen {
             ready: self.ready.borrow().len(),
@@ -28,8 +28,8 @@ impl Reactor {
         }
     }
 
-    /// The tasks that were woken since `seen`, in the order in which they are advanced. No task may
-    /// have been taken out of the ready queue since.
+    /// The tasks that were woken since `seen`, in the order in which they are advanced. The answer
+    /// is right only if no task was taken out of the ready queue since then.
     pub fn woken_since(&self, seen: &mut Seen) -> Vec<Key> {
         let ready = self.ready.borrow();
         let first = self.urgent.get().saturating_sub(seen.urgent);

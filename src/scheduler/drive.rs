@@ -100,7 +100,7 @@ impl<'t> Scheduler<'t> {
     ///
     /// # Example
     ///
-    /// This shows the value of a task, and the failure of another one:
+    /// This shows how to get the value of one task, and the failure of another:
     ///
     /// ```
     /// use asyncfile::{done, yield_now, Flow, Scheduler, TaskError};
@@ -146,7 +146,7 @@ impl<'t> Scheduler<'t> {
     ///
     /// # Example
     ///
-    /// This shows one operation from ordinary code:
+    /// This shows how ordinary code waits for one operation:
     ///
     /// ```
     /// use asyncfile::{AsyncPipe, Scheduler};
@@ -229,8 +229,9 @@ impl<'t> Scheduler<'t> {
     /// `f` may cancel tasks and drop handles. If that causes a failure, `f` is called with it
     /// later. If `f` panics, the panic comes out of the drive, as a panic of the observer does.
     ///
-    /// A failure that belongs to no task still comes out of the drive: [`TaskError::Poll`],
-    /// [`TaskError::Stalled`], a panic in a call that a [`Remote`](crate::Remote) has sent.
+    /// A failure that belongs to no task does not go to `f`. The drive returns it:
+    /// [`TaskError::Poll`], [`TaskError::Stalled`], a panic in a call that a
+    /// [`Remote`](crate::Remote) has sent.
     ///
     /// # Example
     ///

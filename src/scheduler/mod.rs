@@ -139,13 +139,13 @@ impl<'t> Scheduler<'t> {
         self.start(op.into(), false, body)
     }
 
-    /// Starts a task written as state functions. `at` is the first of them, and is called when `op`
-    /// has ended. The task's value is the final state. It lives until it is taken or the handle is
-    /// dropped, and a file in it stays open as long.
+    /// Starts a task written as state functions. The first function, `at`, is called when `op` has
+    /// ended. The task's value is the final state. The state lives until the value is taken or the
+    /// handle is dropped. A file in the state stays open as long.
     ///
     /// # Example
     ///
-    /// This shows a countdown of one state:
+    /// This shows a countdown with one state function:
     ///
     /// ```
     /// use asyncfile::{yield_now, Next, Scheduler, StateFlow, Task};

@@ -1,6 +1,6 @@
 //! What an observer is shown. The scheduler compares the reactor's queues before and after each
-//! step, to find the tasks that were woken and cancelled. The cause follows from the step of the
-//! turn.
+//! step, to find the tasks that were woken and cancelled. The step of the turn gives the cause
+//! (`By`).
 //!
 //! The steps of the turn have variants that show events to the observer. Only `observe` sets the
 //! pointers to these variants. So a program that never observes does not link them, and pays for
@@ -62,9 +62,9 @@ impl<'t> Scheduler<'t> {
     ///   whose pipe was dropped) are not shown. Nor is a poll(2) that looks for these alone because
     ///   no task is left.
     ///
-    /// A task that `f` cancels is dropped before another task is advanced. Only the task whose
-    /// event `f` was called with may go on before that. The observer is perhaps not shown a task
-    /// that `f` itself wakes, or a file that `f` closes.
+    /// If `f` cancels a task, that task is dropped before another task is advanced. Only the task
+    /// of the event that `f` was called with may go on before the drop. If `f` itself wakes a task
+    /// or closes a file, the observer is perhaps not shown that.
     ///
     /// # What it costs
     ///

@@ -66,8 +66,9 @@ impl<'t> Scheduler<'t> {
         outcome: Result<(), Option<TaskError>>,
     ) -> Result<(), Option<TaskError>> {
         self.report(by(key, task.is_hidden), Some(key));
-        // This task's cancellation is checked before other tasks are dropped. A drop runs user
-        // code, which could take this task's value from its handle although the task is cancelled.
+        // This task's cancellation is checked before other tasks are dropped. The drop of another
+        // task runs user code. That code could take this task's value, although this task is
+        // cancelled.
         if self.reactor.is_cancelled(key) || self.drop_cancelled(Some(key)) {
             return Err(Some(TaskError::Cancelled));
         }

@@ -46,9 +46,10 @@ impl Share {
         self.left = RESUMES - FIRST_LOOK;
     }
 
-    /// Decides whether the task may be resumed further in this advance, and sets `resumes` to the
-    /// number of resumes before the next look. The first look has no earlier time to compare with.
-    /// The turn's beginning (`turn_began`) stands in for it: the resumes cannot have begun earlier.
+    /// Decides whether the task may be resumed further in this advance. Sets `resumes` to the
+    /// number of resumes before the next look at the clock. The first look has no earlier look to
+    /// compare with. It measures from the beginning of the turn (`turn_began`), which is before
+    /// these resumes.
     #[cold]
     pub fn look(&mut self, turn_began: Moment) -> bool {
         if self.left == 0 {

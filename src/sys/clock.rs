@@ -89,10 +89,10 @@ impl Epoch {
             .unwrap_or_else(|_| Epoch::new())
     }
 
-    /// Reads both clocks. The moment is read after the `Instant`, so an `Instant` that is
-    /// translated into a moment is never too early. It is too late by the time between the two
-    /// readings. The kernel may take the processor away between them, so eight pairs are read, and
-    /// the closest one is used.
+    /// Reads std's clock (`Instant`), then this file's clock (`Moment`). The `Moment` is read
+    /// second, so an `Instant` that is translated into a `Moment` is never too early. It is too
+    /// late by the time between the two readings. The kernel may run another thread between them,
+    /// so eight pairs are read. The pair with the least time between its readings is used.
     fn new() -> Epoch {
         let (mut distance, mut closest) = Epoch::pair();
         for _ in 1..8 {

@@ -21,7 +21,7 @@ impl<'e> Lines<'e> {
     ///
     /// # Example
     ///
-    /// This shows how to send all whole lines on as they are:
+    /// This shows how to pass on all whole lines unchanged:
     ///
     /// ```
     /// use asyncfile::{done, AsyncFile, Scheduler};

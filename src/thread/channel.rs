@@ -29,9 +29,9 @@ use crate::op::Ready;
 ///
 /// # Bounded use
 ///
-/// To bound the number of messages, use a second channel in the other direction. It carries
-/// permits, and the sending side takes a permit before each message. `examples/chat_server.rs` does
-/// without: it drops a client that does not keep up.
+/// To bound a channel, use a second channel in the other direction. The receiving side sends a
+/// permit through it for each message that it has room for. The sending side takes a permit before
+/// each message. See also `examples/chat_server.rs`, which drops a client that does not keep up.
 ///
 /// # After a fork
 ///

@@ -41,7 +41,7 @@ type Call = Box<dyn FnOnce(&mut Scheduler<'_>) + Send>;
 ///
 /// # Example
 ///
-/// This shows another thread that starts a task, and then has the loop return:
+/// This shows a thread that starts a task in the loop of another thread. The task ends that loop:
 ///
 /// ```
 /// use asyncfile::{again, done, sleep, yield_now, Flow, Scheduler};
@@ -80,8 +80,9 @@ struct Server {
 type Latest = RefCell<Weak<Server>>;
 
 impl Scheduler<'_> {
-    /// A remote control for other threads and signal handlers. The first one makes the wake pipe,
-    /// which lasts until the scheduler and all its Remotes are dropped.
+    /// A remote control for other threads and signal handlers. The first call makes the wake pipe,
+    /// unless a wait on a channel has made it before. The pipe lasts until the scheduler and all
+    /// its Remotes are dropped.
     ///
     /// # Errors
     ///
@@ -160,8 +161,8 @@ impl Remote {
     /// * [`block_on`](Scheduler::block_on) returns `Stopped` as an `io::Error`, and the bytes that
     ///   its operation had read stay in the file.
     ///
-    /// If a detached task has failed, that failure comes out of this drive, and the stop ends the
-    /// next one.
+    /// If a detached task has failed, this drive returns that failure, and the stop ends the next
+    /// drive.
     ///
     /// Never waits. Many stops before the drive ends count as one. May be called from a signal
     /// handler, as [`wake`](Remote::wake) may.

@@ -30,7 +30,7 @@ use crate::wait_list::WaitList;
 pub(crate) struct Wake {
     /// Whether a byte is in the pipe, or is about to be written.
     is_woken: AtomicBool,
-    /// The reactor's request to end the drive.
+    /// The reactor's flag that ends the drive. `stop` sets it from any thread.
     stop: Arc<AtomicBool>,
     /// The tasks to be made ready, in this order.
     keys: Mutex<Vec<Key>>,
@@ -145,8 +145,8 @@ impl WakeReader {
         self.reactor.report(None, TaskError::Failed(error));
     }
 
-    /// For the simulation: true if poll(2) watches the pipe. Also true if the pipe was lost,
-    /// because an error has reported that.
+    /// For the simulation: true if poll(2) watches the pipe. Also true if the pipe is lost: that
+    /// loss was reported as an error, and a lost pipe is not watched.
     #[cfg(any(test, fuzzing))]
     pub fn is_watched(self: &Rc<Self>) -> bool {
         let address = Rc::as_ptr(self).cast();
