@@ -65,7 +65,7 @@ enum Mode {
     CarefulNowait,
 }
 
-/// See the head of this file. A port does not close its descriptor by itself: see
+/// A descriptor, and what is known of its readiness. A port does not close its descriptor by itself: see
 /// [`close`](Port::close).
 pub(crate) struct Port {
     fd: RawFd,

@@ -56,7 +56,8 @@ pub(crate) trait Watch {
     }
 }
 
-/// See the head of this file.
+/// What the tasks, files and annexes of one scheduler share: the poll set, the ready queue and the
+/// clock.
 #[derive(Default)]
 pub(crate) struct Reactor {
     poll_set: RefCell<PollSet<Rc<dyn Watch>>>,

@@ -338,7 +338,7 @@ pub(crate) fn kind(fd: RawFd) -> io::Result<Kind> {
         libc::S_IFREG => Kind::Regular,
         libc::S_IFSOCK => socket::kind(fd)?,
         libc::S_IFIFO => Kind::Pipe,
-        // SAFETY: takes a number, touches no memory of ours.
+        // SAFETY: the call takes a number, and touches no memory of ours.
         libc::S_IFCHR if unsafe { libc::isatty(fd) } == 1 => Kind::Tty,
         _ => Kind::Other,
     })

@@ -62,7 +62,7 @@ pub(crate) trait Keyed {
     fn key(&self) -> Key;
 }
 
-/// See the head of this file.
+/// The tasks of a scheduler, each in the slot that its key names.
 pub(crate) struct TaskTable<T> {
     /// The task in each slot. None in a free slot, and while the task is advanced.
     slots: Vec<Option<T>>,

@@ -41,11 +41,14 @@ pub struct Stop {
     deadline: OwnDeadline,
 }
 
-/// See the head of this file.
+/// How far a stop has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
+    /// No signal was sent.
     New,
+    /// SIGTERM and SIGCONT were sent.
     Asked,
+    /// SIGKILL was sent.
     Killed,
 }
 

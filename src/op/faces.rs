@@ -63,9 +63,9 @@ impl Read {
         self
     }
 
-    /// Sets how long the whole operation may take. The time begins when the operation first has to
-    /// wait, even if only for its turn in the queue. When the time is over, the outcome is the
-    /// bytes so far, or [`io::ErrorKind::TimedOut`] if there are none.
+    /// How long the whole operation may take, counted from when it first has to wait. A wait behind
+    /// other readers in the queue counts, too. After that time the outcome is the bytes so far, or
+    /// [`io::ErrorKind::TimedOut`] if there are none.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Read {
         self.0.timeout.set_after(after);
@@ -206,9 +206,9 @@ impl Readline {
         self
     }
 
-    /// How long the whole operation may take, counted from when it first has to wait, even if only
-    /// for its turn in the queue. After that it fails with [`io::ErrorKind::TimedOut`], and a
-    /// partial line stays in the file.
+    /// How long the whole operation may take, counted from when it first has to wait. A wait behind
+    /// other readers in the queue counts, too. After that time the operation fails with
+    /// [`io::ErrorKind::TimedOut`], and a partial line stays in the file.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Readline {
         self.0.timeout.set_after(after);
@@ -263,9 +263,9 @@ impl Readlines {
         self
     }
 
-    /// How long the whole operation may take, counted from when it first has to wait, even if only
-    /// for its turn in the queue. After that it fails with [`io::ErrorKind::TimedOut`], and a
-    /// partial line stays in the file.
+    /// How long the whole operation may take, counted from when it first has to wait. A wait behind
+    /// other readers in the queue counts, too. After that time the operation fails with
+    /// [`io::ErrorKind::TimedOut`], and a partial line stays in the file.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Readlines {
         self.0.timeout.set_after(after);
@@ -305,9 +305,9 @@ impl Write {
         self
     }
 
-    /// How long the whole operation may take, counted from when it first has to wait, even if only
-    /// for the writes before it in the queue. After that the outcome is the number of bytes written
-    /// so far. If no bytes were written, and always for `write_all`, the outcome is
+    /// How long the whole operation may take, counted from when it first has to wait. A wait behind
+    /// other writers in the queue counts, too. After that time the outcome is the number of bytes
+    /// written so far. If no bytes were written, and always for `write_all`, the outcome is
     /// [`io::ErrorKind::TimedOut`].
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Write {

@@ -12,7 +12,7 @@ use crate::reactor::Reactor;
 
 pub(super) type Call = Box<dyn FnOnce(&mut Scheduler<'_>)>;
 
-/// See the head of this file. Each scheduler has one `Calls`, which its reactor keeps.
+/// The calls that were left for one scheduler. Its reactor keeps them.
 #[derive(Default)]
 pub(crate) struct Calls {
     queue: RefCell<VecDeque<Call>>,

@@ -215,7 +215,7 @@ pub(crate) fn pidfd(process: u32) -> io::Result<Owned> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
         let process = process as libc::pid_t;
-        // SAFETY: takes two numbers.
+        // SAFETY: this call takes two numbers.
         let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, process, 0) } as isize)?;
         Ok(Owned(fd as RawFd)) // closed on exec
     }

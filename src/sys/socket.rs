@@ -81,7 +81,7 @@ pub(crate) fn shut_down_write(fd: RawFd) -> io::Result<()> {
     if let Some(answer) = sim::shut_down_write(fd) {
         return answer;
     }
-    // SAFETY: takes numbers, touches no memory of ours.
+    // SAFETY: the call takes numbers, and touches no memory of ours.
     check(unsafe { libc::shutdown(fd, libc::SHUT_WR) } as isize).map(drop)
 }
 
