@@ -164,3 +164,171 @@ impl<O> PollSet<O> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// An entry of the naive poll set.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Naive {
+        fd: RawFd,
+        events: c_short,
+        owner: Option<u32>,
+        is_shown: bool,
+    }
+
+    /// A vector that is searched: the naive way.
+    #[derive(Default)]
+    struct Search(Vec<Naive>);
+
+    impl Search {
+        fn entry(&mut self, fd: RawFd) -> Option<&mut Naive> {
+            self.0.iter_mut().find(|entry| entry.fd == fd)
+        }
+
+        fn set(&mut self, fd: RawFd, events: c_short, owner: u32) -> Option<u32> {
+            if self.entry(fd).is_none() {
+                self.0.push(Naive {
+                    fd,
+                    events,
+                    owner: None,
+                    is_shown: false,
+                });
+            }
+            let entry = self.entry(fd).expect("just added");
+            let before = entry.owner.replace(owner);
+            entry.events = events;
+            entry.is_shown &= before.is_some();
+            before
+        }
+
+        fn remove(&mut self, fd: RawFd) -> Option<u32> {
+            self.entry(fd)?.owner.take()
+        }
+
+        fn close_up(&mut self) {
+            self.0.retain(|entry| entry.owner.is_some());
+        }
+    }
+
+    fn assert_agree(set: &PollSet<u32>, naive: &Search) {
+        let mut entries: Vec<Naive> = Vec::new();
+        for (place, entry) in set.entries.iter().enumerate() {
+            assert_eq!(set.place(entry.fd), Some(place));
+            assert_eq!(set.owner(entry.fd), set.owners[place].as_ref());
+            entries.push(Naive {
+                fd: entry.fd,
+                events: entry.events,
+                owner: set.owners[place],
+                is_shown: set.is_shown(entry.fd),
+            });
+        }
+        entries.sort_by_key(|entry| entry.fd);
+        let mut expected = naive.0.clone();
+        expected.sort_by_key(|entry| entry.fd);
+        assert_eq!(entries, expected);
+        let owners = expected.iter().filter(|entry| entry.owner.is_some());
+        assert_eq!(set.live, owners.count());
+        for fd in (0..10).filter(|fd| !expected.iter().any(|entry| entry.fd == *fd)) {
+            assert_eq!((set.place(fd), set.owner(fd)), (None, None));
+            assert!(!set.is_shown(fd));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_set_agrees_with_a_search(
+            steps in proptest::collection::vec((0u8..9, 0i32..8, 0i32..8), 0..100)
+        ) {
+            let (mut set, mut naive) = (PollSet::default(), Search::default());
+            for (owner, (what, fd, other)) in (1..).zip(steps) {
+                match what {
+                    0..=3 => {
+                        let events = 1 << other;
+                        let before = set.set(fd, events, owner);
+                        prop_assert_eq!(before, naive.set(fd, events, owner));
+                    }
+                    4 => prop_assert_eq!(set.remove(fd), naive.remove(fd)),
+                    5 => {
+                        set.close_up();
+                        naive.close_up();
+                    }
+                    6 => {
+                        let mut shown = Vec::new();
+                        set.show(&mut shown);
+                        naive.close_up();
+                        prop_assert_eq!(shown.len(), naive.0.len());
+                        for entry in shown {
+                            let expected = naive.entry(entry.fd).expect("it has an owner");
+                            prop_assert_eq!((entry.events, entry.revents), (expected.events, 0));
+                            expected.is_shown = true;
+                        }
+                    }
+                    7 => {
+                        let entry = naive.entry(fd).filter(|entry| entry.is_shown);
+                        let expected = entry.and_then(|entry| {
+                            entry.is_shown = false;
+                            entry.owner.take()
+                        });
+                        prop_assert_eq!(set.take_shown(fd), expected);
+                    }
+                    _ => assert_answers(&mut set, &mut naive, fd, other, owner),
+                }
+                assert_agree(&set, &naive);
+            }
+        }
+    }
+
+    /// Has poll(2) answer for all descriptors but `silent`, and takes the answers. After the first
+    /// one, the owner of `leaves` leaves, and a newcomer takes the entry of the first one.
+    fn assert_answers(
+        set: &mut PollSet<u32>,
+        naive: &mut Search,
+        silent: RawFd,
+        leaves: RawFd,
+        newcomer: u32,
+    ) {
+        set.close_up();
+        naive.close_up();
+        for entry in &mut set.entries {
+            entry.revents = if entry.fd == silent { 0 } else { 1 << entry.fd };
+        }
+        naive.0.iter_mut().for_each(|entry| entry.is_shown = false);
+        let order: Vec<RawFd> = set.entries.iter().map(|entry| entry.fd).collect();
+        let answered = order.iter().filter(|fd| **fd != silent);
+        let mut place = 0;
+        for (nth, fd) in answered.enumerate() {
+            let expected = (naive.remove(*fd), 1 << fd);
+            assert_eq!(set.next_answer(&mut place), Some(expected));
+            assert_eq!(order[place - 1], *fd, "where the search stands");
+            if nth == 0 {
+                assert_eq!(set.remove(leaves), naive.remove(leaves));
+                assert_eq!(set.set(*fd, 1, newcomer), naive.set(*fd, 1, newcomer));
+            }
+        }
+        assert_eq!(set.next_answer(&mut place), None);
+        let revents = set.entries.iter().map(|entry| entry.revents);
+        assert!(revents.eq(order.iter().map(|_| 0)), "each is taken once");
+    }
+
+    #[test]
+    fn an_owner_that_leaves_and_comes_back_keeps_its_place_and_the_last_fills_a_vacant_one() {
+        let mut set = PollSet::default();
+        (3..7).for_each(|fd| assert_eq!(set.set(fd, 1, fd), None));
+        let order = |set: &PollSet<RawFd>| -> Vec<RawFd> {
+            set.entries.iter().map(|entry| entry.fd).collect()
+        };
+        assert_eq!((set.remove(3), set.set(3, 1, 3)), (Some(3), None));
+        set.close_up();
+        assert_eq!(order(&set), [3, 4, 5, 6]);
+        assert_eq!((set.remove(4), set.remove(6)), (Some(4), Some(6)));
+        set.close_up();
+        assert_eq!(order(&set), [3, 5]);
+        assert_eq!(
+            (set.place(4), set.place(5), set.place(6)),
+            (None, Some(1), None)
+        );
+    }
+}

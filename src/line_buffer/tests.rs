@@ -295,6 +295,31 @@ fn a_newline_that_was_found_is_not_looked_for_again() {
     assert_eq!(buffer.searched, 1000 + 3, "each time the newline itself");
 }
 
+#[test]
+fn a_limit_of_0_finds_nothing() {
+    let mut buffer = buffer_with(b"\na");
+    assert_eq!((buffer.line(0), buffer.lines(0)), (None, None));
+    let newline = Some(Found {
+        len: 1,
+        whole: true,
+    });
+    assert_eq!((buffer.line(1), buffer.lines(1)), (newline, newline));
+}
+
+#[test]
+fn what_is_cut_off_the_back_is_gone_and_the_search_goes_on_before_what_comes() {
+    let mut buffer = buffer_with(b"ab\ncdef");
+    buffer.consume(3);
+    assert_eq!(buffer.line(usize::MAX), None);
+    buffer.truncate(5);
+    assert_eq!((buffer.bytes(), buffer.searched), (&b"cdef"[..], 4));
+    buffer.truncate(2);
+    assert_eq!(buffer.bytes(), b"cd");
+    append(&mut buffer, b"\ng");
+    assert_eq!(take_line(&mut buffer), b"cd\n");
+    assert_eq!((buffer.bytes(), buffer.searched), (&b"g"[..], 5));
+}
+
 // Capacities
 
 #[test]
@@ -346,6 +371,30 @@ fn a_full_pipe_fits_behind_a_short_line_with_a_byte_to_spare() {
     let mut buffer = buffer_with(&[b'a'; SMALL - 1]);
     assert!(buffer.room(usize::MAX).len() > CHUNK);
     assert_eq!(capacity(&buffer), LARGE);
+}
+
+#[test]
+fn room_for_so_many_bytes_is_exactly_that_and_takes_other_storage_only_if_it_must() {
+    let mut buffer = buffer_with(&[b'a'; LARGE]);
+    let place = buffer.bytes().as_ptr();
+    buffer.consume(LARGE);
+    for size in [1, LARGE - 1, LARGE] {
+        let room = buffer.room_for(size);
+        assert_eq!((room.len(), room.as_ptr()), (size, place));
+    }
+    for size in [LARGE + 1, 2 * LARGE] {
+        assert_eq!(buffer.room_for(size).len(), size);
+        assert_eq!(capacity(&buffer), size);
+    }
+    buffer.filled(3);
+    assert_eq!(buffer.len(), 3);
+    assert_eq!(LineBuffer::new().room_for(1).len(), 1);
+}
+
+#[test]
+#[should_panic(expected = "only an empty buffer gives its storage up")]
+fn room_for_so_many_bytes_beside_others_is_a_mistake() {
+    buffer_with(b"a").room_for(1);
 }
 
 #[test]
@@ -539,6 +588,43 @@ fn what_is_put_back_is_found_again_where_all_was_lent() {
 }
 
 #[test]
+fn what_is_put_back_stands_before_what_has_come_in_since() {
+    // The buffer moved away from the loan.
+    let mut buffer = buffer_with(b"one\ntwo\nthr");
+    let mut lent = buffer.lend(8);
+    append(&mut buffer, b"ee\n");
+    buffer.put_back(&mut lent, 4);
+    assert_eq!(buffer.bytes(), b"two\nthree\n");
+    assert_eq!(take_line(&mut buffer), b"two\n");
+    assert_eq!(take_line(&mut buffer), b"three\n");
+    // The storage went with the loan.
+    let mut buffer = buffer_with(b"one\n");
+    let mut lent = buffer.lend(4);
+    append(&mut buffer, b"two\n");
+    buffer.put_back(&mut lent, 4);
+    assert_eq!(buffer.bytes(), b"one\ntwo\n");
+    // More was taken from the same storage.
+    let mut buffer = buffer_with(b"one\ntwo\nthree\n");
+    let mut lent = buffer.lend(4);
+    buffer.consume(4);
+    buffer.put_back(&mut lent, 3);
+    assert_eq!(buffer.bytes(), b"ne\nthree\n");
+    assert_eq!(take_line(&mut buffer), b"ne\n");
+}
+
+#[test]
+fn a_loan_of_which_nothing_is_put_back_changes_nothing() {
+    let mut buffer = buffer_with(b"one\ntwo");
+    let mut lent = buffer.lend(4);
+    assert_eq!(buffer.line(usize::MAX), None);
+    buffer.put_back(&mut lent, 0);
+    assert_eq!((buffer.bytes(), buffer.searched), (&b"two"[..], 3));
+    append(&mut buffer, b"\n");
+    assert_eq!(take_line(&mut buffer), b"two\n");
+    assert_eq!(buffer.searched, 4, "what was searched is still known");
+}
+
+#[test]
 fn a_loan_shows_the_bytes_behind_it_and_they_stay_as_they_are() {
     let mut buffer = buffer_with(b"one\ntwo\nthree");
     let lent = buffer.lend(4);
@@ -605,6 +691,38 @@ fn all_bytes_can_be_taken_whether_they_are_lent_or_not_and_the_buffer_goes_on() 
     }
 }
 
+#[test]
+fn shown_bytes_stay_in_the_buffer_and_stay_as_they_are() {
+    let mut buffer = buffer_with(b"one\ntwo");
+    buffer.consume(1);
+    let shown = buffer.show(2);
+    assert_eq!((shown.bytes(), shown.behind()), (&b"ne"[..], &b""[..]));
+    assert_eq!((shown.len(), shown.is_shared()), (2, false));
+    append(&mut buffer, b"\n");
+    assert_eq!(take_line(&mut buffer), b"ne\n");
+    assert_eq!((shown.bytes(), buffer.bytes()), (&b"ne"[..], &b"two\n"[..]));
+}
+
+#[test]
+fn bytes_that_fill_more_than_half_of_their_storage_are_taken_without_a_copy() {
+    for (size, consumed, is_copied) in [
+        (LARGE / 2, 0, true),
+        (LARGE / 2 + 1, 0, false),
+        (LARGE, 0, false),
+        (LARGE, 1, true),
+        (1, 0, true),
+    ] {
+        let mut buffer = buffer_with(&vec![b'a'; size]);
+        let place = buffer.bytes().as_ptr();
+        buffer.consume(consumed);
+        let taken = buffer.take();
+        assert_eq!(taken.len(), size - consumed);
+        assert_eq!(taken.as_ptr() != place, is_copied, "{size} B");
+        let free = crate::pool::take_large();
+        assert_eq!(free.as_ptr() == place, is_copied, "{size} B: free again");
+    }
+}
+
 // Spare memory
 
 #[test]
@@ -625,10 +743,11 @@ fn a_short_partial_line_moves_to_a_small_storage_and_back() {
     buffer.release_spare();
     assert!((SMALL - 1..=SMALL).contains(&capacity(&buffer)));
     assert_eq!(buffer.bytes(), [b'a'; SMALL - 1]);
+    let place = buffer.bytes().as_ptr();
     buffer.release_spare();
     assert_eq!(
-        buffer.bytes(),
-        [b'a'; SMALL - 1],
+        (buffer.bytes(), buffer.bytes().as_ptr()),
+        (&[b'a'; SMALL - 1][..], place),
         "to release twice is to release once"
     );
     assert_eq!(make_room(&mut buffer, 1), SMALL - 1);
@@ -655,4 +774,35 @@ fn a_buffer_that_has_grown_goes_back_to_the_usual_size() {
     assert!(capacity(&buffer) <= SMALL);
     append(&mut buffer, b"b");
     assert_eq!((capacity(&buffer), buffer.bytes()), (LARGE, &b"aaab"[..]));
+}
+
+#[test]
+fn a_buffer_and_a_loan_that_are_dropped_give_their_storage_back() {
+    let buffer = buffer_with(b"a");
+    let place = buffer.bytes().as_ptr();
+    drop(buffer);
+    let mut buffer = buffer_with(b"b");
+    assert_eq!(buffer.bytes().as_ptr(), place);
+    drop(buffer.lend(1));
+    let mut buffer = buffer_with(b"c");
+    assert_eq!(buffer.bytes().as_ptr(), place);
+    let mut lent = buffer.lend(1);
+    buffer.put_back(&mut lent, 0);
+    assert_eq!(buffer_with(b"d").bytes().as_ptr(), place);
+}
+
+#[test]
+fn debug_shows_how_much_is_held_and_searched() {
+    let mut buffer = buffer_with(b"a\nbcd");
+    buffer.consume(2);
+    assert_eq!(
+        format!("{buffer:?}"),
+        "LineBuffer { 3 B held, 0 B searched for a newline }"
+    );
+    buffer.line(usize::MAX);
+    append(&mut buffer, b"e");
+    assert_eq!(
+        format!("{buffer:?}"),
+        "LineBuffer { 4 B held, 3 B searched for a newline }"
+    );
 }
