@@ -214,6 +214,41 @@ mod tests {
     }
 
     #[test]
+    fn entries_are_stale_when_most_are_of_no_use_and_are_dropped_then() {
+        let (mut heap, zero) = (Deadlines::default(), now());
+        let mut own: Vec<Deadline> = (0..3).map(|_| Deadline::NONE).collect();
+        // Each earlier deadline of a task has an entry of its own.
+        for n in 1..=70 {
+            let task = n as usize % 3;
+            heap.set(key(n % 3), &mut own[task], zero.after(1000 - u64::from(n)));
+            assert_eq!((heap.heap.len(), heap.are_stale()), (n as usize, false));
+        }
+        heap.set(key(0), &mut own[0], zero);
+        assert!(heap.are_stale(), "71 entries of 3 tasks");
+        heap.retain(|at, key| own[key.index as usize].relies_on(at));
+        assert_eq!((heap.heap.len(), heap.are_stale()), (3, false));
+        assert_eq!(heap.first(), zero);
+    }
+
+    #[test]
+    fn a_deadline_that_is_armed_twice_for_the_same_moment_has_one_entry() {
+        let (mut heap, mut own, at) = (Deadlines::default(), Deadline::NONE, now());
+        heap.set(key(0), &mut own, at);
+        heap.set(key(0), &mut own, at);
+        assert_eq!((heap.heap.len(), heap.armed()), (1, 1));
+    }
+
+    #[test]
+    #[should_panic(expected = "a task relies on an entry that is not there")]
+    fn an_entry_that_is_missing_fails_the_check() {
+        let (mut heap, mut own) = (Deadlines::default(), Deadline::NONE);
+        heap.set(key(0), &mut own, now());
+        heap.check(key(0), &own);
+        heap.retain(|_, _| false);
+        heap.check(key(0), &own);
+    }
+
+    #[test]
     fn the_first_moment_is_never_when_no_task_has_a_deadline() {
         let (mut deadlines, mut deadline) = (Deadlines::default(), Deadline::NONE);
         assert_eq!(deadlines.first(), Moment::NEVER);

@@ -168,4 +168,26 @@ mod tests {
         assert!(table.iter().eq([&next]));
         assert_eq!(table.take(next), Some(next));
     }
+
+    #[test]
+    fn a_task_is_printed_as_its_generation_and_no_task_as_none() {
+        let key = Key {
+            index: 3,
+            generation: NonZeroU32::new(42).unwrap(),
+        };
+        assert_eq!(TaskId(key).to_string(), "42");
+        assert_eq!(TaskId::NONE.to_string(), "none");
+    }
+
+    #[test]
+    #[should_panic(expected = "slot 1: free or used")]
+    fn a_slot_that_is_neither_free_nor_used_fails_the_check() {
+        let mut table = TaskTable::new();
+        let (used, lost) = (table.reserve(), table.reserve());
+        table.put(used);
+        table.put(lost);
+        table.check();
+        table.take(lost);
+        table.check();
+    }
 }

@@ -231,6 +231,14 @@ mod tests {
     }
 
     #[test]
+    fn the_ticket_of_a_task_that_is_alone_is_not_that_of_no_task() {
+        let mut list = WaitList::new();
+        let alone = list.enter(key(0));
+        assert_ne!(alone, Ticket::NONE);
+        assert_ne!(list.enter(key(1)), alone);
+    }
+
+    #[test]
     fn places_that_were_left_are_used_again() {
         let mut list = WaitList::new();
         list.enter(key(0));
