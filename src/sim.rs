@@ -15,7 +15,7 @@ mod child;
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
-mod fairness;
+pub(crate) mod fairness;
 mod faults;
 #[cfg(test)]
 mod firsts;

@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::io::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -367,6 +368,33 @@ fn a_reader_that_has_its_line_wakes_the_reader_behind_it() {
         2 B done Complete
         ",
     );
+}
+
+/// A reader and a writer wait on one socket.
+#[test]
+fn an_answer_for_one_direction_wakes_the_task_of_that_direction_alone() {
+    let (mut theirs, ours) = UnixStream::pair().unwrap();
+    let file = AsyncFile::new(ours).unwrap();
+    let mut sched = Scheduler::new();
+    let log = observe(&mut sched, file.as_raw_fd());
+    let woken = |log: &Log| -> Vec<String> {
+        let lines = log.take().into_iter();
+        lines.filter(|line| line.contains("woken by")).collect()
+    };
+    sched.spawn(file.readline(), |task| match task.line()? {
+        Some(_) => again(),
+        None => done(()),
+    });
+    sched.spawn(file.write_all(vec![0; 1 << 20]), |task| done(task.ok()?));
+    turn(&mut sched);
+    log.take();
+    theirs.write_all(b"a line\n").unwrap();
+    turn(&mut sched);
+    assert_eq!(woken(&log), ["2 A woken by poll, FD"]);
+    theirs.set_nonblocking(true).unwrap();
+    while theirs.read(&mut [0; 4096]).is_ok() {}
+    turn(&mut sched);
+    assert_eq!(woken(&log), ["3 B woken by poll, FD"]);
 }
 
 /// What an observer itself wakes is not slept over.

@@ -10,7 +10,8 @@ use std::io;
 
 use super::read::{Inflow, Reader, Want};
 use super::table::{self, Edge};
-use super::{communicate, exit, read, write, Advance, Source};
+use super::write::Writer;
+use super::{communicate, exit, read, write, Advance, End, Sink, Source, SHARE};
 
 #[path = "../../tests/small_scope/communicating.rs"]
 mod communicating;
@@ -159,5 +160,91 @@ fn to_block_at_once_is_to_advance_where_nothing_is_buffered_and_the_source_is_no
                 assert_eq!(at_once.state(), advanced.state(), "{want:?}");
             }
         }
+    }
+}
+
+/// A source that gives one byte at a time, and notes how large the windows were.
+struct Narrow(Vec<usize>);
+
+impl Source for Narrow {
+    fn is_ready(&mut self) -> bool {
+        true
+    }
+
+    fn read(&mut self, window: &mut [u8]) -> io::Result<usize> {
+        window[0] = b"a;\n"[self.0.len() % 3];
+        self.0.push(window.len());
+        Ok(1)
+    }
+}
+
+#[test]
+fn a_reader_does_as_it_was_set() {
+    let read = |reader: &mut Reader, inflow: &mut Inflow| -> Vec<usize> {
+        let mut source = Narrow(Vec::new());
+        let end = reader.advance(inflow, &mut source);
+        assert!(matches!(end, Advance::Ended(End::Complete, len) if len == source.0.len()));
+        source.0
+    };
+    let mut reader = Reader::new(Want::Line(80));
+    let usual = read(&mut reader, &mut Inflow::default());
+    assert!(usual.len() == 3 && usual[0] > 7, "{usual:?}");
+    let mut again = reader.afresh();
+    assert_eq!(again.state(), read::State::Looking);
+    again.set_delimiter(b';');
+    again.set_window(7);
+    assert_eq!(read(&mut again, &mut Inflow::default()), [7, 7]);
+    again.set_window(1);
+    let mut again = again.afresh();
+    assert_eq!(read(&mut again, &mut Inflow::default()), [1, 1]);
+    let mut again = again.afresh();
+    again.set_window(0);
+    assert_eq!(read(&mut again, &mut Inflow::default()), usual[..2]);
+    let mut full = Reader::new(Want::Some(1));
+    full.set_want(Want::Full(2));
+    assert_eq!(read(&mut full, &mut Inflow::default()), [2, 1]);
+}
+
+#[test]
+fn a_peek_leaves_the_end_for_the_next_reader() {
+    let mut inflow = Inflow::default();
+    for is_peek in [true, true, false] {
+        let mut reader = Reader::new(Want::Some(1));
+        if is_peek {
+            reader.set_peek();
+        }
+        assert_eq!(reader.is_peek(), is_peek);
+        let end = reader.advance(&mut inflow, &mut &b""[..]);
+        assert!(matches!(end, Advance::Ended(End::Eof, 0)), "{end:?}");
+        assert_eq!(inflow.ended, is_peek);
+    }
+}
+
+/// A sink of messages that takes them whole.
+struct Messages(Vec<Vec<u8>>);
+
+impl Sink for Messages {
+    fn takes_messages(&self) -> bool {
+        true
+    }
+
+    fn is_ready(&mut self) -> bool {
+        true
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.push(bytes.to_vec());
+        Ok(bytes.len())
+    }
+}
+
+#[test]
+fn one_write_is_one_message_also_an_empty_one_and_one_longer_than_the_share() {
+    let long = vec![b'a'; SHARE + 1];
+    for message in [&b""[..], b"a", &long] {
+        let mut sink = Messages(Vec::new());
+        let end = Writer::new().advance(message, &mut sink);
+        assert!(matches!(end, Advance::Ended(End::Complete, len) if len == message.len()));
+        assert_eq!(sink.0, [message]);
     }
 }

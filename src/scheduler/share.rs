@@ -85,3 +85,41 @@ impl Scheduler<'_> {
         self.share.look(self.reactor.turn_began.get())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::{fairness::work, Kernel};
+    use std::time::Duration;
+
+    /// How many resumes lie between the looks at a share whose resumes take this long each.
+    fn distances(cost: Duration) -> Vec<u32> {
+        let (_, distances) = Kernel::new(|_| 0).run(|| {
+            let (mut share, began) = (Share::default(), clock::now());
+            share.begin();
+            let mut distances = vec![share.resumes];
+            loop {
+                work(cost * share.resumes);
+                if !share.look(began) {
+                    return distances;
+                }
+                distances.push(share.resumes);
+            }
+        });
+        distances
+    }
+
+    #[test]
+    fn the_distance_of_the_looks_doubles_unless_resumes_are_slow() {
+        let of = |microseconds| distances(Duration::from_micros(microseconds));
+        assert_eq!(of(0), [8, 16, 32, 64, 128, 264], "512 resumes");
+        assert_eq!(
+            of(10),
+            [8, 16, 32, 64],
+            "a millisecond after the first look"
+        );
+        assert_eq!(of(49), [8, 16, 32]);
+        assert_eq!(of(50), [vec![8], vec![1; 20]].concat(), "these are slow");
+        assert_eq!(of(2000), [8, 1]);
+    }
+}

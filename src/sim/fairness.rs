@@ -16,7 +16,7 @@ fn now() -> Duration {
 }
 
 /// A body works for this long.
-fn work(time: Duration) {
+pub(crate) fn work(time: Duration) {
     with(|kernel| kernel.time += time).expect("a kernel is installed");
 }
 
