@@ -186,6 +186,8 @@ mod tests {
         let (used, lost) = (table.reserve(), table.reserve());
         table.put(used);
         table.put(lost);
+        let ended = table.reserve();
+        table.free(ended);
         table.check();
         table.take(lost);
         table.check();
