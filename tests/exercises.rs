@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -28,7 +28,7 @@ fn sockets() -> io::Result<(AsyncFile, UnixStream)> {
 
 // ------------------------------------------------------------------ 1. Count
 
-/// The number of lines, and of their bytes. Each line may take a minute.
+/// The number of lines, and of their bytes, newlines included. Each line may take a minute.
 fn count<'t>(start: &mut impl Spawn<'t>, file: &AsyncFile) -> JoinHandle<(u64, usize)> {
     let (mut lines, mut bytes) = (0, 0);
     let line = file.readline().timeout(MINUTE);
@@ -55,43 +55,78 @@ fn exercise_1_count() -> Test {
 
 // ------------------------------------------------------------------ 2. A beat
 
-/// Counts lines until the end, and calls `beat` every `period` meanwhile.
+/// The same, with so much time for each line, and a call of `beat` every `period`.
 fn count_with_beat<'t>(
     start: &mut impl Spawn<'t>,
     file: &AsyncFile,
+    time: Duration,
     period: Duration,
     mut beat: impl FnMut() -> io::Result<()> + 't,
-) -> JoinHandle<u64> {
+) -> JoinHandle<(u64, usize)> {
+    let (mut lines, mut bytes) = (0, 0);
+    let line = file.readline().timeout(time);
     // The beat stands first, so that it wins under a flood of lines.
-    let ops = first([Op::from(ticks(period)), file.readline().into()]);
-    let mut lines = 0;
+    let ops = first([Op::from(ticks(period)), line.into()]);
     start.spawn(ops, move |task| match task.which() {
         0 => {
             task.ok()?;
             beat()?;
-            again()
+            again() // the line, which has not ended, keeps its running clock
         }
         _ => match task.line()? {
-            Some(_line) => {
+            Some(line) => {
                 lines += 1;
+                bytes += line.len();
                 again()
             }
-            None => done(lines),
+            None => done((lines, bytes)),
         },
     })
 }
 
 #[test]
 fn exercise_2_a_beat() -> Test {
-    let (file, peer) = sockets()?;
-    // Each beat comes in the middle of a line, which is lost neither by it nor by `first`.
-    let mut pieces = ["half a ", "line\nand ", "another\n"].into_iter();
     let mut sched = Scheduler::new();
-    let counter = count_with_beat(&mut sched, &file, MS, move || match pieces.next() {
+    // While no line comes. Each beat comes in the middle of a line, and the half is not lost.
+    let (file, peer) = sockets()?;
+    let mut pieces = ["half a ", "line\nand ", "another\n"].into_iter();
+    let beat = move || match pieces.next() {
         Some(piece) => (&peer).write_all(piece.as_bytes()),
         None => peer.shutdown(Shutdown::Write),
-    });
-    assert_eq!(sched.join(counter)?, 2);
+    };
+    let counter = count_with_beat(&mut sched, &file, MINUTE, MS, beat);
+    assert_eq!(sched.join(counter)?, (2, 24));
+
+    // While lines come without a pause: a million of them take longer than a millisecond. The first
+    // beat cuts the file.
+    let mut flood = tempfile::tempfile()?;
+    flood.write_all(&[b'\n'; 1_000_000])?;
+    flood.rewind()?;
+    let file = AsyncFile::new(flood.try_clone()?)?;
+    let beats = Cell::new(0);
+    let mut sched = Scheduler::new();
+    let beat = || {
+        beats.set(beats.get() + 1);
+        flood.set_len(0)
+    };
+    let counter = count_with_beat(&mut sched, &file, MINUTE, MS, beat);
+    sched.join(counter)?;
+    assert!(beats.get() > 0, "no beat while lines came");
+
+    // A beat gives a line no more time.
+    let (file, _silent) = sockets()?;
+    let mut sched = Scheduler::new();
+    let mut left = 1000;
+    let beat = move || {
+        left -= 1;
+        match left {
+            0 => Err(io::Error::other("a line has more time with each beat")),
+            _ => Ok(()),
+        }
+    };
+    let counter = count_with_beat(&mut sched, &file, 20 * MS, MS, beat);
+    let error: io::Error = sched.join(counter).unwrap_err().into();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
     Ok(())
 }
 
@@ -117,12 +152,13 @@ fn exercise_3_a_feeder_and_a_reader() -> Test {
     assert_eq!(filter("sort", b"b\na\n".to_vec())?, b"a\nb\n");
     let input = vec![b'x'; 1 << 20]; // more than two pipes hold
     assert_eq!(filter("cat", input.clone())?, input);
+    assert!(filter("false", Vec::new()).is_err());
     Ok(())
 }
 
 // ------------------------------------------------------------------ 4. One deadline for many lines
 
-/// So many lines, all of them within this time.
+/// So many lines, all of them within this time. An end before that is an error.
 fn read_lines<'t>(
     start: &mut impl Spawn<'t>,
     file: &AsyncFile,
@@ -150,9 +186,16 @@ fn exercise_4_one_deadline_for_many_lines() -> Test {
     let mut sched = Scheduler::new();
     let two = read_lines(&mut sched, &file, 2, MINUTE);
     assert_eq!(sched.join(two)?, [b"one\n", b"two\n"]);
-    // A line each millisecond does not put the deadline off.
+    assert_eq!(file.buffered(), 6); // the third is the next reader's
+                                    // A line each millisecond does not put the deadline off. If it does, the lines end some time.
+    let mut left = 1000;
     sched.spawn(sleep(MS), move |task| -> Flow {
         task.ok()?;
+        left -= 1;
+        if left == 0 {
+            peer.shutdown(Shutdown::Write)?;
+            return done(());
+        }
         peer.write_all(b"more\n")?;
         again()
     });
@@ -166,29 +209,47 @@ fn exercise_4_one_deadline_for_many_lines() -> Test {
 
 // ------------------------------------------------------------------ 5. A semaphore
 
-#[test]
-fn exercise_5_a_semaphore() -> Test {
-    let (busy, most, finished) = (Cell::new(0), Cell::new(0), Cell::new(0));
-    let (busy, most, finished) = (&busy, &most, &finished);
-    let permits = queue(3);
+/// Starts so many tasks, of which at most `at_once` work at a time: one calls `begins`, sleeps a
+/// millisecond, and calls `ends`.
+fn work_in_turns<'t>(
+    start: &mut impl Spawn<'t>,
+    tasks: usize,
+    at_once: usize,
+    begins: impl Fn() + Clone + 't,
+    ends: impl Fn() + Clone + 't,
+) {
+    let permits = queue(at_once);
     while permits.push(()).is_ok() {}
-    let mut sched = Scheduler::new();
-    for _ in 0..20 {
+    for _ in 0..tasks {
         let (permits, mut has_permit) = (permits.clone(), false);
-        sched.spawn(permits.ready(), move |task| {
+        let (begins, ends) = (begins.clone(), ends.clone());
+        start.spawn(permits.ready(), move |task| {
             task.ok()?;
             if has_permit {
-                busy.set(busy.get() - 1);
-                finished.set(finished.get() + 1);
+                ends();
                 permits.push(()).expect("its place is free");
                 return done(());
             }
             has_permit = permits.pop().is_some();
-            busy.set(busy.get() + 1);
-            most.set(most.get().max(busy.get()));
+            begins();
             wait(sleep(MS)) // the work
         });
     }
+}
+
+#[test]
+fn exercise_5_a_semaphore() -> Test {
+    let (busy, most, finished) = (Cell::new(0), Cell::new(0), Cell::new(0));
+    let mut sched = Scheduler::new();
+    let begins = || {
+        busy.set(busy.get() + 1);
+        most.set(most.get().max(busy.get()));
+    };
+    let ends = || {
+        busy.set(busy.get() - 1);
+        finished.set(finished.get() + 1);
+    };
+    work_in_turns(&mut sched, 20, 3, begins, ends);
     sched.run()?;
     assert_eq!((most.get(), finished.get()), (3, 20));
     Ok(())
@@ -200,7 +261,6 @@ fn exercise_5_a_semaphore() -> Test {
 struct Copy {
     from: AsyncFile,
     to: AsyncFile,
-    bytes: usize,
 }
 
 impl Copy {
@@ -212,10 +272,7 @@ impl Copy {
     fn write(&mut self, task: &mut Task) -> StateFlow<Self> {
         match task.bytes()? {
             [] => then(self.to.shutdown_write(), Self::end),
-            bytes => {
-                self.bytes += bytes.len();
-                then(self.to.write_all(bytes), Self::read)
-            }
+            bytes => then(self.to.write_all(bytes), Self::read),
         }
     }
 
@@ -225,7 +282,7 @@ impl Copy {
     }
 }
 
-/// Copies both ways, until both have ended. Reading and writing one socket do not wait for each
+/// Copies both ways, until both have ended: a task for each direction. Reading and writing one socket do not wait for each
 /// other, so two tasks are enough.
 fn proxy<'t>(
     start: &mut impl Spawn<'t>,
@@ -233,8 +290,8 @@ fn proxy<'t>(
     other: &AsyncFile,
 ) -> [JoinHandle<Copy>; 2] {
     [(one, other), (other, one)].map(|(from, to)| {
-        let (from, to, bytes) = (from.clone(), to.clone(), 0);
-        start.spawn_states(yield_now(), Copy { from, to, bytes }, Copy::read)
+        let (from, to) = (from.clone(), to.clone());
+        start.spawn_states(yield_now(), Copy { from, to }, Copy::read)
     })
 }
 
@@ -242,6 +299,7 @@ fn proxy<'t>(
 fn exercise_6_a_proxy() -> Test {
     let (one, mut client) = sockets()?;
     let (other, mut server) = sockets()?;
+    server.set_read_timeout(Some(10_000 * MS))?; // not for ever, if no end comes
     client.write_all(b"a question")?;
     client.shutdown(Shutdown::Write)?; // it still reads
     let server = std::thread::spawn(move || -> io::Result<()> {
@@ -251,8 +309,8 @@ fn exercise_6_a_proxy() -> Test {
     });
     let mut sched = Scheduler::new();
     let [there, back] = proxy(&mut sched, &one, &other);
-    assert_eq!(sched.join(there)?.bytes, 10);
-    assert_eq!(sched.join(back)?.bytes, 10);
+    sched.join(there)?;
+    sched.join(back)?;
     server.join().unwrap()?;
     let mut answer = String::new();
     client.read_to_string(&mut answer)?;
