@@ -52,10 +52,7 @@ impl ExitWait {
             return Ok(None);
         }
         let is_watched = child.wait_for(&mut self.ticket, cx.at());
-        let is_watched = is_watched.map_err(|error| Cause::Named {
-            name: format!("of child {}", child.id()),
-            error,
-        })?;
+        let is_watched = is_watched.map_err(|error| child.cause(error))?;
         let answer = self.machine.advance(Given {
             has_ended: child.status() != Status::Running,
             is_watched,

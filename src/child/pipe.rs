@@ -534,10 +534,11 @@ impl AsyncPipe {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
-        for child in self.processes.children() {
-            child.try_wait()?;
-        }
         let named = |cause| error::named("try_wait", -1, cause);
+        for child in self.processes.children() {
+            let answer = child.try_wait();
+            answer.map_err(|error| named(child.cause(error)))?;
+        }
         self.processes.status().map_err(named)
     }
 
@@ -599,6 +600,7 @@ impl AsyncPipe {
     /// # Errors
     ///
     /// Errors of kill(2): EINVAL, EPERM. All children are tried, and the first error is returned.
+    /// Errors of waitpid(2), because each child is looked at first.
     ///
     /// # Example
     ///
@@ -614,8 +616,12 @@ impl AsyncPipe {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn signal(&self, signal: i32) -> io::Result<()> {
-        let children = self.processes.children().iter();
-        let answers: Vec<_> = children.map(|child| child.signal(signal)).collect();
+        let named = |cause| error::named("signal", -1, cause);
+        let send = |child: &Rc<ChildProcess>| {
+            let answer = child.signal(signal);
+            answer.map_err(|error| named(child.cause(error)))
+        };
+        let answers: Vec<_> = self.processes.children().iter().map(send).collect();
         answers.into_iter().collect()
     }
 

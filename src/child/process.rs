@@ -339,10 +339,7 @@ impl ChildProcess {
             let is_over = self.is_reaped.get() && matches!(self.status.get(), Status::Exited(_));
             return if is_over { Ok(()) } else { answer };
         }
-        self.signal(signal).map_err(|error| Cause::Named {
-            name: format!("of child {}", self.id),
-            error,
-        })
+        self.signal(signal).map_err(|error| self.cause(error))
     }
 
     /// Kills the child, waits for its end and reaps it. This is done to a child whose pipeline

@@ -36,6 +36,17 @@ pub(crate) struct Processes {
     killer: Cell<u32>,
 }
 
+impl ChildProcess {
+    /// The cause of an error that concerns this child.
+    #[cold]
+    pub fn cause(&self, error: io::Error) -> Cause {
+        Cause::Named {
+            name: format!("of child {}", self.id()),
+            error,
+        }
+    }
+}
+
 impl Processes {
     /// Takes over the streams that were piped. `is_own` says that the library has started the
     /// children. For such children this cannot fail, because only the library has their pipes. If

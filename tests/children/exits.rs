@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use asyncfile::{done, sleep, wait, AsyncPipe, End, Flow, Scheduler};
+use asyncfile::{done, sleep, wait, AsyncPipe, End, Flow, OperationError, Scheduler};
 
 use crate::help::{assert_output, await_end, cat, code, failure, kill, pattern, piped, spawn};
 use crate::support::{kind, put, settle, watchdog, SHORT};
@@ -224,7 +224,12 @@ fn a_signal_reaches_the_child() {
 fn a_signal_that_there_is_not_is_an_error() {
     let _watchdog = watchdog();
     let pipe = cat();
-    assert_eq!(kind(pipe.signal(12345)), ErrorKind::InvalidInput);
+    let error = pipe.signal(12345).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let carried = OperationError::of(&error).expect("it names the operation");
+    assert_eq!(carried.raw_os_error(), Some(libc::EINVAL));
+    let head = format!("signal of child {}: ", pipe.ids()[0]);
+    assert!(error.to_string().starts_with(&head), "{error}");
     pipe.signal(0).unwrap();
 }
 

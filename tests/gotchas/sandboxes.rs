@@ -157,8 +157,18 @@ fn a_wait_that_is_refused_is_an_error_and_says_nothing_of_others() -> Test {
         let error = sched.block_on(child.communicate(())).unwrap_err();
         assert!(!error.to_string().contains("reaped"), "{error}");
         assert_eq!(child.statuses(), [None]);
-        let error = child.try_wait().unwrap_err();
-        assert!(!error.to_string().contains("reaped"), "{error}");
+        // A signal looks first whether the child has been reaped.
+        let answers = [
+            ("try_wait", child.try_wait().map(drop)),
+            ("signal", child.signal(0)),
+        ];
+        for (operation, answer) in answers {
+            let error = answer.unwrap_err();
+            let carried = OperationError::of(&error).expect("it names the operation");
+            assert_eq!(carried.raw_os_error(), Some(errno), "{error}");
+            let head = format!("{operation} of child {}: ", child.ids()[0]);
+            assert!(error.to_string().starts_with(&head), "{error}");
+        }
         Ok(())
     })
 }
