@@ -76,6 +76,11 @@ pub struct JoinHandle<T> {
 impl<T> JoinHandle<T> {
     /// Takes the result. None while the task runs, and after the result was taken.
     ///
+    /// # Errors
+    ///
+    /// The task's failure: [`TaskError::Failed`], [`TaskError::Panicked`] or
+    /// [`TaskError::Cancelled`].
+    ///
     /// # Example
     ///
     /// This shows how to take the value of a task without waiting for its end:

@@ -132,10 +132,12 @@ pub fn done<T>(value: T) -> Flow<T> {
 /// The running task, as its body sees it. `'e` is the lifetime of this one resume. What is lent to
 /// the task lives that long.
 ///
-/// Each accessor fits some operations. One that does not fit returns
-/// [`io::ErrorKind::InvalidInput`], and the error names the operation and the accessor. A second
-/// call returns the same, except for an error or an [`Output`]: the first call moves it out, and
-/// the second returns `InvalidInput`.
+/// # Errors
+///
+/// Each accessor fits some operations. One that fits returns the operation's failure, if it has
+/// failed. One that does not fit returns [`io::ErrorKind::InvalidInput`], and the error names the
+/// operation and the accessor. A second call returns the same, except for an error or an
+/// [`Output`]: the first call moves it out, and the second returns `InvalidInput`.
 ///
 /// A failure that the body has not looked at ends the task when the body returns. To look at it is
 /// to take the error from an accessor that fits, or to call [`outcome`](Task::outcome) or
@@ -240,6 +242,10 @@ impl<'e, 't> Task<'e, 't> {
 
     /// After readline and read_until: the line with its delimiter. At end of file there may be a
     /// last line without delimiter, then comes None.
+    ///
+    /// # Errors
+    ///
+    /// Those of [each accessor](Task#errors).
     #[inline]
     pub fn line(&mut self) -> io::Result<Option<&'e [u8]>> {
         match self.value {
@@ -250,6 +256,10 @@ impl<'e, 't> Task<'e, 't> {
 
     /// After readlines: an iterator of lines with their newlines. Lines that it has not yielded
     /// when the body returns stay in the file. It is empty at end of file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [each accessor](Task#errors).
     ///
     /// # Example
     ///
@@ -280,6 +290,10 @@ impl<'e, 't> Task<'e, 't> {
 
     /// After read, read_exact, peek and read_to_end: the bytes. They are empty only at end of file,
     /// for a size of 0, or for an empty message.
+    ///
+    /// # Errors
+    ///
+    /// Those of [each accessor](Task#errors).
     #[inline]
     pub fn bytes(&mut self) -> io::Result<&'e [u8]> {
         match self.value {
@@ -289,6 +303,10 @@ impl<'e, 't> Task<'e, 't> {
     }
 
     /// After write: how many bytes were taken.
+    ///
+    /// # Errors
+    ///
+    /// Those of [each accessor](Task#errors).
     #[inline]
     pub fn written(&mut self) -> io::Result<usize> {
         match self.value {
@@ -298,6 +316,10 @@ impl<'e, 't> Task<'e, 't> {
     }
 
     /// After communicate: the child's status and its output.
+    ///
+    /// # Errors
+    ///
+    /// Those of [each accessor](Task#errors).
     ///
     /// # Example
     ///
@@ -332,6 +354,10 @@ impl<'e, 't> Task<'e, 't> {
     /// After [`AsyncFile::readiness`](crate::AsyncFile::readiness): the events that poll(2) has
     /// reported. They are among those that the operation has named, and POLLHUP, POLLERR and
     /// POLLNVAL, which poll(2) reports in any case.
+    ///
+    /// # Errors
+    ///
+    /// Those of [each accessor](Task#errors).
     pub fn revents(&mut self) -> io::Result<c_short> {
         match self.value {
             Value::Revents(revents) => Ok(*revents),
@@ -341,6 +367,10 @@ impl<'e, 't> Task<'e, 't> {
 
     /// After [`AsyncPipe::exit`](crate::AsyncPipe::exit) and [`stop`](crate::AsyncPipe::stop): how
     /// the last child ended.
+    ///
+    /// # Errors
+    ///
+    /// Those of [each accessor](Task#errors).
     pub fn exit(&mut self) -> io::Result<ExitStatus> {
         match self.value {
             Value::Exit(status) => Ok(*status),
@@ -350,6 +380,10 @@ impl<'e, 't> Task<'e, 't> {
 
     /// After [`AsyncPipe::exit_all`](crate::AsyncPipe::exit_all): how the children ended, in the
     /// order of the pipeline.
+    ///
+    /// # Errors
+    ///
+    /// Those of [each accessor](Task#errors).
     pub fn exits(&mut self) -> io::Result<Vec<ExitStatus>> {
         match self.value {
             Value::Exits(statuses) => Ok(statuses.to_vec()),
@@ -362,6 +396,10 @@ impl<'e, 't> Task<'e, 't> {
     /// an error: [`io::ErrorKind::TimedOut`] if the timeout came first, and
     /// [`io::ErrorKind::WriteZero`] otherwise. After a plain write [`written`](Task::written) gives
     /// the count; [`write_all`](crate::AsyncFile::write_all) writes all.
+    ///
+    /// # Errors
+    ///
+    /// Those of [each accessor](Task#errors).
     ///
     /// # Example
     ///

@@ -142,7 +142,10 @@ impl<'t> Scheduler<'t> {
     /// # Errors
     ///
     /// The failure of the operation. If a timeout ends a read early, the error is
-    /// [`TimedOut`](std::io::ErrorKind::TimedOut), and the bytes of the read stay in the file.
+    /// [`TimedOut`](std::io::ErrorKind::TimedOut), and the bytes of the read stay in the file. If
+    /// the drive ends before the operation, the operation is given up, as if its task was
+    /// cancelled. The error is then that of poll(2) ([`TaskError::Poll`]), or it has the kind
+    /// `Other` and carries [`TaskError::Stalled`] or [`TaskError::Stopped`].
     ///
     /// # Example
     ///
