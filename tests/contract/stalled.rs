@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use asyncfile::{done, sleep, wait, yield_now, JoinHandle, Scheduler, TaskError, TaskId};
+use asyncfile::{done, never, sleep, wait, yield_now, JoinHandle, Scheduler, TaskError, TaskId};
 
 use crate::descriptors::{guard, idle, ms, pipe, Test, ZERO};
 
@@ -52,6 +52,21 @@ fn assert_stalled(error: TaskError, ids: &[&Cell<Option<TaskId>>], waits_for: &s
         "{text}"
     );
     text
+}
+
+#[test]
+fn a_block_on_that_stalls_carries_it_and_gives_its_operation_up() -> Test {
+    let _guard = guard();
+    let mut sched = Scheduler::new();
+    let error = sched.block_on(never()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Other);
+    let carried = error.get_ref().and_then(|error| error.downcast_ref());
+    let Some(TaskError::Stalled(text)) = carried else {
+        panic!("{error:?}")
+    };
+    assert!(text.contains("sleep"), "{text}");
+    assert_eq!(sched.turn(Some(ZERO))?, 0, "no task is left");
+    Ok(())
 }
 
 #[test]
