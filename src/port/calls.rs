@@ -24,26 +24,27 @@ const LOOKS: u8 = 64;
 /// A descriptor as a source and a sink, for one advance of a machine.
 pub(crate) struct Calls<'a> {
     port: &'a Port,
-    is_due: bool,
+    /// Whether this advance may ask poll(2) itself.
+    may_look: bool,
     /// Whether a call may be tried without an answer of poll(2).
     may_try: bool,
     /// Whether poll(2) may be asked next.
-    may_look: bool,
+    may_look_now: bool,
     /// How often poll(2) may still be asked.
     looks: u8,
 }
 
 impl Port {
-    /// The calls of one advance. `is_due` says that a deadline of the task has come, so poll(2) may
-    /// be asked here. `is_parked` says that poll(2) was asked for this operation in this turn, and
-    /// had no answer.
+    /// The calls of one advance. With `may_look` it may ask poll(2) itself, for example because a
+    /// deadline of the task has come. `is_parked` says that poll(2) was asked for this operation in
+    /// this turn, and had no answer.
     #[inline]
-    pub fn calls(&self, is_due: bool, is_parked: bool) -> Calls<'_> {
+    pub fn calls(&self, may_look: bool, is_parked: bool) -> Calls<'_> {
         Calls {
             port: self,
-            may_try: is_due,
-            may_look: is_due && !is_parked,
-            is_due,
+            may_try: may_look,
+            may_look_now: may_look && !is_parked,
+            may_look,
             looks: LOOKS,
         }
     }
@@ -59,7 +60,7 @@ impl Calls<'_> {
             return false;
         }
         self.looks -= 1;
-        self.may_look = false;
+        self.may_look_now = false;
         let revents = self.ask(direction.events());
         if revents != 0 {
             self.port.set_polled(direction, revents);
@@ -79,7 +80,7 @@ impl Calls<'_> {
 
     #[inline]
     fn is_ready_for(&mut self, direction: Direction) -> bool {
-        self.port.ready(direction).get() || (self.is_due && self.is_ready_at_deadline(direction))
+        self.port.ready(direction).get() || (self.may_look && self.is_ready_at_deadline(direction))
     }
 
     /// Whether to make a call at the deadline. If the port allows a call without an answer of
@@ -90,7 +91,7 @@ impl Calls<'_> {
     fn is_ready_at_deadline(&mut self, direction: Direction) -> bool {
         let is_tried = self.may_try && self.port.may_be_tried(direction);
         self.may_try = false;
-        is_tried || (self.may_look && self.look(direction))
+        is_tried || (self.may_look_now && self.look(direction))
     }
 
     fn refuse(&self, direction: Direction) -> io::Result<()> {
@@ -233,7 +234,7 @@ impl Source for Calls<'_> {
             Direction::Read,
             is_ready && port.mode.get() != Mode::Careful,
         );
-        self.may_look = self.is_due && answer.is_ok();
+        self.may_look_now = self.may_look && answer.is_ok();
         answer
     }
 }
@@ -278,7 +279,7 @@ impl MessageSource for Calls<'_> {
             Err(error) => error.kind() == io::ErrorKind::Interrupted,
         };
         port.set_ready(Direction::Read, is_ready);
-        self.may_look = self.is_due && answer.is_ok();
+        self.may_look_now = self.may_look && answer.is_ok();
         let (len, is_cut) = answer?;
         buffer.filled(len);
         // A read of 0 bytes is an empty message or the end of file. It is the end if the other side
@@ -310,7 +311,7 @@ impl Sink for Calls<'_> {
         if let Mode::Careful | Mode::CarefulNowait = self.port.mode.get() {
             let answer = self.call_write(&bytes[..bytes.len().min(PIPE_BUF)]);
             self.port.set_ready(Direction::Write, false);
-            self.may_look = self.is_due && answer.is_ok();
+            self.may_look_now = self.may_look && answer.is_ok();
             return answer;
         }
         let answer = self.reported(Direction::Write, || self.call_write(bytes));
@@ -319,8 +320,8 @@ impl Sink for Calls<'_> {
                 self.port.set_ready(Direction::Write, false);
             }
             _ => {
-                self.may_look = self.is_due;
-                self.may_try = self.is_due;
+                self.may_look_now = self.may_look;
+                self.may_try = self.may_look;
             }
         }
         answer
