@@ -420,7 +420,7 @@ impl AsyncFile {
     /// let accepting = sched.spawn(incoming.readable(), move |task| -> Flow {
     ///     task.ok()?;
     ///     match listener.accept() {
-    ///         Ok((_stream, _address)) => done(()),            // a server spawns a task for it, and waits again
+    ///         Ok((_stream, _address)) => done(()),            // a server spawns a task for it
     ///         Err(error) if error.kind() == ErrorKind::WouldBlock => wait(incoming.readable()),
     ///         Err(error) => Err(error),
     ///     }

@@ -49,7 +49,9 @@ impl Read {
     /// use std::{io::Write, os::unix::net::UnixStream, thread};
     ///
     /// let (mut theirs, ours) = UnixStream::pair()?;
-    /// let writer = thread::spawn(move || theirs.write_all(b"HE").and_then(|()| theirs.write_all(b"AD")));
+    /// let writer = thread::spawn(move || {
+    ///     theirs.write_all(b"HE").and_then(|()| theirs.write_all(b"AD"))
+    /// });
     /// let file = AsyncFile::new(ours)?;
     /// assert_eq!(Scheduler::new().block_on(file.read(4).full())?, b"HEAD");
     /// # writer.join().unwrap()?;
