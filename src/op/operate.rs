@@ -305,7 +305,9 @@ macro_rules! face {
             /// Sets the moment at which the operation times out. [`again`](crate::again) does not
             /// move it. If `timeout` is set too, the earlier of the two counts. A moment in the
             /// past acts as a timeout of zero: the operation gets what it can have without waiting.
-            /// See [`Readline`](crate::op::Readline) for an example.
+            /// So it ends no task to which bytes come without a pause. A
+            /// [`sleep_until`](crate::sleep_until) in front of a [`first`](crate::first) does. See
+            /// [`Readline`](crate::op::Readline) for an example.
             #[inline]
             pub fn until(self, at: std::time::Instant) -> $name {
                 let mut $op = self;
