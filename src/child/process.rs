@@ -168,7 +168,8 @@ impl ChildProcess {
         self.holders.set(self.holders.get() + 1);
     }
 
-    /// Counts one holder less. A leader without a holder is reaped like any other child.
+    /// Counts one holder less. Without a holder, a leader of a process group is reaped like any
+    /// other child: here, if it has ended.
     pub fn let_go(&self) {
         self.holders.set(self.holders.get() - 1);
         self.is_over();

@@ -1,8 +1,8 @@
 //! The first of several operations to end.
 //!
 //! All members are advanced in their order, each time that the task is woken. The first one that
-//! ends gives the outcome. The others are put back: they leave their queues. What they had read is
-//! in their files' buffers, so nothing is lost.
+//! ends gives the outcome. The other members are given up, and leave the queues in which they wait.
+//! What they had read is in their files' buffers, so nothing is lost.
 
 use std::fmt;
 use std::io;

@@ -32,9 +32,10 @@ pub struct Ticks {
 /// count as one. A late task does not move the beat: the multiples stay where they are, and no tick
 /// is early.
 ///
-/// Clones share the last multiple that ended a wait. After a multiple has ended the wait of one
-/// clone, every clone waits for the next multiple, also in a new [`first`](crate::first). So two
-/// tasks that both want every tick need two `ticks`, each made by a call of this function.
+/// Clones share the memory of the last tick. After a tick has ended the wait of one clone, every
+/// clone waits for the next tick. So a clone can be a member of a new [`first`](crate::first) each
+/// time, and two tasks that both want every tick need two `ticks`, each made by a call of this
+/// function.
 ///
 /// A period of `Duration::ZERO` fails with [`io::ErrorKind::InvalidInput`] when a task waits for
 /// it. A period of `Duration::MAX` never ticks.

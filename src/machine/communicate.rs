@@ -153,7 +153,8 @@ pub enum Answer {
 pub enum State {
     /// The child is fed, and its output is collected.
     Feeding,
-    /// The output of the child is collected. Its stdin is to be closed.
+    /// The child has all its input, and its output is collected. Whoever advances the machine closes
+    /// the child's stdin.
     Collecting,
     /// All output has come, and the machine waits for the child's end.
     AwaitingExit,

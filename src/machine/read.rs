@@ -1,4 +1,5 @@
-//! The reading machine: read, read full, read_exact, peek, read_to_end, readline and readlines.
+//! The machine behind `read`, `read` with `full`, `read_exact`, `peek`, `read_to_end`, `readline`
+//! and `readlines`.
 //!
 //! The readers differ in the bytes that satisfy them (see [`Want`]), and a peek leaves the bytes in
 //! the buffer. In all else they are the same machine:
@@ -220,8 +221,8 @@ impl Reader {
         self.delimiter
     }
 
-    /// Makes a reader of bytes a peek: it shows the bytes and takes nothing. The next reader finds
-    /// the same bytes, or the same end.
+    /// Turns this reader into a peek, which shows the bytes and takes nothing. The next reader finds
+    /// the same bytes, or the same end. Only a reader of bytes can be a peek, not one of lines.
     #[inline]
     pub fn set_peek(&mut self) {
         self.is_peek = true;

@@ -1,4 +1,4 @@
-//! The writing machine: write, write full and write_all.
+//! The machine behind `write`, `write` with `full`, and `write_all`.
 //!
 //! ```text
 //! Writing   ── nothing is left, or one write was enough ──► Ended

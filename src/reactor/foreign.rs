@@ -26,8 +26,8 @@ impl Reactor {
     }
 
     /// Takes the owner of a descriptor for which a foreign loop's poll(2) has answered. None if the
-    /// owner was not in the set shown last. The earlier descriptor of this number was closed then,
-    /// and the answer is for that one.
+    /// owner was not in the set that this loop was given last. In that case the number is used
+    /// again, and the answer belongs to an earlier descriptor, which was closed.
     pub fn take_shown(&self, fd: RawFd) -> Option<Rc<dyn Watch>> {
         self.poll_set.borrow_mut().take_shown(fd)
     }

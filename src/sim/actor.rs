@@ -27,9 +27,9 @@ pub enum Act {
     Drain(usize),
     /// Copies all bytes from one end to another, until the end of file, as cat does.
     Copy {
-        /// The end to read.
+        /// The index of the pipe end that is read.
         from: usize,
-        /// The end to write.
+        /// The index of the pipe end that is written to.
         to: usize,
     },
     /// Ignores SIGTERM from here on.

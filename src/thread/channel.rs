@@ -208,8 +208,8 @@ impl<T> Receiver<T> {
 }
 
 impl<T> Drop for Receiver<T> {
-    /// Ends the waits on the receiver. Messages that were not received are dropped outside the
-    /// lock.
+    /// Ends the waits of tasks for a message of this receiver. Messages that were not received are
+    /// dropped outside the lock.
     fn drop(&mut self) {
         let mut messages = lock(&self.shared.messages);
         let rest = std::mem::take(&mut *messages);
