@@ -10,9 +10,11 @@
 //!
 //! A source becomes ready with an answer of poll(2), and stays ready until a call shows that it is
 //! not. A sink is ready from the start, until a call shows that it is not, so a write that fits
-//! costs no poll(2).
+//! costs no poll(2). Where each answer of poll(2) allows one call, poll(2) is asked before a write
+//! as well.
 
 mod calls;
+mod guess;
 
 use std::cell::Cell;
 use std::io;
@@ -23,6 +25,7 @@ use libc::{c_int, c_short, POLLERR, POLLHUP, POLLIN, POLLOUT};
 use crate::sys::{self, Kind, Owned};
 
 pub(crate) use calls::Calls;
+use guess::Guess;
 
 /// A direction of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +93,7 @@ pub(crate) struct Port {
     /// Whether the descriptor was closed behind the library's back: its number may be another
     /// file's by now.
     is_lost: Cell<bool>,
+    guess: Guess,
 }
 
 impl Port {
@@ -175,6 +179,7 @@ impl Port {
             is_hung_up: Cell::new(false),
             is_in_error: Cell::new(false),
             is_lost: Cell::new(true),
+            guess: Guess::default(),
         }
     }
 
@@ -222,6 +227,13 @@ impl Port {
         let never_waits = self.mode.get() == Mode::Regular || !self.is_opened_for(direction);
         self.ready(direction)
             .set(is_ready || never_waits || self.is_lost.get());
+    }
+
+    /// Whether another read is worth a call after one that has filled its window. Of a terminal or
+    /// a device this is not guessed: a read of a terminal stops a background process.
+    #[inline]
+    fn expects_more(&self) -> bool {
+        matches!(self.kind, Kind::Pipe | Kind::Socket) && self.guess.expects_more()
     }
 
     /// Notes that poll(2) has answered for this direction.
@@ -301,6 +313,7 @@ impl Port {
             is_hung_up: self.is_hung_up.clone(),
             is_in_error: self.is_in_error.clone(),
             is_lost: self.is_lost.clone(),
+            guess: self.guess.clone(),
             ..*self
         };
         self.mark_lost();

@@ -43,7 +43,7 @@ const ONE_SITTING: [&str; 7] = [
 const LINES_OF_ONE_SITTING: usize = 1_160;
 const LINES_OF_A_FILE: usize = 300;
 /// The aim is 5,000. As above.
-const LINES_OF_ALL: usize = 10_550;
+const LINES_OF_ALL: usize = 10_600;
 
 /// The crate's source: its map, and its files by their names (`op/read`, `scheduler`).
 struct House {

@@ -18,6 +18,9 @@ use crate::peers::{self, nonblocking, on_smol, on_tokio, Mio, CHUNK};
 
 /// Where the chunks go.
 pub trait Sink {
+    /// The most bytes to read at a time.
+    const SIZE: usize = CHUNK;
+
     fn chunk(&mut self, bytes: &[u8]);
 }
 
@@ -33,9 +36,9 @@ pub fn end(mut child: Child) {
 }
 
 /// read(2), again and again.
-pub fn limit(command: Command, sink: &mut impl Sink) {
+pub fn limit<S: Sink>(command: Command, sink: &mut S) {
     let (child, out) = start(command);
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = vec![0; S::SIZE];
     loop {
         match peers::read(&out, &mut buffer).expect("a pipe") {
             0 => return end(child),
@@ -46,9 +49,9 @@ pub fn limit(command: Command, sink: &mut impl Sink) {
 
 /// poll(2) before each read(2): what a loop that has more than one descriptor to wait for cannot do
 /// without.
-pub fn polling(command: Command, sink: &mut impl Sink) {
+pub fn polling<S: Sink>(command: Command, sink: &mut S) {
     let (child, out) = start(command);
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = vec![0; S::SIZE];
     let mut set = [peers::pollfd(&out, libc::POLLIN)];
     loop {
         peers::poll(&mut set, -1);
@@ -59,23 +62,23 @@ pub fn polling(command: Command, sink: &mut impl Sink) {
     }
 }
 
-pub fn asyncfile(command: Command, sink: &mut impl Sink) {
+pub fn asyncfile<S: Sink>(command: Command, sink: &mut S) {
     let (child, out) = start(command);
     let out = AsyncFile::new(out).expect("a pipe");
     let mut sched = Scheduler::new();
-    let reader = sched.spawn(out.read(CHUNK), |task| match task.bytes()? {
+    let reader = sched.spawn(out.read(S::SIZE), |task| match task.bytes()? {
         [] => done(()),
         bytes => {
             sink.chunk(bytes);
-            wait(out.read(CHUNK))
+            wait(out.read(S::SIZE))
         }
     });
     sched.join(reader).expect("it reads to the end");
     end(child);
 }
 
-fn std_chunks(mut file: impl Read, sink: &mut impl Sink) {
-    let mut buffer = vec![0; CHUNK];
+fn std_chunks<S: Sink>(mut file: impl Read, sink: &mut S) {
+    let mut buffer = vec![0; S::SIZE];
     loop {
         match file.read(&mut buffer).expect("a pipe") {
             0 => return,
@@ -84,7 +87,7 @@ fn std_chunks(mut file: impl Read, sink: &mut impl Sink) {
     }
 }
 
-pub fn std(command: Command, sink: &mut impl Sink) {
+pub fn std<S: Sink>(command: Command, sink: &mut S) {
     let (child, out) = start(command);
     std_chunks(out, sink);
     end(child);
@@ -101,19 +104,19 @@ pub fn start_subprocess(command: &Command) -> (subprocess::Job, File) {
     (job, out)
 }
 
-pub fn subprocess(command: Command, sink: &mut impl Sink) {
+pub fn subprocess<S: Sink>(command: Command, sink: &mut S) {
     let (job, out) = start_subprocess(&command);
     std_chunks(out, sink);
     assert!(job.join().expect("it is ours").success());
 }
 
-pub fn tokio(command: Command, sink: &mut impl Sink) {
+pub fn tokio<S: Sink>(command: Command, sink: &mut S) {
     on_tokio(async {
         let mut child = tokio::process::Command::from(command)
             .spawn()
             .expect("this program starts again");
         let mut out = child.stdout.take().expect("piped");
-        let mut buffer = vec![0; CHUNK];
+        let mut buffer = vec![0; S::SIZE];
         loop {
             match out.read(&mut buffer).await.expect("a pipe") {
                 0 => break,
@@ -132,11 +135,11 @@ pub fn start_smol(command: Command) -> smol::process::Child {
         .expect("this program starts again")
 }
 
-pub fn smol(command: Command, sink: &mut impl Sink) {
+pub fn smol<S: Sink>(command: Command, sink: &mut S) {
     on_smol(|_| async {
         let mut child = start_smol(command);
         let mut out = child.stdout.take().expect("piped");
-        let mut buffer = vec![0; CHUNK];
+        let mut buffer = vec![0; S::SIZE];
         loop {
             match out.read(&mut buffer).await.expect("a pipe") {
                 0 => break,
@@ -149,13 +152,13 @@ pub fn smol(command: Command, sink: &mut impl Sink) {
 
 /// Edge-triggered: reads until a short read says that the pipe is empty (epoll(7), question 9), or,
 /// if its end was told of, until that.
-pub fn mio(command: Command, sink: &mut impl Sink) {
+pub fn mio<S: Sink>(command: Command, sink: &mut S) {
     let (child, out) = start(command);
     let mut out = mio::unix::pipe::Receiver::from(out);
     out.set_nonblocking(true).expect("a pipe");
     let mut mio = Mio::new();
     mio.add(&mut out, 0, Interest::READABLE);
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = vec![0; S::SIZE];
     let mut at_end = false;
     while !at_end {
         mio.turn(None, |event| loop {
@@ -176,7 +179,7 @@ pub fn mio(command: Command, sink: &mut impl Sink) {
 }
 
 /// Level-triggered: one read a turn.
-pub fn calloop(command: Command, sink: &mut impl Sink) {
+pub fn calloop<S: Sink>(command: Command, sink: &mut S) {
     let (child, out) = start(command);
     nonblocking(&out);
     let out = Generic::new(
@@ -184,7 +187,7 @@ pub fn calloop(command: Command, sink: &mut impl Sink) {
         calloop::Interest::READ,
         calloop::Mode::Level,
     );
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = vec![0; S::SIZE];
     let mut event_loop: EventLoop<bool> = EventLoop::try_new().expect("epoll");
     let read_once = |_, out: &mut NoIoDrop<OwnedFd>, at_end: &mut bool| {
         let read = peers::read(&**out, &mut buffer)?;

@@ -21,6 +21,9 @@ use crate::work::{variant, Shows, Size, Variant, Work};
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// The size of a reader's buffer, in bytes.
+const ROOM: usize = 256;
+
 pub fn works() -> Vec<Work> {
     let variants = || {
         vec![
@@ -79,14 +82,16 @@ fn pair() -> (UnixStream, UnixStream) {
     UnixStream::pair().expect("a socketpair")
 }
 
+/// The ball in a message. Every reader has room for more, because a read that fills its buffer
+/// makes tokio, and asyncfile now and then, read once more.
 fn number(bytes: &[u8]) -> u64 {
-    u64::from_ne_bytes(bytes.try_into().expect("8 bytes at once"))
+    u64::from_ne_bytes(bytes[..8].try_into().expect("8 bytes at once"))
 }
 
 /// Reads a ball that has come, and sends it back. The one that has been hit often enough is kept:
 /// None.
 fn hit(mut socket: &UnixStream, rounds: u64) -> Option<u64> {
-    let mut bytes = [0; 8];
+    let mut bytes = [0; ROOM];
     assert_eq!(socket.read(&mut bytes).expect("it has come"), 8);
     let ball = number(&bytes);
     if ball < rounds * 2 {
@@ -153,7 +158,7 @@ fn asyncfile(size: Size) -> u64 {
 }
 
 fn read(file: &AsyncFile, with_deadline: bool) -> asyncfile::op::Read {
-    let read = file.read(8);
+    let read = file.read(ROOM);
     if with_deadline {
         read.timeout(SECOND)
     } else {
@@ -204,7 +209,7 @@ fn tokio(size: Size) -> u64 {
     async fn play(socket: UnixStream, serves: bool, rounds: u64, with_deadline: bool) -> u64 {
         nonblocking(&socket);
         let mut socket = tokio::net::UnixStream::from_std(socket).expect("a socket");
-        let mut bytes = [0; 8];
+        let mut bytes = [0; ROOM];
         let mut ball = 0;
         if serves {
             socket
@@ -243,7 +248,7 @@ fn smol(size: Size) -> u64 {
     let (rounds, with_deadline) = plan(size);
     async fn play(socket: UnixStream, serves: bool, rounds: u64, with_deadline: bool) -> u64 {
         let mut socket = smol::Async::new(socket).expect("a socket");
-        let mut bytes = [0; 8];
+        let mut bytes = [0; ROOM];
         let mut ball = 0;
         if serves {
             socket

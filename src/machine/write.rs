@@ -15,8 +15,9 @@
 //! On a socket that keeps messages apart (datagrams), one write is one message. It may be empty,
 //! and it is never split.
 //!
-//! A writer tries first and polls only after EAGAIN, so a write that fits costs one system call.
-//! POLLOUT says that something fits, not that everything does, so each write may take only a part.
+//! Most sinks are ready from the start, so a write is tried first, and poll(2) is asked only after
+//! EAGAIN: a write that fits costs one system call. POLLOUT says that something fits, not that
+//! everything does, so each write may take only a part.
 
 use std::io;
 

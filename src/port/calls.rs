@@ -223,10 +223,12 @@ impl Source for Calls<'_> {
         let is_ready = match &answer {
             // A read that returns a full pipe's 64 KiB shows that there may be more. After a
             // shorter read, another one would mostly meet EAGAIN.
-            Ok(read) => *read >= CHUNK || port.is_hung_up.get(),
+            Ok(read) if *read >= CHUNK || port.is_hung_up.get() => true,
+            Ok(read) => *read == window.len() && port.expects_more(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
             Err(_) => {
                 port.is_hung_up.set(false); // a FIFO's next writer has come
+                port.guess.met_nothing();
                 false
             }
         };
