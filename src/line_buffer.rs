@@ -319,11 +319,8 @@ impl LineBuffer {
                 let enough = wanted.min(capacity / 4).max(1);
                 match Rc::get_mut(storage) {
                     Some(_) if capacity - self.end >= enough && capacity > pool::SMALL => {}
-                    Some(bytes)
-                        if capacity > pool::SMALL
-                            && self.start >= held
-                            && capacity - held >= enough =>
-                    {
+                    // At least half of the storage is free then, which is enough.
+                    Some(bytes) if capacity > pool::SMALL && self.start >= held => {
                         bytes.copy_within(self.start..self.end, 0);
                         self.rebase();
                     }
