@@ -316,6 +316,9 @@ impl Sink for Calls<'_> {
             self.may_look_now = self.may_look && answer.is_ok();
             return answer;
         }
+        if self.port.guess.is_given_up() {
+            self.port.set_ready(Direction::Read, false);
+        }
         let answer = self.reported(Direction::Write, || self.call_write(bytes));
         match &answer {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

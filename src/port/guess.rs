@@ -2,9 +2,9 @@
 //!
 //! Such a read may have left bytes in the kernel. In a stream of records it mostly has, and a
 //! poll(2) for each record is one call too many. But if the peer sends a record and waits for an
-//! answer, the next read meets EAGAIN, which is one call too many as well. So the guess is that
-//! there is more, and each wrong guess doubles the number of reads that are not followed by one,
-//! until a guess is right.
+//! answer, the next read meets EAGAIN, which is one call too many as well. So nothing is guessed
+//! where writes come between the reads. Elsewhere the guess is that there is more, and each wrong
+//! guess doubles the number of reads that are not followed by one, until a guess is right.
 
 use std::cell::Cell;
 
@@ -21,6 +21,8 @@ pub(super) struct Guess {
     pauses: Cell<u8>,
     /// How many such reads there were after the last wrong guess. 0 after a right one.
     last: Cell<u8>,
+    /// Whether the descriptor was written to since the last read that has filled its window.
+    is_answered: Cell<bool>,
 }
 
 impl Guess {
@@ -28,6 +30,9 @@ impl Guess {
     /// was right.
     #[inline(never)]
     pub fn expects_more(&self) -> bool {
+        if self.is_answered.take() {
+            return false;
+        }
         match self.pauses.get() {
             0 => {}
             GUESSED => self.last.set(0),
@@ -38,6 +43,18 @@ impl Guess {
         }
         self.pauses.set(GUESSED);
         true
+    }
+
+    /// Notes a write to the descriptor: what was read was a request, or the write is one. Returns
+    /// whether the next read was a guess. It is none any more.
+    #[inline]
+    pub fn is_given_up(&self) -> bool {
+        self.is_answered.set(true);
+        let was_guess = self.pauses.get() == GUESSED;
+        if was_guess {
+            self.pauses.set(0);
+        }
+        was_guess
     }
 
     /// Notes that a read has met EAGAIN.
@@ -88,6 +105,18 @@ mod tests {
         guess.met_nothing();
         assert!(!guess.expects_more());
         assert!(guess.expects_more(), "a pause of one read again");
+    }
+
+    #[test]
+    fn nothing_is_guessed_between_request_and_reply() {
+        let guess = Guess::default();
+        for _ in 0..1000 {
+            assert!(!guess.is_given_up());
+            assert!(!guess.expects_more());
+        }
+        assert!(guess.expects_more(), "no write came before this read");
+        assert!(guess.is_given_up(), "a write came after it");
+        assert!(!guess.is_given_up());
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{now, with, Act, Faults, Guise, Kernel, Passed, Program};
 use crate::sys;
-use crate::{again, done, first, sleep, ticks, wait, AsyncFile, AsyncPipe, End, Op, Scheduler};
+use crate::{again, done, first, sleep, ticks, wait};
+use crate::{AsyncFile, AsyncPipe, End, Op, OperationError, Scheduler};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -671,8 +672,9 @@ fn signals_stop_continue_and_end_a_child() {
         );
         pipe.signal(libc::SIGCONT).unwrap();
         assert_eq!(sched.block_on(pipe.readline()).unwrap().unwrap(), b"x\n");
+        let error = pipe.signal(77).unwrap_err();
         assert_eq!(
-            pipe.signal(77).unwrap_err().raw_os_error(),
+            OperationError::of(&error).unwrap().raw_os_error(),
             Some(libc::EINVAL)
         );
         pipe.kill().unwrap();
