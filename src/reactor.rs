@@ -211,7 +211,8 @@ impl Reactor {
         self.next_ready()
     }
 
-    /// Whether the next task in the ready queue waits on a file that was closed.
+    /// Whether the next task in the ready queue is there because the file on which it waits was
+    /// closed.
     #[inline]
     pub fn is_urgent(&self) -> bool {
         self.urgent.get() > 0

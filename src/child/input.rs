@@ -77,7 +77,7 @@ impl<T> From<T> for Input
 where
     Data: From<T>,
 {
-    /// Makes an input of bytes or a string, as for a write.
+    /// Makes an input out of bytes or a string: out of all that a write takes.
     fn from(bytes: T) -> Input {
         let data = Data::from(bytes);
         Input(match data.len() {

@@ -1,4 +1,5 @@
-//! The streams that a communicate uses at the same time, and its places in their queues.
+//! The streams that one `communicate` uses at the same time, and the place that the operation has
+//! in the queue of each stream.
 
 use std::cell::RefMut;
 use std::rc::Rc;

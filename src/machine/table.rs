@@ -1,6 +1,6 @@
 //! Tables of transitions, in test and fuzzing builds. A table lists the edges that a machine may
-//! take. This file notes which of them were taken on this thread, and compares the diagram above
-//! the machine with the table.
+//! take. This file notes which edges were taken on this thread, and compares the table with the
+//! diagram in the comment at the head of the machine's source file.
 //!
 //! Each machine has a state type of its own, and one table.
 

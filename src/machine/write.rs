@@ -60,7 +60,7 @@ pub const TRANSITIONS: &[super::table::Edge<State>] = &[
 ///
 /// # Example
 ///
-/// This shows a write of all of its data to a sink that takes four bytes at a time:
+/// This writes all of the data to a sink that takes four bytes at a time:
 ///
 /// ```
 /// use asyncfile::machine::{write::{Extent, Writer}, Advance, End};

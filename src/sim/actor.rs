@@ -78,7 +78,7 @@ enum Step {
 }
 
 impl Kernel {
-    /// Starts an actor that has these ends.
+    /// Starts an actor that does `acts` and has these ends of pipes and sockets.
     pub(super) fn add_actor(
         &mut self,
         acts: Vec<Act>,

@@ -2,9 +2,10 @@
 //! poll(2) and the library's call it takes bytes that poll(2) has answered for, or the room.
 //!
 //! The bytes of the second user are real: what it reads is gone from the stream, and the peer reads
-//! what it writes. If the library's call could then wait in the kernel, the second user leaves a
-//! byte, or the room that POLLOUT stands for. In reality such a call can block, as the
-//! documentation of `duplicate` says, so there is no promise that the simulation could check.
+//! what it writes. Where the library's next call would block in the kernel if the second user took
+//! everything, the second user leaves a byte to read, or as much room as POLLOUT promises. In
+//! reality such a call can block, as the documentation of `duplicate` says, so there is no promise
+//! that the simulation could check.
 
 use std::os::unix::io::RawFd;
 

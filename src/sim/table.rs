@@ -84,7 +84,7 @@ impl Description {
         self.flags & libc::O_NONBLOCK != 0
     }
 
-    /// Whether an actor refers to the description, too.
+    /// Whether an actor refers to this open file description, besides the descriptor numbers.
     pub fn has_actor(&self) -> bool {
         self.holders > self.numbers
     }

@@ -100,7 +100,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// The message itself, if the receiver is gone.
+    /// If the receiver is gone, the error is the message itself.
     pub fn send(&self, message: T) -> Result<(), T> {
         let mut messages = lock(&self.shared.messages);
         if !self.is_received() {
