@@ -90,8 +90,9 @@ impl Descriptor {
         self.port.fd()
     }
 
-    /// Borrows the part of the file that changes. This first ends a run of lines, and takes its
-    /// lines out of the buffer. The state is not borrowed while user code runs.
+    /// Borrows the part of the file that changes. If a task takes line after line without this
+    /// borrow (a *run of lines*), the run is ended first, and its lines are taken out of the
+    /// buffer. The state is not borrowed while user code runs.
     #[inline]
     pub fn state(&self) -> RefMut<'_, State> {
         let mut state = self.state.borrow_mut();
@@ -101,8 +102,8 @@ impl Descriptor {
         state
     }
 
-    /// True if a new reader must block: no byte is buffered, the source is not known to be ready,
-    /// and no reader waits.
+    /// True if a new reader of a stream must block: no byte is buffered, the source is not known to
+    /// be ready, no reader waits, and this reactor may wait on the file.
     #[inline]
     pub fn is_idle(&self, state: &State, reactor: &Rc<Reactor>) -> bool {
         state.readers.front.is_none()
@@ -130,7 +131,7 @@ impl Descriptor {
     /// Parks the front of this direction's queue: poll(2) will be asked for this direction.
     #[inline]
     pub fn park(self: &Rc<Self>, state: &mut State, direction: Direction) {
-        state.parked = state.parked.and(Interest::of(direction.events()));
+        state.parked = state.parked.with(Interest::of(direction.events()));
         self.update(state);
     }
 
@@ -160,7 +161,7 @@ impl Descriptor {
     /// Wakes the tasks that wait for `readable`, if a reader has left bytes in the buffer: poll(2)
     /// does not know of buffered bytes.
     #[inline]
-    pub fn has_read(&self, state: &State) {
+    pub fn after_read(&self, state: &State) {
         if let (Some(watchers), Some(reactor)) = (&state.watchers, &state.reactor) {
             if !state.inflow.is_empty() {
                 watchers.wake_readers(reactor);
@@ -181,6 +182,7 @@ impl Descriptor {
             reactor.note_close(self.fd());
         }
         self.wake_waiting(state);
+        // The number of a file that was lost belongs to other code, and is not closed.
         if was_open {
             self.port.restore();
             self.port.close();
@@ -236,6 +238,8 @@ impl State {
         }
     }
 
+    /// Whether the file was neither closed nor absent. A file that has lost its descriptor is open
+    /// until it is closed.
     #[inline]
     pub fn is_open(&self) -> bool {
         matches!(self.standing, Standing::Open | Standing::Lost)

@@ -64,8 +64,8 @@ pub(crate) struct Reactor {
     /// The tasks to be advanced in this turn, in this order. A task may be in the queue twice: its
     /// second advance finds it blocked, and changes nothing.
     ready: RefCell<VecDeque<Key>>,
-    /// How many tasks at the front of `ready` wait on a file that was closed. All of them are
-    /// advanced in this turn.
+    /// How many tasks at the front of `ready` wait on a file that was closed. They are advanced in
+    /// this turn, unless the drive must return before.
     urgent: Cell<usize>,
     /// The tasks to be advanced in the next turn, because they have used up their share of this
     /// one.
@@ -81,8 +81,8 @@ pub(crate) struct Reactor {
     /// while a task or a Remote waits for other threads. While there is a source, no task is
     /// stalled.
     pub outside: Cell<usize>,
-    /// The moment at which the turn under way began. A turn begins after poll(2) has answered.
-    /// `turns` is the number of this turn.
+    /// The moment at which poll(2) had answered in the turn under way. `turns` is the number of
+    /// this turn.
     pub turn_began: Cell<Moment>,
     pub turns: Cell<u64>,
     /// The values that annexes keep beside this reactor, one of each type, until the scheduler is
@@ -169,7 +169,8 @@ impl Reactor {
         Ok(())
     }
 
-    /// Puts the task into the ready queue. It is advanced in this turn if a turn is under way.
+    /// Puts the task into the ready queue. If a turn is under way, the task is advanced in this
+    /// turn, up to the turn's bound.
     #[inline]
     pub fn wake(&self, key: Key) {
         self.ready.borrow_mut().push_back(key);

@@ -87,7 +87,7 @@ impl Conversation {
             limit: terms.limit,
         });
         let readers = [stdout, stderr, source].into_iter().flatten();
-        readers.for_each(Front::has_read);
+        readers.for_each(Front::after_read);
         answer
     }
 }

@@ -204,7 +204,7 @@ impl Front<'_> {
     }
 
     /// Wakes the tasks that wait for `readable`, if the machine has read ahead.
-    pub fn has_read(self) {
-        self.file.has_read(&self.state);
+    pub fn after_read(self) {
+        self.file.after_read(&self.state);
     }
 }

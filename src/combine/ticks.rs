@@ -75,7 +75,8 @@ pub fn ticks(period: Duration) -> Ticks {
 
 impl Ticks {
     /// The longest time that one wait may take, counted from when the operation is first blocked. A
-    /// longer wait fails with [`io::ErrorKind::TimedOut`]. The later ticks still come at their times.
+    /// longer wait fails with [`io::ErrorKind::TimedOut`]. The later ticks still come at their
+    /// times.
     pub fn timeout(mut self, after: Duration) -> Ticks {
         self.deadline.timeout.set_after(after);
         self

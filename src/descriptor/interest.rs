@@ -35,7 +35,7 @@ impl Interest {
     }
 
     #[inline]
-    pub fn and(self, other: Interest) -> Interest {
+    pub fn with(self, other: Interest) -> Interest {
         Interest(self.0 | other.0)
     }
 
@@ -140,7 +140,7 @@ impl State {
         match &self.watchers {
             _ if self.standing != Standing::Open => Interest::NONE,
             None => self.parked,
-            Some(watchers) => self.parked.and(watchers.interest()),
+            Some(watchers) => self.parked.with(watchers.interest()),
         }
     }
 }

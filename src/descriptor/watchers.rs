@@ -72,7 +72,7 @@ impl Watchers {
             if watcher.revents != 0 {
                 reactor.wake(watcher.key);
             } else {
-                self.interest = self.interest.and(Interest::of(watcher.events));
+                self.interest = self.interest.with(Interest::of(watcher.events));
             }
         }
     }
@@ -84,7 +84,7 @@ impl Watchers {
             revents: 0,
             heeds_buffer,
         });
-        self.interest = self.interest.and(Interest::of(events));
+        self.interest = self.interest.with(Interest::of(events));
         match self.free.pop() {
             Some(place) => {
                 self.places[place] = watcher;

@@ -41,7 +41,8 @@ pub enum Want {
     Exact(usize),
     /// All bytes until the end, at most this many.
     ToEnd(usize),
-    /// One line. A line that is longer than this many bytes comes in pieces of that size.
+    /// One line. A line that is longer than this many bytes comes in pieces of that size. A
+    /// deadline before the line's end is an error, and the bytes stay.
     Line(usize),
     /// All whole lines that are there, at most this many bytes. If the first line is longer, this
     /// many bytes of it.
@@ -353,8 +354,8 @@ impl Reader {
         Advance::Failed(error)
     }
 
-    /// Ends the reader at its deadline. A reader that may end with fewer bytes than it wants hands
-    /// over the buffered bytes, if there are any. Every other reader fails.
+    /// Ends the reader at its deadline. `Some`, `Full` and `ToEnd` hand over the buffered bytes, if
+    /// there are any. `Exact`, `Line` and `Lines` fail, and the bytes stay.
     pub fn time_out(&mut self, inflow: &Inflow) -> Advance {
         match self.want {
             Want::Some(size) | Want::Full(size) | Want::ToEnd(size)

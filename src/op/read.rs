@@ -91,7 +91,7 @@ impl Reading {
                 .port
                 .calls(cx.may_look, state.is_parked(Direction::Read));
             advance = self.machine.advance(&mut state.inflow, &mut calls);
-            file.has_read(&state);
+            file.after_read(&state);
         }
         if cx.is_due && matches!(advance, Advance::Blocked | Advance::Yield) {
             // Only the front of the queue may hand over buffered bytes. Any other reader fails.

@@ -65,8 +65,8 @@ impl Timeout {
         self.after = self.after.min(Timeout::NO_SPAN);
     }
 
-    /// The deadline of an operation that must block. The first call starts the clock of the
-    /// timeout.
+    /// The deadline of an operation that must block. If the task has none yet, the time counts from
+    /// now. The scheduler keeps the deadline in the task, so later calls find it there.
     #[inline]
     pub fn deadline(self, cx: &Context<'_>) -> Moment {
         if self.after == Timeout::NEITHER || cx.deadline != Moment::NEVER {

@@ -15,7 +15,7 @@ use crate::sys::Wait;
 use crate::task_table::Key;
 use crate::trace::{By, Event};
 
-/// A turn makes at most this many advances, or twice as many as tasks were ready at its beginning,
+/// A turn makes at most this many advances, or twice as many as tasks were ready before the first,
 /// whichever is more. Then poll(2) is asked again, even if more tasks are ready.
 const ADVANCES: usize = 1024;
 
@@ -23,8 +23,8 @@ impl<'t> Scheduler<'t> {
     /// Makes one turn. If there is nothing to do, it sleeps as long as `wait` says.
     pub(super) fn turn_once(&mut self, wait: Wait) -> Result<(), TaskError> {
         // `has_work` is called before `drop_cancelled`, because it looks at the list that
-        // `drop_cancelled` empties. A turn that drops a task must not sleep: perhaps nothing can
-        // wake the tasks that are left.
+        // `drop_cancelled` empties. A turn that drops a task neither sleeps nor reports a stall.
+        // The drive first looks whether the drop has ended what it waits for.
         let wait = if self.reactor.has_work() {
             Wait::Not
         } else {
@@ -90,18 +90,18 @@ impl<'t> Scheduler<'t> {
     /// Advances the tasks that are ready, and those that become ready meanwhile, up to a bound.
     pub(super) fn advance_ready(&mut self) {
         self.drop_cancelled(None);
-        let mut share = self.reactor.wake_sharers().saturating_mul(2).max(ADVANCES);
-        // All tasks that wait on a closed file are advanced in this turn. The bound stops two tasks
+        let mut left = self.reactor.wake_sharers().saturating_mul(2).max(ADVANCES);
+        // The tasks that wait on a closed file have a bound of their own, which stops two tasks
         // that go on closing each other's files.
-        let mut urgent_share = self.alive.saturating_mul(2).max(ADVANCES);
+        let mut urgent_left = self.alive.saturating_mul(2).max(ADVANCES);
         while !self.must_return() {
             let next = match self.reactor.is_urgent() {
-                false if share > 0 => {
-                    share -= 1;
+                false if left > 0 => {
+                    left -= 1;
                     self.reactor.next_ready()
                 }
-                true if urgent_share > 0 => {
-                    urgent_share -= 1;
+                true if urgent_left > 0 => {
+                    urgent_left -= 1;
                     self.reactor.next_urgent()
                 }
                 _ => None,
@@ -148,8 +148,8 @@ impl<'t> Scheduler<'t> {
                 return;
             }
             if !self.may_resume() {
-                // The task has had its share. Its next operation enters the queue now, so that no
-                // later operation comes before it.
+                // The task has had its share. Its next operation takes its place in the wait list
+                // of its file now, so that no later operation comes before it.
                 task.op.enter((&self.reactor, key));
                 self.reactor.wake_later(key);
                 break Moment::NEVER;
