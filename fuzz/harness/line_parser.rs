@@ -89,6 +89,7 @@ impl Bench {
                 let before = searched(&self.rig);
                 self.rig.look(size.get());
                 self.looked += searched(&self.rig) - before;
+                self.delimiter = b'\n'; // the buffer was searched for newlines last
             }
             Step::Look(_) => {} // a limit of 0 is the machine's to refuse
             Step::Append { len, newlines } => {

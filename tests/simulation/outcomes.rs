@@ -450,6 +450,18 @@ fn assert_says_what_was_taken(
     );
 }
 
+/// Whether a reader of the file may find its end.
+fn may_be_at_end(world: &World, id: FileId) -> bool {
+    let (fd, has_ended) = {
+        let file = &world.files.borrow()[id];
+        (file.fd, file.has_ended)
+    };
+    // A terminal's EIO was no end when it came, and its other side has hung up before poll(2) was
+    // asked about it.
+    let is_hung_up = || sim::with(|kernel| kernel.was_hung_up_at_poll(fd)).expect("a kernel");
+    has_ended || (!world.is_calm && is_hung_up())
+}
+
 /// What a reading operation has handed over, taken. The answer is how much.
 fn read(
     world: &World,
@@ -463,15 +475,8 @@ fn read(
         let file = &world.files.borrow()[id];
         file.came.len() - file.delivered
     };
-    let has_ended = world.files.borrow()[id].has_ended;
-    // A terminal's EIO was no end when it came, and its other side has hung up before poll(2) was
-    // asked about it.
-    let is_hung_up = || {
-        let fd = world.files.borrow()[id].fd;
-        !world.is_calm && sim::with(|kernel| kernel.was_hung_up_at_poll(fd)).expect("a kernel")
-    };
     assert!(
-        end != End::Eof || has_ended || is_hung_up(),
+        end != End::Eof || may_be_at_end(world, id),
         "the end of fd {}, and it has not come",
         world.files.borrow()[id].fd
     );
@@ -592,7 +597,7 @@ pub fn assert_allowed(
             want: Want::Exact(_),
             file,
             ..
-        } if kind == ErrorKind::UnexpectedEof => world.files.borrow()[*file].has_ended,
+        } if kind == ErrorKind::UnexpectedEof => may_be_at_end(world, *file),
         Model::Read { file, want, .. } if keeps_messages(*file) => {
             if kind == ErrorKind::InvalidInput {
                 world.count("messages", "Refused".into());
