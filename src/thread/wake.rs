@@ -219,8 +219,26 @@ mod tests {
     use super::*;
     use crate::sys::Wait;
 
-    fn reader() -> Rc<WakeReader> {
-        WakeReader::of(&Reactor::new()).unwrap()
+    /// A reader whose reactor is closed in the end, as the drop of a scheduler does it. Otherwise
+    /// the two would keep each other.
+    struct Reader(Rc<WakeReader>);
+
+    impl std::ops::Deref for Reader {
+        type Target = Rc<WakeReader>;
+
+        fn deref(&self) -> &Rc<WakeReader> {
+            &self.0
+        }
+    }
+
+    impl Drop for Reader {
+        fn drop(&mut self) {
+            self.0.reactor.close();
+        }
+    }
+
+    fn reader() -> Reader {
+        Reader(WakeReader::of(&Reactor::new()).unwrap())
     }
 
     fn bytes_in_the_pipe(wake: &Wake) -> usize {
